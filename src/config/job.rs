@@ -1,0 +1,211 @@
+//! One job as the rest of the program uses it: no `Option` for what has a default, no text that still needs parsing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::schedule::Timetable;
+
+/// The name of a job, unique in a configuration.
+pub type JobName = Arc<str>;
+
+/// A validated `[jobs.NAME]` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    pub name: JobName,
+    pub description: Option<String>,
+    /// The schedules as the user wrote them, for people.
+    pub schedule_text: Vec<String>,
+    pub timetable: Timetable,
+    /// The upper end of the delay after a nominal time; zero for none.
+    pub jitter: Duration,
+    /// A disabled job decides no fires; it can be triggered by hand.
+    pub enabled: bool,
+    pub work: Work,
+    pub targets: Targets,
+    /// Partials of one run in flight at once; at least 1.
+    pub concurrency: usize,
+    /// How long one attempt of a partial may take.
+    pub partial_timeout: Option<Duration>,
+    /// How long the whole run may take, gather included.
+    pub timeout: Option<Duration>,
+    pub retry: Retry,
+    pub max_failures: MaxFailures,
+    /// The argv of the gather command, as templates.
+    pub gather: Option<Vec<String>>,
+    pub overlap: Overlap,
+    pub catch_up: CatchUp,
+    pub on_interrupted: Interrupted,
+    pub stop: StopPolicy,
+    pub process: Process,
+    /// Bytes of output kept per partial.
+    pub output_max_size: u64,
+}
+
+impl Job {
+    /// A hash of what decides nominal times (schedules, zone, DST policy), the same in every process and release:
+    /// when it changes, the watermark moves to the present.
+    pub fn schedule_fingerprint(&self) -> u64 {
+        todo!("config room: fnv-1a 64 over schedule_text, zone name, dst")
+    }
+}
+
+/// What carries out an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// An argv, each element a template; no shell.
+    Command(Vec<String>),
+    /// A `/bin/sh -c` script; values of templates are inserted as quoted words.
+    Shell(String),
+    /// The name of a handler registered by the embedding program.
+    Handler(String),
+}
+
+/// The items that a run works on.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub enum Targets {
+    /// No targets: the run has one partial without a target.
+    #[default]
+    None,
+    List(Arc<[Target]>),
+    /// The integers from `start` up to but not including `end`.
+    Range {
+        start: i64,
+        end: i64,
+    },
+}
+
+impl Targets {
+    /// How many partials a run has.
+    pub fn partials(&self) -> u32 {
+        match self {
+            Self::None => 1,
+            Self::List(list) => u32::try_from(list.len()).unwrap_or(u32::MAX),
+            Self::Range { start, end } => u32::try_from(end.saturating_sub(*start).max(0)).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The target of the partial at `index`; `None` without targets or past the end.
+    pub fn get(&self, index: u32) -> Option<Target> {
+        match self {
+            Self::List(list) => list.get(index as usize).cloned(),
+            Self::Range { start, .. } if index < self.partials() => {
+                let value = (start + i64::from(index)).to_string();
+                Some(Target { key: value.as_str().into(), value: TargetValue::Text(value.into()) })
+            }
+            Self::None | Self::Range { .. } => None,
+        }
+    }
+}
+
+/// One item of a run, identified by its key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Unique within a run; what "the same target" means after the list was edited.
+    pub key: Arc<str>,
+    pub value: TargetValue,
+}
+
+/// The value that templates and the environment see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TargetValue {
+    Text(Arc<str>),
+    Table(Arc<serde_json::Map<String, serde_json::Value>>),
+}
+
+/// Attempts of one partial.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// Counts the first; at least 1.
+    pub attempts: u32,
+    pub delay: Duration,
+    pub factor: f64,
+    pub max_delay: Duration,
+    /// 0.0 … 1.0: the share of the delay that is drawn from a hash.
+    pub jitter: f64,
+    /// Exit codes that are retried; empty for all failures.
+    pub on_exit: Vec<i32>,
+}
+
+/// How many partials may fail before the rest is cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxFailures {
+    Count(u32),
+    /// Of all partials, 0–100.
+    Percent(u8),
+    /// Try all; the run has failed when any failed.
+    Any,
+}
+
+/// What a fire does while a run of the same job is live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    Skip,
+    /// Wait; at most `max` runs wait.
+    Queue {
+        max: usize,
+    },
+    Replace,
+    Allow,
+}
+
+/// What happens with fires found late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    pub policy: CatchUpPolicy,
+    /// Fires older than this are missed.
+    pub window: Duration,
+    /// At most this many runs are caught up; the oldest beyond are missed.
+    pub max: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatchUpPolicy {
+    None,
+    Latest,
+    All,
+}
+
+/// What happens with a run that a crash of the daemon interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupted {
+    /// Only partials without a recorded success run again.
+    Resume,
+    Fail,
+    /// All partials run again.
+    Rerun,
+}
+
+/// How attempts are stopped: the signal to the whole tree, then SIGKILL after the grace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopPolicy {
+    /// A signal number, SIGTERM unless configured.
+    pub signal: i32,
+    pub grace: Duration,
+}
+
+/// The process of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Process {
+    /// Absolute; `None`: the directory of the configuration file, see [`Process::directory`].
+    pub cwd: Option<PathBuf>,
+    /// The directory of the configuration file, absolute.
+    pub base: PathBuf,
+    /// `[daemon] env`, then the job's own `env`, merged.
+    pub env: BTreeMap<String, String>,
+    /// Absolute.
+    pub env_file: Option<PathBuf>,
+    /// Names that are passed on from the daemon's own environment.
+    pub inherit_env: Vec<String>,
+}
+
+impl Process {
+    /// Where the process starts.
+    pub fn directory(&self) -> &std::path::Path {
+        self.cwd.as_deref().unwrap_or(&self.base)
+    }
+}

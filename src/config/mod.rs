@@ -1,0 +1,73 @@
+//! `jobs.toml`: text in, a usable [`Config`] or all problems out. PURE: the text, the directory of the file and the system's
+//! zone are arguments.
+
+mod job;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use job::{
+    CatchUp, CatchUpPolicy, Interrupted, Job, JobName, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
+};
+
+use crate::schedule::Zone;
+
+/// A validated configuration. Every default is filled in, every path absolute, every template and schedule checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub daemon: DaemonConfig,
+    pub log: LogConfig,
+    /// By name, sorted.
+    pub jobs: BTreeMap<JobName, Arc<Job>>,
+}
+
+/// `[daemon]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonConfig {
+    /// The zone of jobs that name none, and of log lines.
+    pub timezone: Zone,
+    /// Absolute. Holds the database, the lock and the socket.
+    pub state_dir: PathBuf,
+    /// Partials in flight at once, over all runs; at least 1.
+    pub max_partials: usize,
+    /// How long live runs may go on after SIGTERM before they are stopped.
+    pub drain_timeout: Duration,
+    /// Added to the environment of every job.
+    pub env: BTreeMap<String, String>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Absolute.
+    pub dir: PathBuf,
+    /// A file name without a directory.
+    pub file: String,
+    /// Bytes at which the file is rotated.
+    pub max_size: u64,
+    /// How many rotated files are kept: `file.1` … `file.N`.
+    pub backups: u32,
+    pub level: LogLevel,
+    pub format: LogFormat,
+    /// Whether lines also go to stderr; `None`: when stderr is a terminal or the journal.
+    pub console: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}

@@ -1,0 +1,1 @@
+//! The daemon: the one clock reader, the loop, signals, reload, drain.

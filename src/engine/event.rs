@@ -1,0 +1,146 @@
+//! What can happen to the engine, and what it asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+
+use super::{Outcome, Record, RunId, RunInfo, RunKey};
+use crate::config::{Config, JobName, Target};
+
+/// The time, of both kinds: wall for nominal times, monotonic (since any fixed origin) for timeouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    pub wall: Timestamp,
+    pub monotonic: Duration,
+}
+
+/// Names the caller of a request, so that its answer finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
+/// Everything that can happen to the engine.
+#[derive(Debug)]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// A new, valid configuration replaces the old one.
+    ConfigLoaded(Arc<Config>),
+    /// All records up to the one that asked for it are on disk.
+    Durable(Then),
+    /// An attempt has ended: its process is gone.
+    AttemptEnded { run: RunKey, index: u32, end: Box<AttemptEnd> },
+    /// The gather command has ended.
+    GatherEnded { run: RunKey, end: Box<GatherEnd> },
+    /// A person or program starts a job by hand.
+    Triggered { job: JobName, targets: Vec<Arc<str>>, nominal: Option<Timestamp>, ticket: Ticket },
+    /// A person or program cancels a live run.
+    Cancelled { run: RunKey, ticket: Ticket },
+    /// Decide no new fires, start no new run, let live ones go on for the drain timeout.
+    Drain,
+    /// Stop all live attempts now; a second time: kill them.
+    StopNow,
+}
+
+/// What the engine asks for. Effects are performed in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Append to the store, in order; need not be on disk yet when the next effect is performed.
+    Record(Record),
+    /// Once everything recorded so far is on disk, hand this back as [`Event::Durable`].
+    WhenDurable(Then),
+    /// Carry out one attempt.
+    Start { run: Arc<RunInfo>, index: u32, attempt: u32, target: Option<Target> },
+    /// Signal the process tree of a partial's attempt.
+    Stop { run: RunKey, index: u32, stop: Stop },
+    /// Run the gather command of a run over its recorded results.
+    Gather { run: Arc<RunInfo> },
+    /// Signal the process tree of a run's gather command.
+    StopGather { run: RunKey, stop: Stop },
+    /// Answer a request.
+    Answer { ticket: Ticket, answer: Answer },
+    /// Drained: nothing is live any more.
+    Finished,
+}
+
+/// What was waited for with [`Effect::WhenDurable`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The targets of the run before `upto` are claimed and may be started.
+    Claimed { run: RunKey, upto: u32 },
+    /// All results of the run can be read.
+    Gathered { run: RunKey },
+    /// The request's effect is on disk.
+    Answer { ticket: Ticket, answer: Answer },
+    /// Everything is on disk; the daemon may leave.
+    Finished,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The run that was made.
+    Run(RunId),
+    /// Asked to stop; it ends when its processes have.
+    Stopping,
+    /// No such job.
+    UnknownJob,
+    /// No such target of the job.
+    UnknownTarget(Arc<str>),
+    /// The run is not live.
+    NotLive,
+    /// No new runs: the daemon is leaving.
+    Draining,
+    /// The identity (job, cause, nominal time) exists already.
+    Exists(RunId),
+}
+
+/// The rungs of the stop ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The job's stop signal.
+    Polite,
+    /// SIGKILL.
+    Kill,
+}
+
+/// How an attempt ended, as its handler saw it.
+#[derive(Debug)]
+pub struct AttemptEnd {
+    /// `Succeeded`, `Failed`, `Signalled` or `SpawnFailed`; the engine knows of timeouts and cancels.
+    pub outcome: Outcome,
+    pub started: Timestamp,
+    pub ended: Timestamp,
+    /// Measured on the monotonic clock.
+    pub duration: Duration,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    pub result: Option<Box<RawValue>>,
+    /// For people, one line.
+    pub error: Option<Arc<str>>,
+    pub output: Option<CapturedOutput>,
+}
+
+/// What is kept of an attempt's output: the head and the tail, raw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CapturedOutput {
+    pub head: Vec<u8>,
+    /// Empty when nothing was cut.
+    pub tail: Vec<u8>,
+    /// Bytes between head and tail that were not kept.
+    pub cut: u64,
+}
+
+/// How a gather command ended.
+#[derive(Debug)]
+pub struct GatherEnd {
+    pub end: AttemptEnd,
+}
+
+/// When the engine wants the next [`Event::Tick`]; the earlier of both counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Wakeup {
+    pub wall: Option<Timestamp>,
+    pub monotonic: Option<Duration>,
+}

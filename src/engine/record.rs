@@ -1,0 +1,147 @@
+//! What is written down: the records that outlive the daemon, and what a restart reads back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{CapturedOutput, Cause, Decision, Outcome, RunOutcome};
+use crate::config::{Job, JobName, Target, Targets};
+
+/// A run's short name inside the program and the database: ascending in the order of creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunKey(pub i64);
+
+/// A run's name for people, derived from (job, cause, nominal time): `daily-report@20260311T020000Z`,
+/// `sync@20261123T203612.345Z+manual`. The same fire always has the same name, so doing it twice is visible.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub Arc<str>);
+
+impl RunId {
+    /// The name of the run of `job` for `nominal`; milliseconds are shown only where there are some.
+    pub fn new(job: &str, cause: Cause, nominal: Timestamp) -> Self {
+        let whole = if nominal.subsec_nanosecond() == 0 { "%Y%m%dT%H%M%SZ" } else { "%Y%m%dT%H%M%S%.3fZ" };
+        let time = nominal.strftime(whole);
+        match cause {
+            Cause::Schedule | Cause::CatchUp => Self(format!("{job}@{time}").into()),
+            cause => Self(format!("{job}@{time}+{cause}").into()),
+        }
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The facts of a run that never change.
+#[derive(Clone, Debug)]
+pub struct RunInfo {
+    pub key: RunKey,
+    pub id: RunId,
+    /// The definition it was fired with; a reload does not touch it.
+    pub job: Arc<Job>,
+    pub cause: Cause,
+    pub nominal: Timestamp,
+    /// When it was decided.
+    pub fired: Timestamp,
+    /// The targets, as planned.
+    pub targets: Targets,
+}
+
+/// One fact. Appended in order; the database after all records up to one is the state at that point.
+#[derive(Debug)]
+pub enum Record {
+    /// A job is new, its schedule changed, or the machine booted: where its accounting starts.
+    Watermark { job: JobName, watermark: Timestamp, schedule_fingerprint: u64, boot_id: Option<Arc<str>> },
+    /// `count` nominal times of the job from `first` to `last` are decided, all alike; the watermark moves to `last`.
+    Decided { job: JobName, first: Timestamp, last: Timestamp, count: u64, decision: Decision, run: Option<RunKey>, at: Timestamp },
+    /// A run exists, with its plan. Starts nothing by itself.
+    Fired { run: Arc<RunInfo> },
+    /// The targets before `upto` may have been started from now on.
+    Claimed { run: RunKey, upto: u32, at: Timestamp },
+    /// An attempt has ended; with `retry` the partial goes on, else it has ended too.
+    Partial(Box<PartialRecord>),
+    /// A run has ended.
+    Finished(Box<RunSummary>),
+}
+
+/// The end of an attempt of a partial.
+#[derive(Debug)]
+pub struct PartialRecord {
+    pub run: RunKey,
+    pub index: u32,
+    pub target: Option<Target>,
+    pub attempt: u32,
+    pub outcome: Outcome,
+    /// When the next attempt is due; `None`: the partial has ended.
+    pub retry: Option<Timestamp>,
+    pub started: Timestamp,
+    pub ended: Timestamp,
+    pub duration: Duration,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    pub result: Option<Box<RawValue>>,
+    pub error: Option<Arc<str>>,
+    pub output: Option<CapturedOutput>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    pub run: RunKey,
+    pub outcome: RunOutcome,
+    pub ended: Timestamp,
+    pub succeeded: u32,
+    /// Partials that ended otherwise than succeeded or cancelled.
+    pub failed: u32,
+    /// Partials cancelled, or never started.
+    pub cancelled: u32,
+    /// Why, for people; one line.
+    pub reason: Option<Arc<str>>,
+    /// The gather command's result.
+    pub result: Option<Arc<RawValue>>,
+    /// The gather command's output.
+    pub output: Option<CapturedOutput>,
+}
+
+/// What a restart reads back.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    pub jobs: Vec<RecoveredJob>,
+    /// Runs without an end, oldest first.
+    pub runs: Vec<RecoveredRun>,
+    /// The greatest key ever given.
+    pub last_key: i64,
+}
+
+#[derive(Debug, Clone)]
+pub struct RecoveredJob {
+    pub name: JobName,
+    pub watermark: Timestamp,
+    pub schedule_fingerprint: u64,
+    /// The boot in which `@reboot` was last decided.
+    pub boot_id: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct RecoveredRun {
+    pub key: RunKey,
+    pub id: RunId,
+    pub job: JobName,
+    pub cause: Cause,
+    pub nominal: Timestamp,
+    pub fired: Timestamp,
+    pub targets: Targets,
+    /// Targets before this index may have been started; 0: nothing was.
+    pub claimed: u32,
+    /// Partials that have ended, by index: the outcome.
+    pub ended: Vec<(u32, Outcome)>,
+    /// Partials with a recorded attempt and no end: the last attempt's number.
+    pub retrying: Vec<(u32, u32)>,
+}

@@ -1,0 +1,1 @@
+//! The API: HTTP and JSON over the Unix socket.
