@@ -27,6 +27,8 @@ pub enum Event {
     Tick,
     /// A new, valid configuration replaces the old one.
     ConfigLoaded(Arc<Config>),
+    /// Whether the store cannot take records at present: while it cannot, no fires are decided.
+    Held(bool),
     /// All records up to the one that asked for it are on disk.
     Durable(Then),
     /// An attempt has ended: its process is gone.
@@ -92,8 +94,8 @@ pub enum Answer {
     NotLive,
     /// No new runs: the daemon is leaving.
     Draining,
-    /// The identity (job, cause, nominal time) exists already.
-    Exists(RunId),
+    /// A run of the job is live, and its overlap policy does not let another one start.
+    Overlapping(RunId),
 }
 
 /// The rungs of the stop ladder.

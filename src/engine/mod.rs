@@ -1,10 +1,258 @@
 //! What now: fires due since the watermark, overlap, catch-up, retry, fan-out, gather, drain. PURE: a state machine that takes
 //! one [`Event`] with the time and returns [`Effect`]s. No clock, no I/O, no async; it cannot fail.
+//!
+//! - `catch_up`, `overlap`, `retry`: one policy each, a pure function with a table of tests.
+//! - `fire`: from nominal times to runs. `run`: the state of one run. `dispatch`: which partial starts next.
+//! - `ending`: from ended attempts to the end of the run. `stopping`: timeouts, cancel, replace, drain.
+//! - `recovery`: what a restart takes up again.
+//!
+//! **Invariants.** Nothing is started before the claim that covers it is on disk. Every nominal time up to a job's watermark
+//! has exactly one recorded decision. Every `Start` is answered by exactly one `AttemptEnded`.
 
+mod catch_up;
+mod dispatch;
+mod ending;
 mod event;
+mod fire;
 mod outcome;
+mod overlap;
 mod record;
+mod recovery;
+mod retry;
+mod run;
+mod stopping;
+mod timers;
 
-pub use event::{Answer, AttemptEnd, CapturedOutput, Effect, Event, GatherEnd, Now, Stop, Then, Ticket, Wakeup};
-pub use outcome::{Cause, Decision, Outcome, RunOutcome};
-pub use record::{PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use self::catch_up::MISFIRE_GRACE;
+pub use self::event::{Answer, AttemptEnd, CapturedOutput, Effect, Event, GatherEnd, Now, Stop, Then, Ticket, Wakeup};
+pub use self::outcome::{Cause, Decision, Outcome, RunOutcome};
+pub use self::overlap::MAX_RUNS_PER_JOB;
+pub use self::record::{PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
+use self::run::Run;
+pub use self::run::{Counts, MAX_WAITING_RETRIES, Phase};
+use self::timers::{Timer, Timers};
+use crate::config::{Config, Job, JobName};
+
+/// A fire is decided and recorded this much ahead of its instant, so that the commit does not delay the start.
+pub const LEAD: Duration = Duration::from_millis(20);
+
+/// The state machine. See the module's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    config: Arc<Config>,
+    jobs: BTreeMap<JobName, JobState>,
+    runs: BTreeMap<RunKey, Run>,
+    /// The instant each job's next nominal time falls due, jitter included.
+    fires: BTreeSet<(Timestamp, JobName)>,
+    /// Runs that wait for their instant.
+    starts: BTreeSet<(Timestamp, RunKey)>,
+    timers: Timers,
+    /// Runs with a partial to start, in turn: a fair share of `max_partials` for each.
+    line: VecDeque<RunKey>,
+    in_flight: usize,
+    last_key: i64,
+    boot_id: Arc<str>,
+    mode: Mode,
+    /// The store cannot take records: no fire is decided until it can.
+    held: bool,
+}
+
+/// How far the engine is with leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Serving,
+    /// Decides no fires and starts no run; live ones go on.
+    Draining,
+    /// The live runs have been signalled.
+    Stopping,
+    /// Nothing is live; the last records are on their way to the disk.
+    Finished,
+}
+
+/// A job and its accounting.
+#[derive(Debug)]
+struct JobState {
+    job: Arc<Job>,
+    /// The latest nominal time that is decided.
+    watermark: Timestamp,
+    /// The entry of this job in `fires`.
+    due: Option<Timestamp>,
+    /// The next nominal time after the watermark.
+    next: Option<Timestamp>,
+    live: Vec<RunKey>,
+    waiting: VecDeque<RunKey>,
+    /// No longer in the configuration; kept until its last run has ended.
+    removed: bool,
+}
+
+/// A job as `status` shows it.
+#[derive(Debug)]
+pub struct JobSnapshot<'a> {
+    pub job: &'a Arc<Job>,
+    /// Jitter left out.
+    pub next: Option<Timestamp>,
+    pub live: &'a [RunKey],
+    pub waiting: usize,
+}
+
+/// A live run as `status` shows it.
+#[derive(Debug)]
+pub struct RunSnapshot<'a> {
+    pub info: &'a Arc<RunInfo>,
+    pub phase: Phase,
+    pub partials: u32,
+    pub in_flight: usize,
+    pub counts: Counts,
+    pub stopping: bool,
+}
+
+impl Engine {
+    /// Starts from what the last daemon recorded. `boot_id` tells whether the machine was booted since.
+    pub fn recover(config: Arc<Config>, recovery: Recovery, boot_id: Arc<str>, now: Now) -> (Self, Vec<Effect>) {
+        let mut engine = Self::empty(config, recovery.last_key, boot_id);
+        let mut effects = Vec::new();
+        engine.take_up_jobs(&recovery.jobs, now, &mut effects);
+        engine.take_up_runs(recovery.runs, now, &mut effects);
+        engine.tick(now, &mut effects);
+        (engine, effects)
+    }
+
+    /// An engine for runs by hand: it decides no fires and touches no watermark.
+    pub fn by_hand(config: Arc<Config>, last_key: i64, now: Now) -> Self {
+        let mut engine = Self::empty(Arc::clone(&config), last_key, "".into());
+        for (name, job) in &config.jobs {
+            engine.jobs.insert(Arc::clone(name), JobState::new(Arc::clone(job), now.wall));
+        }
+        engine
+    }
+
+    fn empty(config: Arc<Config>, last_key: i64, boot_id: Arc<str>) -> Self {
+        Self {
+            config,
+            jobs: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            fires: BTreeSet::new(),
+            starts: BTreeSet::new(),
+            timers: Timers::default(),
+            line: VecDeque::new(),
+            in_flight: 0,
+            last_key,
+            boot_id,
+            mode: Mode::Serving,
+            held: false,
+        }
+    }
+
+    /// Takes one event and says what is to be done about it.
+    pub fn handle(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::ConfigLoaded(config) => self.load(config, now, &mut effects),
+            Event::Held(held) => self.held = held,
+            Event::Durable(then) => self.durable(then, now, &mut effects),
+            Event::AttemptEnded { run, index, end } => self.attempt_ended(run, index, *end, now, &mut effects),
+            Event::GatherEnded { run, end } => self.gather_ended(run, *end, now, &mut effects),
+            Event::Triggered { job, targets, nominal, ticket } => {
+                self.trigger(&job, &targets, nominal, ticket, now, &mut effects);
+            }
+            Event::Cancelled { run, ticket } => self.cancel(run, ticket, now, &mut effects),
+            Event::Drain => self.drain(now, &mut effects),
+            Event::StopNow => self.stop_now(now, &mut effects),
+        }
+        self.tick(now, &mut effects);
+        effects
+    }
+
+    /// When the next [`Event::Tick`] is wanted.
+    pub fn next_wakeup(&self) -> Wakeup {
+        let fire = if self.decides_fires() { self.fires.first().map(|(due, _)| *due - LEAD) } else { None };
+        let start = self.starts.first().map(|(at, _)| *at);
+        Wakeup { wall: fire.into_iter().chain(start).min(), monotonic: self.timers.next() }
+    }
+
+    /// Whether nothing is live or on its way to the disk after a drain.
+    pub fn is_finished(&self) -> bool {
+        self.mode == Mode::Finished
+    }
+
+    /// Every configured job, by name.
+    pub fn jobs(&self) -> impl Iterator<Item = JobSnapshot<'_>> {
+        self.jobs.values().filter(|state| !state.removed).map(|state| JobSnapshot {
+            job: &state.job,
+            next: if state.job.enabled { state.next } else { None },
+            live: &state.live,
+            waiting: state.waiting.len(),
+        })
+    }
+
+    /// Every live run, oldest first.
+    pub fn runs(&self) -> impl Iterator<Item = RunSnapshot<'_>> {
+        self.runs.values().map(|run| RunSnapshot {
+            info: &run.info,
+            phase: run.phase,
+            partials: run.info.targets.partials(),
+            in_flight: run.flights.len(),
+            counts: run.counts,
+            stopping: run.stopping.is_some(),
+        })
+    }
+
+    /// The live run of that name.
+    pub fn run_named(&self, id: &str) -> Option<RunKey> {
+        self.runs.values().find(|run| *run.info.id.0 == *id).map(|run| run.info.key)
+    }
+
+    /// Everything that only the time decides.
+    fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        while let Some(timer) = self.timers.take_due(now.monotonic) {
+            self.timer_due(timer, now, effects);
+        }
+        self.decide_fires(now, effects);
+        while let Some(&(at, run)) = self.starts.first() {
+            if at > now.wall {
+                break;
+            }
+            self.starts.remove(&(at, run));
+            self.stand_in_line(run, now);
+        }
+        self.dispatch(now, effects);
+        self.leave_when_idle(effects);
+    }
+
+    fn timer_due(&mut self, timer: Timer, now: Now, effects: &mut Vec<Effect>) {
+        match timer {
+            Timer::Attempt { run, index } => self.attempt_timed_out(run, index, now, effects),
+            Timer::Kill { run, index } => effects.push(Effect::Stop { run, index, stop: Stop::Kill }),
+            Timer::Retry { run } => self.stand_in_line(run, now),
+            Timer::Run { run } => self.stop_run(run, run::StopReason::TimedOut, now, effects),
+            Timer::KillGather { run } => effects.push(Effect::StopGather { run, stop: Stop::Kill }),
+            Timer::Drain => self.stop_now(now, effects),
+        }
+    }
+
+    fn durable(&mut self, then: Then, now: Now, effects: &mut Vec<Effect>) {
+        match then {
+            Then::Claimed { run, upto } => self.claimed(run, upto, now, effects),
+            Then::Gathered { run } => self.gather(run, now, effects),
+            Then::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
+            Then::Finished => effects.push(Effect::Finished),
+        }
+    }
+
+    fn decides_fires(&self) -> bool {
+        self.mode == Mode::Serving && !self.held
+    }
+}
+
+impl JobState {
+    fn new(job: Arc<Job>, watermark: Timestamp) -> Self {
+        Self { job, watermark, due: None, next: None, live: Vec::new(), waiting: VecDeque::new(), removed: false }
+    }
+}

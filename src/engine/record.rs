@@ -16,15 +16,15 @@ use crate::config::{Job, JobName, Target, Targets};
 pub struct RunKey(pub i64);
 
 /// A run's name for people, derived from (job, cause, nominal time): `daily-report@20260311T020000Z`,
-/// `sync@20261123T203612.345Z+manual`. The same fire always has the same name, so doing it twice is visible.
+/// `sync@20261123T203612.345678Z+manual`. The same fire always has the same name, so doing it twice is visible.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(pub Arc<str>);
 
 impl RunId {
-    /// The name of the run of `job` for `nominal`; milliseconds are shown only where there are some.
+    /// The name of the run of `job` for `nominal`; a fraction of the second is shown where there is one.
     pub fn new(job: &str, cause: Cause, nominal: Timestamp) -> Self {
-        let whole = if nominal.subsec_nanosecond() == 0 { "%Y%m%dT%H%M%SZ" } else { "%Y%m%dT%H%M%S%.3fZ" };
+        let whole = if nominal.subsec_nanosecond() == 0 { "%Y%m%dT%H%M%SZ" } else { "%Y%m%dT%H%M%S%.6fZ" };
         let time = nominal.strftime(whole);
         match cause {
             Cause::Schedule | Cause::CatchUp => Self(format!("{job}@{time}").into()),
@@ -63,7 +63,7 @@ pub enum Record {
     Decided { job: JobName, first: Timestamp, last: Timestamp, count: u64, decision: Decision, run: Option<RunKey>, at: Timestamp },
     /// A run exists, with its plan. Starts nothing by itself.
     Fired { run: Arc<RunInfo> },
-    /// The targets before `upto` may have been started from now on.
+    /// The targets before `upto` may have been started from now on; a lower `upto` than before releases what was not.
     Claimed { run: RunKey, upto: u32, at: Timestamp },
     /// An attempt has ended; with `retry` the partial goes on, else it has ended too.
     Partial(Box<PartialRecord>),
@@ -140,8 +140,8 @@ pub struct RecoveredRun {
     pub targets: Targets,
     /// Targets before this index may have been started; 0: nothing was.
     pub claimed: u32,
-    /// Partials that have ended, by index: the outcome.
-    pub ended: Vec<(u32, Outcome)>,
+    /// Partials that have ended, ascending by index: the outcome and the last attempt's number.
+    pub ended: Vec<(u32, Outcome, u32)>,
     /// Partials with a recorded attempt and no end: the last attempt's number.
     pub retrying: Vec<(u32, u32)>,
 }

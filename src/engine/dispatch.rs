@@ -1,0 +1,73 @@
+//! Which partial starts next: claims ahead of the starts, and a fair share of `max_partials` for each run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::run::{Flight, Phase};
+use super::timers::Timer;
+use super::{Effect, Engine, Now, Record, RunKey, Then};
+
+impl Engine {
+    /// The run may start: its time counts from now, and its first targets are claimed.
+    pub(super) fn begin(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        run.phase = Phase::Running;
+        if let Some(timeout) = run.info.job.timeout {
+            let wait = run.not_before.duration_since(now.wall).try_into().unwrap_or(Duration::ZERO);
+            run.timer = Some(self.timers.set(now.monotonic + wait + timeout, Timer::Run { run: key }));
+        }
+        if run.not_before > now.wall {
+            self.starts.insert((run.not_before, key));
+        }
+        self.claim(key, now, effects);
+        self.end_if_complete(key, now, effects);
+    }
+
+    /// Asks for the next chunk of targets when it is time to.
+    fn claim(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
+        let Some(upto) = self.runs.get_mut(&key).and_then(super::Run::next_claim) else { return };
+        effects.push(Effect::Record(Record::Claimed { run: key, upto, at: now.wall }));
+        effects.push(Effect::WhenDurable(Then::Claimed { run: key, upto }));
+    }
+
+    /// The claim is on disk: its targets may start.
+    pub(super) fn claimed(&mut self, key: RunKey, upto: u32, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        run.claimed = upto;
+        self.claim(key, now, effects);
+        self.stand_in_line(key, now);
+    }
+
+    /// Puts the run in line when it has something to start.
+    pub(super) fn stand_in_line(&mut self, key: RunKey, now: Now) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        if !run.in_line && run.not_before <= now.wall && run.can_start(now.monotonic) {
+            run.in_line = true;
+            self.line.push_back(key);
+        }
+    }
+
+    /// Starts partials, one of each run in turn, until nothing can start or `max_partials` are in flight.
+    pub(super) fn dispatch(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        while self.in_flight < self.config.daemon.max_partials {
+            let Some(key) = self.line.pop_front() else { return };
+            if let Some(run) = self.runs.get_mut(&key) {
+                run.in_line = false;
+            }
+            self.start_one(key, now, effects);
+            self.stand_in_line(key, now);
+        }
+    }
+
+    fn start_one(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&key).filter(|run| run.can_start(now.monotonic)) else { return };
+        let Some((index, attempt)) = run.take_next(now.monotonic) else { return };
+        let timeout = run.info.job.partial_timeout;
+        let timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Attempt { run: key, index }));
+        run.flights.insert(index, Flight { attempt, timer, stopped: None });
+        self.in_flight += 1;
+        let target = run.info.targets.get(index);
+        effects.push(Effect::Start { run: Arc::clone(&run.info), index, attempt, target });
+        self.claim(key, now, effects);
+    }
+}

@@ -1,0 +1,163 @@
+//! From ended attempts to the end of the run: record, retry or count, gather, finish, and let the next run of the job begin.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::run::{Phase, Run, StopReason};
+use super::timers::Timer;
+use super::{AttemptEnd, Effect, Engine, GatherEnd, Now, Outcome, PartialRecord, Record, RunKey, RunSummary, Then, retry};
+
+impl Engine {
+    pub(super) fn attempt_ended(&mut self, key: RunKey, index: u32, end: AttemptEnd, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        let Some(flight) = run.flights.remove(&index) else { return };
+        self.in_flight -= 1;
+        self.timers.cancel(flight.timer);
+
+        let outcome = retry::outcome(&end, flight.stopped);
+        let delay = match run.stopping {
+            // The next daemon takes it up again; its attempt is on record, so that it does not count as lost.
+            Some(StopReason::Drained) if outcome == Outcome::Cancelled => Some(std::time::Duration::ZERO),
+            Some(_) => None,
+            None => {
+                let attempt = run.attempts_since_start(index, flight.attempt);
+                let seed = retry::seed(key.0, index, flight.attempt);
+                retry::delay(&run.info.job.retry, attempt, outcome, end.exit_code, seed)
+            }
+        };
+        let retry_at = delay.map(|delay| later(now.wall, delay));
+        let record = partial_record(run, index, flight.attempt, outcome, retry_at, end);
+        effects.push(Effect::Record(Record::Partial(Box::new(record))));
+        match delay {
+            Some(delay) => {
+                let due = now.monotonic + delay;
+                run.wait_for_retry(index, flight.attempt, due);
+                self.timers.set(due, Timer::Retry { run: key });
+            }
+            None => {
+                if run.count(outcome) && run.stopping.is_none() {
+                    self.stop_run(key, StopReason::TooManyFailures, now, effects);
+                }
+            }
+        }
+        self.stand_in_line(key, now);
+        self.end_if_complete(key, now, effects);
+    }
+
+    /// Gathers or finishes the run when all its partials have ended.
+    pub(super) fn end_if_complete(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        if run.stopping == Some(StopReason::Drained) {
+            if run.flights.is_empty() && run.phase != Phase::Gathering {
+                self.leave_unfinished(key, now, effects);
+            }
+            return;
+        }
+        if run.phase != Phase::Running || !run.is_complete() {
+            return;
+        }
+        if run.info.job.gather.is_some() && run.stopping.is_none() {
+            run.phase = Phase::Gathering;
+            effects.push(Effect::WhenDurable(Then::Gathered { run: key }));
+        } else {
+            self.finish(key, None, now, effects);
+        }
+    }
+
+    /// All results can be read: the gather command runs, unless the run was stopped meanwhile.
+    pub(super) fn gather(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        if run.stopping.is_some() {
+            return self.finish(key, None, now, effects);
+        }
+        run.gathering = true;
+        effects.push(Effect::Gather { run: Arc::clone(&run.info) });
+    }
+
+    pub(super) fn gather_ended(&mut self, key: RunKey, end: GatherEnd, now: Now, effects: &mut Vec<Effect>) {
+        if self.runs.get(&key).is_some_and(|run| run.stopping == Some(StopReason::Drained)) {
+            return self.leave_unfinished(key, now, effects);
+        }
+        self.finish(key, Some(end.end), now, effects);
+    }
+
+    /// Records the end of the run.
+    pub(super) fn finish(&mut self, key: RunKey, gathered: Option<AttemptEnd>, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.remove_run(key) else { return };
+        let reason = match (run.stopping, &gathered) {
+            (Some(reason), _) => Some(reason.text().into()),
+            (None, Some(end)) if end.outcome != Outcome::Succeeded => {
+                Some(format!("the gather command failed: {}", end.error.as_deref().unwrap_or(end.outcome.name())).into())
+            }
+            _ => None,
+        };
+        let outcome = run.outcome(gathered.as_ref().map(|end| end.outcome));
+        let (result, output) = gathered.map_or((None, None), |end| (end.result.map(Into::into), end.output));
+        let summary = RunSummary {
+            run: key,
+            outcome,
+            ended: now.wall,
+            succeeded: run.counts.succeeded,
+            failed: run.counts.failed,
+            cancelled: run.counts.cancelled,
+            reason,
+            result,
+            output,
+        };
+        effects.push(Effect::Record(Record::Finished(Box::new(summary))));
+        self.begin_next(&run.info.job.name, now, effects);
+    }
+
+    /// Takes the run out of memory without an end: the record says how far it came, and the next daemon goes on from there.
+    /// Targets that were claimed and not started are released, so that they will not count as lost.
+    fn leave_unfinished(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.remove_run(key) else { return };
+        if let Some(upto) = run.first_unstarted().filter(|upto| *upto < run.claiming) {
+            effects.push(Effect::Record(Record::Claimed { run: key, upto, at: now.wall }));
+        }
+    }
+
+    fn remove_run(&mut self, key: RunKey) -> Option<Run> {
+        let run = self.runs.remove(&key)?;
+        self.timers.cancel(run.timer);
+        self.starts.remove(&(run.not_before, key));
+        if let Some(state) = self.jobs.get_mut(&run.info.job.name) {
+            state.live.retain(|live| *live != key);
+            state.waiting.retain(|waiting| *waiting != key);
+        }
+        Some(run)
+    }
+
+    /// Lets the runs begin that waited for the ones before them.
+    fn begin_next(&mut self, name: &crate::config::JobName, now: Now, effects: &mut Vec<Effect>) {
+        if self.mode == super::Mode::Serving
+            && let Some(state) = self.jobs.get_mut(name)
+            && state.live.is_empty()
+            && let Some(next) = state.waiting.pop_front()
+        {
+            state.live.push(next);
+            self.begin(next, now, effects);
+        }
+        self.forget_if_unused(name);
+    }
+}
+
+fn partial_record(run: &Run, index: u32, attempt: u32, outcome: Outcome, retry: Option<Timestamp>, end: AttemptEnd) -> PartialRecord {
+    let AttemptEnd { started, ended, duration, exit_code, signal, result, error, output, .. } = end;
+    let target = run.info.targets.get(index);
+    let (run, error) = (run.info.key, error.or_else(|| stopped_text(outcome)));
+    PartialRecord { run, index, target, attempt, outcome, retry, started, ended, duration, exit_code, signal, result, error, output }
+}
+
+fn stopped_text(outcome: Outcome) -> Option<Arc<str>> {
+    match outcome {
+        Outcome::TimedOut => Some("timed out".into()),
+        Outcome::Cancelled => Some("cancelled".into()),
+        _ => None,
+    }
+}
+
+fn later(wall: Timestamp, delay: std::time::Duration) -> Timestamp {
+    SignedDuration::try_from(delay).ok().and_then(|delay| wall.checked_add(delay).ok()).unwrap_or(Timestamp::MAX)
+}

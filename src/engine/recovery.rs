@@ -1,0 +1,148 @@
+//! What a restart takes up again: the watermarks, and the runs that have no end on record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::run::Run;
+use super::{Cause, Effect, Engine, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo};
+use super::{RunId, RunKey, RunOutcome, RunSummary, fire};
+use crate::config::{Interrupted, Job, JobName, Overlap};
+
+/// The error of an attempt whose end nobody saw.
+const LOST: &str = "the daemon died before its end was recorded; it may not have started";
+
+impl Engine {
+    /// Gives every configured job its watermark: the recorded one while its schedule is the same, else now.
+    pub(super) fn take_up_jobs(&mut self, recovered: &[RecoveredJob], now: Now, effects: &mut Vec<Effect>) {
+        let recovered: BTreeMap<&str, &RecoveredJob> = recovered.iter().map(|job| (&*job.name, job)).collect();
+        for (name, job) in self.config.jobs.clone() {
+            let known = recovered.get(&*name).filter(|known| known.schedule_fingerprint == fire::accounting(&job));
+            let booted = known.is_none_or(|known| known.boot_id.as_deref() != Some(&*self.boot_id));
+            let watermark = known.map_or(now.wall, |known| known.watermark);
+            self.jobs.insert(Arc::clone(&name), JobState::new(Arc::clone(&job), watermark));
+            if known.is_some() {
+                self.schedule(&name);
+            } else {
+                self.start_accounting(&name, now, effects);
+            }
+            if booted && job.enabled && job.timetable.fires_at_boot() {
+                self.fire_at_boot(&job, known.is_some(), now, effects);
+            }
+        }
+    }
+
+    /// `@reboot`: once per boot of the machine, at the first start of the daemon in it.
+    fn fire_at_boot(&mut self, job: &Arc<Job>, known: bool, now: Now, effects: &mut Vec<Effect>) {
+        let name = &job.name;
+        if known && let Some(state) = self.jobs.get(name) {
+            effects.push(Effect::Record(Record::Watermark {
+                job: Arc::clone(name),
+                watermark: state.watermark,
+                schedule_fingerprint: fire::accounting(job),
+                boot_id: Some(Arc::clone(&self.boot_id)),
+            }));
+        }
+        let key = self.next_key(now);
+        let id = RunId::new(name, Cause::Schedule, now.wall);
+        let targets = job.targets.clone();
+        let info = RunInfo { key, id, job: Arc::clone(job), cause: Cause::Schedule, nominal: now.wall, fired: now.wall, targets };
+        effects.push(Effect::Record(Record::Fired { run: Arc::new(info.clone()) }));
+        self.enter(Run::new(Arc::new(info), now.wall), true, now, effects);
+    }
+
+    /// Takes up the runs without an end, oldest first, as `on_interrupted` says.
+    pub(super) fn take_up_runs(&mut self, runs: Vec<RecoveredRun>, now: Now, effects: &mut Vec<Effect>) {
+        for recovered in runs {
+            let Some(job) = self.config.jobs.get(&recovered.job).map(Arc::clone) else {
+                interrupted(&recovered, "the job is no longer in the configuration", now, effects);
+                continue;
+            };
+            let started = recovered.claimed > 0;
+            if started && job.on_interrupted == Interrupted::Fail {
+                interrupted(&recovered, "the daemon died during the run, and `on_interrupted` is \"fail\"", now, effects);
+                continue;
+            }
+            self.take_up_run(recovered, &job, now, effects);
+        }
+    }
+
+    fn take_up_run(&mut self, recovered: RecoveredRun, job: &Arc<Job>, now: Now, effects: &mut Vec<Effect>) {
+        let lost = lost(&recovered);
+        let RecoveredRun { key, id, cause, nominal, fired, targets, ended, retrying, .. } = recovered;
+        let info = Arc::new(RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets });
+        let mut run = Run::new(Arc::clone(&info), now.wall);
+        let mut attempts: BTreeMap<u32, u32> = retrying.into_iter().collect();
+        for index in lost {
+            let attempt = attempts.get(&index).copied().unwrap_or(0) + 1;
+            effects.push(Effect::Record(Record::Partial(Box::new(lost_attempt(&info, index, attempt, now)))));
+            attempts.insert(index, attempt);
+        }
+        let mut succeeded = Vec::new();
+        for (index, outcome, attempt) in ended {
+            if outcome == Outcome::Succeeded && job.on_interrupted == Interrupted::Resume {
+                succeeded.push(index);
+            } else {
+                attempts.insert(index, attempt);
+            }
+        }
+        run.resume(&succeeded, attempts);
+        let start = self.may_start_beside_others(&job.name);
+        self.enter(run, start, now, effects);
+    }
+
+    fn may_start_beside_others(&self, name: &JobName) -> bool {
+        let Some(state) = self.jobs.get(name) else { return false };
+        state.job.overlap == Overlap::Allow || (state.live.is_empty() && state.waiting.is_empty())
+    }
+}
+
+/// Partials that may have been started and have no end on record, ascending.
+fn lost(recovered: &RecoveredRun) -> Vec<u32> {
+    let known: std::collections::BTreeSet<u32> =
+        recovered.ended.iter().map(|(index, ..)| *index).chain(recovered.retrying.iter().map(|(index, _)| *index)).collect();
+    (0..recovered.claimed.min(recovered.targets.partials())).filter(|index| !known.contains(index)).collect()
+}
+
+fn lost_attempt(info: &RunInfo, index: u32, attempt: u32, now: Now) -> PartialRecord {
+    PartialRecord {
+        run: info.key,
+        index,
+        target: info.targets.get(index),
+        attempt,
+        outcome: Outcome::Lost,
+        retry: Some(now.wall),
+        started: info.fired,
+        ended: now.wall,
+        duration: std::time::Duration::ZERO,
+        exit_code: None,
+        signal: None,
+        result: None,
+        error: Some(LOST.into()),
+        output: None,
+    }
+}
+
+/// Ends a run that is not taken up again.
+fn interrupted(recovered: &RecoveredRun, reason: &str, now: Now, effects: &mut Vec<Effect>) {
+    let ended = |wanted: fn(Outcome) -> bool| {
+        let count = recovered.ended.iter().filter(|(_, outcome, _)| wanted(*outcome)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
+    let succeeded = ended(|outcome| outcome == Outcome::Succeeded);
+    let cancelled = ended(|outcome| outcome == Outcome::Cancelled);
+    let failed = ended(|outcome| !matches!(outcome, Outcome::Succeeded | Outcome::Cancelled));
+    let lost = u32::try_from(lost(recovered).len() + recovered.retrying.len()).unwrap_or(u32::MAX);
+    let never_started = recovered.targets.partials().saturating_sub(succeeded + cancelled + failed + lost);
+    let key: RunKey = recovered.key;
+    effects.push(Effect::Record(Record::Finished(Box::new(RunSummary {
+        run: key,
+        outcome: RunOutcome::Interrupted,
+        ended: now.wall,
+        succeeded,
+        failed: failed + lost,
+        cancelled: cancelled + never_started,
+        reason: Some(reason.into()),
+        result: None,
+        output: None,
+    }))));
+}

@@ -1,0 +1,303 @@
+//! One live run: which partials are still to start, in flight, waiting for another attempt, or ended.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::timers::TimerKey;
+use super::{Outcome, RunInfo, RunOutcome};
+use crate::config::MaxFailures;
+
+/// While so many partials of a run wait for another attempt, no fresh one is started: the wait list stays bounded.
+pub const MAX_WAITING_RETRIES: usize = 10_000;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Behind another run of its job, or before its instant.
+    Waiting,
+    /// Partials start and end.
+    Running,
+    /// All partials have ended; the gather command runs.
+    Gathering,
+}
+
+/// Why a run is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    TimedOut,
+    Cancelled,
+    Replaced,
+    /// More partials failed than `max_failures` allows.
+    TooManyFailures,
+    /// The daemon leaves; the next one takes the run up again as `on_interrupted` says.
+    Drained,
+}
+
+impl StopReason {
+    /// The outcome of the attempts it ends.
+    pub fn attempt_outcome(self) -> Outcome {
+        match self {
+            Self::TimedOut => Outcome::TimedOut,
+            Self::Cancelled | Self::Replaced | Self::TooManyFailures | Self::Drained => Outcome::Cancelled,
+        }
+    }
+
+    fn run_outcome(self) -> RunOutcome {
+        match self {
+            Self::TimedOut => RunOutcome::TimedOut,
+            Self::Cancelled | Self::Replaced => RunOutcome::Cancelled,
+            Self::TooManyFailures => RunOutcome::Failed,
+            Self::Drained => RunOutcome::Interrupted,
+        }
+    }
+
+    /// For people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::TimedOut => "took longer than its `timeout`",
+            Self::Cancelled => "cancelled",
+            Self::Replaced => "replaced by a later run (overlap = \"replace\")",
+            Self::TooManyFailures => "more partials failed than `max_failures` allows",
+            Self::Drained => "the daemon was stopped",
+        }
+    }
+}
+
+/// An attempt in flight.
+#[derive(Debug)]
+pub struct Flight {
+    pub attempt: u32,
+    /// The timeout, or the kill after the grace.
+    pub timer: Option<TimerKey>,
+    /// Set once it has been signalled: how it will have ended.
+    pub stopped: Option<Outcome>,
+}
+
+/// How many partials ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub succeeded: u32,
+    pub failed: u32,
+    pub cancelled: u32,
+}
+
+/// A live run.
+#[derive(Debug)]
+pub struct Run {
+    pub info: Arc<RunInfo>,
+    pub phase: Phase,
+    /// No partial starts earlier: the nominal time plus its jitter.
+    pub not_before: Timestamp,
+    /// Ascending, disjoint: partials that were never started since the run was taken up.
+    todo: VecDeque<Range<u32>>,
+    /// Partials below are durably claimed and may start.
+    pub claimed: u32,
+    /// The claim that was asked for last.
+    pub claiming: u32,
+    pub flights: BTreeMap<u32, Flight>,
+    /// Due time, index: the partials that wait for another attempt.
+    retries: BinaryHeap<Reverse<(Duration, u32)>>,
+    /// Attempts that partials had before; partials without an entry had none.
+    attempts: BTreeMap<u32, u32>,
+    /// Attempts that were made before a restart; the retry policy counts from there.
+    attempts_before: BTreeMap<u32, u32>,
+    pub counts: Counts,
+    pub stopping: Option<StopReason>,
+    pub timer: Option<TimerKey>,
+    /// Whether the gather command has been started.
+    pub gathering: bool,
+    /// Whether the run stands in the line of runs with something to start.
+    pub in_line: bool,
+}
+
+impl Run {
+    pub fn new(info: Arc<RunInfo>, not_before: Timestamp) -> Self {
+        let partials = info.targets.partials();
+        Self {
+            info,
+            phase: Phase::Waiting,
+            not_before,
+            todo: (partials > 0).then_some(0..partials).into_iter().collect(),
+            claimed: 0,
+            claiming: 0,
+            flights: BTreeMap::new(),
+            retries: BinaryHeap::new(),
+            attempts: BTreeMap::new(),
+            attempts_before: BTreeMap::new(),
+            counts: Counts::default(),
+            stopping: None,
+            timer: None,
+            gathering: false,
+            in_line: false,
+        }
+    }
+
+    /// Leaves out what succeeded before a restart (`succeeded`, ascending) and goes on counting attempts from `attempts`.
+    pub fn resume(&mut self, succeeded: &[u32], attempts: BTreeMap<u32, u32>) {
+        self.counts.succeeded = u32::try_from(succeeded.len()).unwrap_or(u32::MAX);
+        let partials = self.info.targets.partials();
+        let bounds = succeeded.iter().copied().chain([partials]);
+        let mut from = 0;
+        self.todo.clear();
+        for done in bounds {
+            if from < done {
+                self.todo.push_back(from..done);
+            }
+            from = done.saturating_add(1);
+        }
+        self.attempts_before.clone_from(&attempts);
+        self.attempts = attempts;
+    }
+
+    /// How many targets are claimed at once: enough that a start never waits for the disk, few enough that a crash leaves
+    /// few partials of which nobody knows whether they started.
+    fn claim_size(&self) -> u32 {
+        let concurrency = u32::try_from(self.info.job.concurrency).unwrap_or(u32::MAX);
+        match self.info.job.work {
+            // In-process partials may take less than a microsecond, and a commit takes a thousand times as long.
+            crate::config::Work::Handler(_) => concurrency.saturating_mul(16).clamp(1_024, 16_384),
+            _ => concurrency.saturating_mul(2).clamp(1, 1_000),
+        }
+    }
+
+    /// The claim to ask for now, if any: `upto` of the targets.
+    pub fn next_claim(&mut self) -> Option<u32> {
+        let last = self.todo.back()?.end;
+        let next = self.todo.front()?.start;
+        let size = self.claim_size();
+        let ahead = self.claimed.saturating_sub(next);
+        if self.claiming != self.claimed || self.claimed >= last || ahead > size / 2 {
+            return None;
+        }
+        self.claiming = next.max(self.claimed).saturating_add(size).min(last);
+        Some(self.claiming)
+    }
+
+    /// Whether a partial could start at `now` if the daemon had room for it.
+    pub fn can_start(&self, now: Duration) -> bool {
+        self.phase == Phase::Running
+            && self.stopping.is_none()
+            && self.flights.len() < self.info.job.concurrency
+            && (self.retry_due(now) || self.fresh_ready())
+    }
+
+    fn retry_due(&self, now: Duration) -> bool {
+        self.retries.peek().is_some_and(|Reverse((due, _))| *due <= now)
+    }
+
+    fn fresh_ready(&self) -> bool {
+        self.retries.len() < MAX_WAITING_RETRIES && self.todo.front().is_some_and(|range| range.start < self.claimed)
+    }
+
+    /// Takes the next partial to start, with the number of its attempt: retries that are due first, then in target order.
+    pub fn take_next(&mut self, now: Duration) -> Option<(u32, u32)> {
+        let index = if self.retry_due(now) { self.retries.pop()?.0.1 } else { self.take_fresh()? };
+        let attempt = self.attempts.remove(&index).unwrap_or(0) + 1;
+        Some((index, attempt))
+    }
+
+    fn take_fresh(&mut self) -> Option<u32> {
+        if !self.fresh_ready() {
+            return None;
+        }
+        let range = self.todo.front_mut()?;
+        let index = range.start;
+        range.start += 1;
+        if range.start == range.end {
+            self.todo.pop_front();
+        }
+        Some(index)
+    }
+
+    /// Attempts of the partial since the run was taken up, for the retry policy.
+    pub fn attempts_since_start(&self, index: u32, attempt: u32) -> u32 {
+        attempt - self.attempts_before.get(&index).copied().unwrap_or(0).min(attempt)
+    }
+
+    pub fn wait_for_retry(&mut self, index: u32, attempt: u32, due: Duration) {
+        self.attempts.insert(index, attempt);
+        self.retries.push(Reverse((due, index)));
+    }
+
+    /// Counts a partial that has ended, and says whether too many have failed now.
+    pub fn count(&mut self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Succeeded => self.counts.succeeded += 1,
+            Outcome::Cancelled => self.counts.cancelled += 1,
+            _ => self.counts.failed += 1,
+        }
+        too_many(self.info.job.max_failures, self.counts.failed, self.info.targets.partials())
+    }
+
+    /// The first partial that was never started since the run was taken up.
+    pub fn first_unstarted(&self) -> Option<u32> {
+        self.todo.front().map(|range| range.start)
+    }
+
+    /// Gives up what has not started and what waits for another attempt; the latter have failed.
+    pub fn give_up(&mut self) {
+        self.counts.cancelled += self.todo.drain(..).map(|range| range.end - range.start).sum::<u32>();
+        let waiting = self.retries.drain().count();
+        self.counts.failed += u32::try_from(waiting).unwrap_or(u32::MAX);
+    }
+
+    /// Whether all partials have ended.
+    pub fn is_complete(&self) -> bool {
+        self.flights.is_empty() && self.todo.is_empty() && self.retries.is_empty()
+    }
+
+    /// How the run has ended, once it is complete. `gathered`: how the gather command ended, if it ran.
+    pub fn outcome(&self, gathered: Option<Outcome>) -> RunOutcome {
+        if let Some(reason) = self.stopping {
+            return reason.run_outcome();
+        }
+        match gathered {
+            Some(Outcome::Succeeded) | None => {}
+            Some(Outcome::TimedOut) => return RunOutcome::TimedOut,
+            Some(_) => return RunOutcome::Failed,
+        }
+        let allowed = self.info.job.max_failures != MaxFailures::Any;
+        match self.counts {
+            Counts { failed: 0, cancelled: 0, .. } => RunOutcome::Succeeded,
+            Counts { failed: 0, .. } => RunOutcome::Cancelled,
+            _ if allowed => RunOutcome::PartlyFailed,
+            _ => RunOutcome::Failed,
+        }
+    }
+}
+
+/// Whether `failed` of `partials` are more than the policy allows. `any` tries all and judges at the end.
+fn too_many(policy: MaxFailures, failed: u32, partials: u32) -> bool {
+    match policy {
+        MaxFailures::Any => false,
+        MaxFailures::Count(allowed) => failed > allowed,
+        MaxFailures::Percent(percent) => u64::from(failed) * 100 > u64::from(percent) * u64::from(partials),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_allowed() {
+        for (policy, failed, partials, expected) in [
+            (MaxFailures::Any, 10, 10, false),
+            (MaxFailures::Count(0), 0, 10, false),
+            (MaxFailures::Count(0), 1, 10, true),
+            (MaxFailures::Count(2), 2, 10, false),
+            (MaxFailures::Count(2), 3, 10, true),
+            (MaxFailures::Percent(10), 1, 10, false),
+            (MaxFailures::Percent(10), 2, 10, true),
+            (MaxFailures::Percent(0), 1, 1_000_000, true),
+            (MaxFailures::Percent(100), 10, 10, false),
+        ] {
+            assert_eq!(too_many(policy, failed, partials), expected, "{policy:?} {failed}/{partials}");
+        }
+    }
+}
