@@ -12,7 +12,7 @@ pub const MISFIRE_GRACE: Duration = Duration::from_secs(60);
 
 /// `count` nominal times from `first` to `last` that share one decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub(super) struct Span {
     pub first: Timestamp,
     pub last: Timestamp,
     pub count: u64,
@@ -21,7 +21,7 @@ pub struct Span {
 
 /// What to do with the nominal times that were found due together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Decided without a run, oldest first.
     pub spans: Vec<Span>,
     /// Each gets a run, oldest first.
@@ -33,7 +33,7 @@ pub struct Plan {
 /// Only the newest can be on time; the others were superseded before anyone looked. They, and the newest when it is older
 /// than [`MISFIRE_GRACE`], are misfires: `none` misses them, `latest` runs the newest and coalesces the others into it, `all`
 /// runs the newest `max`. What is older than the window is missed.
-pub fn plan(policy: CatchUp, due: &[Timestamp], now: Timestamp) -> Plan {
+pub(super) fn plan(policy: CatchUp, due: &[Timestamp], now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let Some((&newest, earlier)) = due.split_last() else { return plan };
     let age = |nominal: Timestamp| now.duration_since(nominal);

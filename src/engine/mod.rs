@@ -125,11 +125,9 @@ impl Engine {
 
     /// An engine for runs by hand: it decides no fires and touches no watermark.
     pub fn by_hand(config: Arc<Config>, last_key: i64, now: Now) -> Self {
-        let mut engine = Self::empty(Arc::clone(&config), last_key, "".into());
-        for (name, job) in &config.jobs {
-            engine.jobs.insert(Arc::clone(name), JobState::new(Arc::clone(job), now.wall));
-        }
-        engine
+        let state = |(name, job): (&JobName, &Arc<Job>)| (Arc::clone(name), JobState::new(Arc::clone(job), now.wall));
+        let jobs = config.jobs.iter().map(state).collect();
+        Self { jobs, ..Self::empty(config, last_key, "".into()) }
     }
 
     fn empty(config: Arc<Config>, last_key: i64, boot_id: Arc<str>) -> Self {

@@ -7,7 +7,7 @@ pub const MAX_RUNS_PER_JOB: usize = 1_000;
 
 /// What to do with the new run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     Start,
     /// Start it when the runs before it have ended.
     Wait,
@@ -18,7 +18,7 @@ pub enum Verdict {
 
 /// Decides about a new run beside `live` running and `waiting` waiting ones. `caught_up`: one of several runs that a
 /// catch-up makes at once; these follow each other whatever `skip` or `replace` say, or only the first would ever run.
-pub fn verdict(overlap: Overlap, live: usize, waiting: usize, caught_up: bool) -> Verdict {
+pub(super) fn verdict(overlap: Overlap, live: usize, waiting: usize, caught_up: bool) -> Verdict {
     if live + waiting >= MAX_RUNS_PER_JOB {
         return Verdict::Skip;
     }

@@ -7,7 +7,7 @@ use crate::config::Retry;
 
 /// The delay before the next attempt, or `None` when the partial has ended. `attempt` counts from 1; `seed` is the same for
 /// the same partial and attempt, so that a replay waits equally long.
-pub fn delay(retry: &Retry, attempt: u32, outcome: Outcome, exit_code: Option<i32>, seed: u64) -> Option<Duration> {
+pub(super) fn delay(retry: &Retry, attempt: u32, outcome: Outcome, exit_code: Option<i32>, seed: u64) -> Option<Duration> {
     let failed = matches!(outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Signalled | Outcome::SpawnFailed | Outcome::Lost);
     let wanted = retry.on_exit.is_empty() || exit_code.is_some_and(|code| retry.on_exit.contains(&code));
     if !failed || !wanted || attempt >= retry.attempts {
@@ -21,12 +21,12 @@ pub fn delay(retry: &Retry, attempt: u32, outcome: Outcome, exit_code: Option<i3
 }
 
 /// The seed of an attempt's jitter.
-pub fn seed(run: i64, index: u32, attempt: u32) -> u64 {
+pub(super) fn seed(run: i64, index: u32, attempt: u32) -> u64 {
     run.cast_unsigned() ^ (u64::from(index) << 20) ^ u64::from(attempt)
 }
 
 /// The outcome as recorded: what the engine was doing to the attempt explains its end better than its exit status.
-pub fn outcome(end: &AttemptEnd, stopped: Option<Outcome>) -> Outcome {
+pub(super) fn outcome(end: &AttemptEnd, stopped: Option<Outcome>) -> Outcome {
     stopped.unwrap_or(end.outcome)
 }
 

@@ -28,7 +28,7 @@ pub enum Phase {
 
 /// Why a run is being stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopReason {
+pub(super) enum StopReason {
     TimedOut,
     Cancelled,
     Replaced,
@@ -40,7 +40,7 @@ pub enum StopReason {
 
 impl StopReason {
     /// The outcome of the attempts it ends.
-    pub fn attempt_outcome(self) -> Outcome {
+    pub(super) fn attempt_outcome(self) -> Outcome {
         match self {
             Self::TimedOut => Outcome::TimedOut,
             Self::Cancelled | Self::Replaced | Self::TooManyFailures | Self::Drained => Outcome::Cancelled,
@@ -57,7 +57,7 @@ impl StopReason {
     }
 
     /// For people.
-    pub fn text(self) -> &'static str {
+    pub(super) fn text(self) -> &'static str {
         match self {
             Self::TimedOut => "took longer than its `timeout`",
             Self::Cancelled => "cancelled",
@@ -70,7 +70,7 @@ impl StopReason {
 
 /// An attempt in flight.
 #[derive(Debug)]
-pub struct Flight {
+pub(super) struct Flight {
     pub attempt: u32,
     /// The timeout, or the kill after the grace.
     pub timer: Option<TimerKey>,
@@ -88,7 +88,7 @@ pub struct Counts {
 
 /// A live run.
 #[derive(Debug)]
-pub struct Run {
+pub(super) struct Run {
     pub info: Arc<RunInfo>,
     pub phase: Phase,
     /// No partial starts earlier: the nominal time plus its jitter.
@@ -116,7 +116,7 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(info: Arc<RunInfo>, not_before: Timestamp) -> Self {
+    pub(super) fn new(info: Arc<RunInfo>, not_before: Timestamp) -> Self {
         let partials = info.targets.partials();
         Self {
             info,
@@ -138,7 +138,7 @@ impl Run {
     }
 
     /// Leaves out what succeeded before a restart (`succeeded`, ascending) and goes on counting attempts from `attempts`.
-    pub fn resume(&mut self, succeeded: &[u32], attempts: BTreeMap<u32, u32>) {
+    pub(super) fn resume(&mut self, succeeded: &[u32], attempts: BTreeMap<u32, u32>) {
         self.counts.succeeded = u32::try_from(succeeded.len()).unwrap_or(u32::MAX);
         let partials = self.info.targets.partials();
         let bounds = succeeded.iter().copied().chain([partials]);
@@ -166,7 +166,7 @@ impl Run {
     }
 
     /// The claim to ask for now, if any: `upto` of the targets.
-    pub fn next_claim(&mut self) -> Option<u32> {
+    pub(super) fn next_claim(&mut self) -> Option<u32> {
         let last = self.todo.back()?.end;
         let next = self.todo.front()?.start;
         let size = self.claim_size();
@@ -179,7 +179,7 @@ impl Run {
     }
 
     /// Whether a partial could start at `now` if the daemon had room for it.
-    pub fn can_start(&self, now: Duration) -> bool {
+    pub(super) fn can_start(&self, now: Duration) -> bool {
         self.phase == Phase::Running
             && self.stopping.is_none()
             && self.flights.len() < self.info.job.concurrency
@@ -195,7 +195,7 @@ impl Run {
     }
 
     /// Takes the next partial to start, with the number of its attempt: retries that are due first, then in target order.
-    pub fn take_next(&mut self, now: Duration) -> Option<(u32, u32)> {
+    pub(super) fn take_next(&mut self, now: Duration) -> Option<(u32, u32)> {
         let index = if self.retry_due(now) { self.retries.pop()?.0.1 } else { self.take_fresh()? };
         let attempt = self.attempts.remove(&index).unwrap_or(0) + 1;
         Some((index, attempt))
@@ -215,17 +215,17 @@ impl Run {
     }
 
     /// Attempts of the partial since the run was taken up, for the retry policy.
-    pub fn attempts_since_start(&self, index: u32, attempt: u32) -> u32 {
+    pub(super) fn attempts_since_start(&self, index: u32, attempt: u32) -> u32 {
         attempt - self.attempts_before.get(&index).copied().unwrap_or(0).min(attempt)
     }
 
-    pub fn wait_for_retry(&mut self, index: u32, attempt: u32, due: Duration) {
+    pub(super) fn wait_for_retry(&mut self, index: u32, attempt: u32, due: Duration) {
         self.attempts.insert(index, attempt);
         self.retries.push(Reverse((due, index)));
     }
 
     /// Counts a partial that has ended, and says whether too many have failed now.
-    pub fn count(&mut self, outcome: Outcome) -> bool {
+    pub(super) fn count(&mut self, outcome: Outcome) -> bool {
         match outcome {
             Outcome::Succeeded => self.counts.succeeded += 1,
             Outcome::Cancelled => self.counts.cancelled += 1,
@@ -235,24 +235,24 @@ impl Run {
     }
 
     /// The first partial that was never started since the run was taken up.
-    pub fn first_unstarted(&self) -> Option<u32> {
+    pub(super) fn first_unstarted(&self) -> Option<u32> {
         self.todo.front().map(|range| range.start)
     }
 
     /// Gives up what has not started and what waits for another attempt; the latter have failed.
-    pub fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         self.counts.cancelled += self.todo.drain(..).map(|range| range.end - range.start).sum::<u32>();
         let waiting = self.retries.drain().count();
         self.counts.failed += u32::try_from(waiting).unwrap_or(u32::MAX);
     }
 
     /// Whether all partials have ended.
-    pub fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.flights.is_empty() && self.todo.is_empty() && self.retries.is_empty()
     }
 
     /// How the run has ended, once it is complete. `gathered`: how the gather command ended, if it ran.
-    pub fn outcome(&self, gathered: Option<Outcome>) -> RunOutcome {
+    pub(super) fn outcome(&self, gathered: Option<Outcome>) -> RunOutcome {
         if let Some(reason) = self.stopping {
             return reason.run_outcome();
         }

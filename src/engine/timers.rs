@@ -7,7 +7,7 @@ use super::RunKey;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
+pub(super) enum Timer {
     /// The attempt of the partial has run for `partial_timeout`.
     Attempt { run: RunKey, index: u32 },
     /// The stopped attempt has had its grace.
@@ -24,35 +24,35 @@ pub enum Timer {
 
 /// Names a timer that was set, so that it can be cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TimerKey(Duration, u64);
+pub(super) struct TimerKey(Duration, u64);
 
 #[derive(Debug, Default)]
-pub struct Timers {
+pub(super) struct Timers {
     due: BTreeMap<TimerKey, Timer>,
     /// Tells timers for the same instant apart, in the order they were set.
     set: u64,
 }
 
 impl Timers {
-    pub fn set(&mut self, at: Duration, timer: Timer) -> TimerKey {
+    pub(super) fn set(&mut self, at: Duration, timer: Timer) -> TimerKey {
         self.set += 1;
         let key = TimerKey(at, self.set);
         self.due.insert(key, timer);
         key
     }
 
-    pub fn cancel(&mut self, key: Option<TimerKey>) {
+    pub(super) fn cancel(&mut self, key: Option<TimerKey>) {
         if let Some(key) = key {
             self.due.remove(&key);
         }
     }
 
-    pub fn take_due(&mut self, now: Duration) -> Option<Timer> {
+    pub(super) fn take_due(&mut self, now: Duration) -> Option<Timer> {
         let first = self.due.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }
 
-    pub fn next(&self) -> Option<Duration> {
+    pub(super) fn next(&self) -> Option<Duration> {
         self.due.first_key_value().map(|(key, _)| key.0)
     }
 }
