@@ -190,6 +190,11 @@ impl Engine {
         })
     }
 
+    /// The definition of a configured job.
+    pub fn job(&self, name: &str) -> Option<&Job> {
+        self.jobs.get(name).map(|state| &*state.job)
+    }
+
     /// Every live run, oldest first.
     pub fn runs(&self) -> impl Iterator<Item = RunSnapshot<'_>> {
         self.runs.values().map(|run| RunSnapshot {

@@ -1,0 +1,87 @@
+//! Reading `jobs.toml` again: beside the loop, one reading at a time, the old table in force until the new one is whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::source::{self, LoadError, Loaded};
+use crate::config::{Change, Config, JobName};
+use crate::engine::Engine;
+use crate::web::{ChangedJob, ReloadReport};
+
+/// A file read again, and who asked for it.
+pub(super) struct Reloaded {
+    pub(super) result: Result<Loaded, LoadError>,
+    /// Compare only; change nothing.
+    pub(super) plan: bool,
+    pub(super) replies: Vec<oneshot::Sender<ReloadReport>>,
+}
+
+/// Reads the file beside the loop. A thousand requests in a second come to few readings, and the last one sees the final file.
+pub(super) struct Reloader {
+    path: Arc<Path>,
+    handlers: Arc<[String]>,
+    done: mpsc::UnboundedSender<Reloaded>,
+    reading: bool,
+    /// What came while a reading was under way, by kind: plans, and reloads.
+    waiting: BTreeMap<bool, Vec<oneshot::Sender<ReloadReport>>>,
+}
+
+impl Reloader {
+    pub(super) fn new(path: Arc<Path>, handlers: Arc<[String]>, done: mpsc::UnboundedSender<Reloaded>) -> Self {
+        Self { path, handlers, done, reading: false, waiting: BTreeMap::new() }
+    }
+
+    /// Reads the file, now or after the reading under way.
+    pub(super) fn request(&mut self, plan: bool, reply: Option<oneshot::Sender<ReloadReport>>) {
+        self.waiting.entry(plan).or_default().extend(reply);
+        self.read_next();
+    }
+
+    /// The reading under way has arrived.
+    pub(super) fn arrived(&mut self) {
+        self.reading = false;
+        self.read_next();
+    }
+
+    fn read_next(&mut self) {
+        if self.reading {
+            return;
+        }
+        let Some((plan, replies)) = self.waiting.pop_first() else { return };
+        self.reading = true;
+        let (path, handlers, done) = (Arc::clone(&self.path), Arc::clone(&self.handlers), self.done.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = source::load(&path, &handlers);
+            // The loop is gone only when the daemon leaves.
+            let _ = done.send(Reloaded { result, plan, replies });
+        });
+    }
+}
+
+/// The next fire of each job, to show what a reload moves.
+pub(super) fn next_fires(engine: &Engine) -> BTreeMap<JobName, Option<Timestamp>> {
+    engine.jobs().map(|job| (Arc::clone(&job.job.name), job.next)).collect()
+}
+
+/// What a reload changes, with each job's next fire before and after.
+pub(super) fn report(change: &Change, before: &BTreeMap<JobName, Option<Timestamp>>, new: &Config, now: Timestamp) -> ReloadReport {
+    let after = |name: &str| new.jobs.get(name).filter(|job| job.enabled).and_then(|job| job.timetable.next(now));
+    let row = |name: &JobName, what: &[String]| ChangedJob {
+        job: name.to_string(),
+        what: what.to_vec(),
+        next_before: before.get(name).copied().flatten(),
+        next_after: after(name),
+    };
+    ReloadReport {
+        applied: false,
+        problems: Vec::new(),
+        added: change.added.iter().map(|name| row(name, &[])).collect(),
+        removed: change.removed.iter().map(|name| row(name, &[])).collect(),
+        changed: change.changed.iter().map(|changed| row(&changed.name, &changed.what)).collect(),
+        settings: change.settings.clone(),
+    }
+}

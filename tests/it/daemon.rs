@@ -1,0 +1,175 @@
+//! The daemon as its users have it: fires, reload, stop, crash and restart, on the real binary.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::site::{Site, text};
+
+const FAN: &str = r#"
+[jobs.fan]
+schedule = "manual"
+shell = '''
+echo "working on {{ target }}"
+if [ "$BATCHD_TARGET" = b ] && [ "$BATCHD_ATTEMPT" = 1 ]; then exit 75; fi
+echo '{"n": '$BATCHD_PARTIAL_INDEX'}'
+'''
+targets = ["a", "b", "c"]
+retry = { attempts = 2, delay = "10ms" }
+gather = ["/bin/sh", "-c", "grep -c succeeded"]
+"#;
+
+#[test]
+fn a_run_is_gathered_recorded_and_logged() {
+    let site = Site::new(FAN);
+    let mut daemon = site.daemon();
+    let run = site.ask_json(&["trigger", "fan", "--wait"])["id"].as_str().expect("an id").to_owned();
+    daemon.line("run succeeded");
+
+    let rows = site.ask(&["results", &run]);
+    let rows: Vec<serde_json::Value> = rows.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
+    let facts: Vec<_> = rows.iter().map(|row| (row["index"].as_u64(), row["target"].as_str(), row["attempts"].as_u64(), &row["result"]["n"])).collect();
+    let number = |n: u64| serde_json::Value::from(n);
+    let (zero, one, two) = (number(0), number(1), number(2));
+    assert_eq!(facts, [(Some(0), Some("a"), Some(1), &zero), (Some(1), Some("b"), Some(2), &one), (Some(2), Some("c"), Some(1), &two)]);
+
+    let shown = site.ask_json(&["show", &run]);
+    assert_eq!((&shown["run"]["outcome"], &shown["run"]["result"]), (&"succeeded".into(), &number(3)));
+    assert_eq!(site.ask_json(&["history"])["runs"][0]["id"], run.as_str());
+    let log = site.read("logs/batch.log");
+    for part in ["fired for", "working on b", "next attempt in", "run succeeded"] {
+        assert!(log.contains(part), "{part:?} is not in the log:\n{log}");
+    }
+    assert!(log.lines().filter(|line| line.contains("working on")).all(|line| line.contains(&run)), "{log}");
+}
+
+#[test]
+fn an_edit_is_live_after_sighup_and_a_broken_one_changes_nothing() {
+    let site = Site::new("[jobs.old]\nschedule = \"0 2 * * *\"\ncommand = [\"true\"]\n");
+    let mut daemon = site.daemon();
+
+    site.write_jobs("[jobs.new]\nschedule = \"* * * * * *\"\ncommand = [\"true\"]\n");
+    daemon.signal(Signal::SIGHUP);
+    daemon.line("reloaded");
+    daemon.line("run succeeded");
+
+    site.write_jobs("[jobs.new]\nschedule = \"61 * * * *\"\ncommand = [\"true\"]\n");
+    daemon.signal(Signal::SIGHUP);
+    daemon.line("the old configuration stays");
+    let status = site.ask(&["status"]);
+    assert!(status.contains("61"), "{status}");
+    daemon.line("run succeeded");
+    let reload = site.batchd(&["reload"]);
+    assert_eq!(reload.status.code(), Some(78), "{}", text(&reload.stderr));
+}
+
+#[test]
+fn sigterm_lets_live_runs_end_and_the_next_daemon_goes_on() {
+    let site = Site::new("[jobs.slow]\nschedule = \"manual\"\nshell = \"echo begun; head -c 1 < fifo; echo done\"\n");
+    nix::unistd::mkfifo(&site.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+    let mut daemon = site.daemon();
+    site.ask(&["trigger", "slow"]);
+    daemon.line("begun");
+    daemon.signal(Signal::SIGTERM);
+    daemon.line("draining");
+    let refused = site.batchd(&["trigger", "slow"]);
+    assert!(!refused.status.success());
+    fs::write(site.path("fifo"), "x").expect("the job reads");
+    assert!(daemon.left().success());
+    assert!(daemon.seen().iter().any(|line| line.contains("run succeeded")), "{:?}", daemon.seen());
+
+    let _next = site.daemon();
+    assert_eq!(site.ask_json(&["history"])["runs"][0]["outcome"], "succeeded");
+}
+
+#[test]
+fn a_second_sigterm_stops_the_runs_now() {
+    let site = Site::new("[jobs.stuck]\nschedule = \"manual\"\nshell = \"trap '' TERM; echo begun; while :; do sleep 1; done\"\nstop = { grace = \"100ms\" }\n");
+    let mut daemon = site.daemon();
+    site.ask(&["trigger", "stuck"]);
+    daemon.line("begun");
+    daemon.signal(Signal::SIGTERM);
+    daemon.line("draining");
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.left().success());
+}
+
+#[test]
+fn after_kill_9_only_what_has_no_recorded_success_runs_again() {
+    let site = Site::new(
+        "[jobs.fan]\nschedule = \"manual\"\ntargets = [\"a\", \"b\", \"c\"]\nconcurrency = 1\n\
+         shell = \"echo {{ target }} >> started; test {{ target }} = a || test -e go || exec sleep 1000\"\n",
+    );
+    let mut daemon = site.daemon();
+    site.ask(&["trigger", "fan"]);
+    daemon.line("partial=a");
+    daemon.line("succeeded in");
+    // What has ended is on disk 50 ms later at the most; asking for it reads the disk.
+    while site.ask(&["results", "fan"]).lines().count() < 1 {}
+    daemon.signal(Signal::SIGKILL);
+    daemon.left();
+
+    fs::write(site.path("go"), "").expect("write");
+    let mut next = site.daemon();
+    next.line("run succeeded");
+    let started: Vec<_> = site.read("started").lines().map(str::to_owned).collect();
+    assert_eq!(started.iter().filter(|target| *target == "a").count(), 1, "{started:?}");
+    let outcomes: Vec<_> = site.ask(&["results", "fan"]).lines().map(|line| line.contains("\"succeeded\"")).collect();
+    assert_eq!(outcomes, [true; 3]);
+}
+
+#[test]
+fn one_daemon_per_state_directory() {
+    let site = Site::new(FAN);
+    let daemon = site.daemon();
+    let second = site.batchd(&["daemon"]);
+    let stderr = text(&second.stderr);
+    assert!(!second.status.success() && stderr.contains(&daemon.pid().to_string()), "{stderr}");
+}
+
+#[test]
+fn a_broken_configuration_at_the_start_is_exit_78() {
+    let site = Site::new("[jobs.a]\nschedule = \"0 2 * * *\"\ncmd = [\"true\"]\n");
+    let output = site.batchd(&["daemon"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("did you mean `command`"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn cancel_stops_the_whole_tree() {
+    let site = Site::new("[jobs.tree]\nschedule = \"manual\"\nshell = \"(sleep 1000; :) & echo $! > child; echo begun; wait\"\n");
+    let mut daemon = site.daemon();
+    site.ask(&["trigger", "tree"]);
+    daemon.line("begun");
+    site.ask(&["cancel", "tree"]);
+    daemon.line("run cancelled");
+    let child: i32 = site.read("child").trim().parse().expect("a pid");
+    assert_eq!(nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), None), Err(nix::errno::Errno::ESRCH));
+}
+
+#[test]
+fn a_thousand_sighups_come_to_few_reloads() {
+    let site = Site::new("[jobs.a]\nschedule = \"0 2 * * *\"\ncommand = [\"true\"]\n");
+    let mut daemon = site.daemon();
+    for _ in 0..1_000 {
+        daemon.signal(Signal::SIGHUP);
+    }
+    site.write_jobs("[jobs.last]\nschedule = \"0 2 * * *\"\ncommand = [\"true\"]\n");
+    daemon.signal(Signal::SIGHUP);
+    daemon.line("added last");
+    let reloads = daemon.seen().iter().filter(|line| line.contains("reloaded")).count();
+    assert!(reloads < 100, "{reloads} reloads");
+}
+
+#[test]
+fn run_works_without_a_daemon_and_says_how_it_went() {
+    let site = Site::new(&format!("{FAN}[jobs.bad]\nschedule = \"manual\"\ncommand = [\"false\"]\n"));
+    let good = site.batchd(&["run", "fan"]);
+    assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
+    let bad = site.batchd(&["run", "bad"]);
+    assert_eq!(bad.status.code(), Some(1), "{}", text(&bad.stderr));
+    let outcomes: Vec<_> = site.ask_json(&["history"])["runs"].as_array().expect("a list").iter().map(|run| run["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["failed", "succeeded"]);
+    assert_eq!(site.batchd(&["run", "nothing"]).status.code(), Some(5));
+    assert_eq!(site.batchd(&["trigger", "fan"]).status.code(), Some(4));
+}

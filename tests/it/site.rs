@@ -1,0 +1,147 @@
+//! A directory with a `jobs.toml`, and the real binary run in it. Nothing here sleeps: the daemon's own lines on stderr are
+//! the signal that something has happened.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A line that has not come by then never will.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Site {
+    dir: tempfile::TempDir,
+}
+
+impl Site {
+    /// A site with these jobs; the log goes to stderr as well, where the tests read it.
+    pub(crate) fn new(jobs: &str) -> Self {
+        let site = Self { dir: tempfile::tempdir().expect("a temporary directory") };
+        site.write_jobs(jobs);
+        site
+    }
+
+    pub(crate) fn write_jobs(&self, jobs: &str) {
+        let text = format!("[log]\nconsole = true\n[daemon]\ntimezone = \"UTC\"\n{jobs}");
+        fs::write(self.path("jobs.toml.new"), text).expect("write");
+        fs::rename(self.path("jobs.toml.new"), self.path("jobs.toml")).expect("rename");
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_batchd"));
+        command.current_dir(self.dir.path()).args(arguments).stdin(Stdio::null()).env_remove("NO_COLOR").env_remove("BATCHD_CONFIG");
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn batchd(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("batchd runs")
+    }
+
+    /// Runs a command that must succeed, and returns its stdout.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> String {
+        let output = self.batchd(arguments);
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "batchd {arguments:?}: {}\n{stdout}{stderr}", output.status);
+        stdout
+    }
+
+    pub(crate) fn ask_json(&self, arguments: &[&str]) -> serde_json::Value {
+        let answer = self.ask(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("batchd {arguments:?}: {error}: {answer}"))
+    }
+
+    /// Starts the daemon, and waits until it is ready.
+    pub(crate) fn daemon(&self) -> Daemon {
+        let mut daemon = self.start();
+        daemon.line("ready");
+        daemon
+    }
+
+    /// Starts the daemon.
+    pub(crate) fn start(&self) -> Daemon {
+        let mut child = self.command(&["daemon"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Daemon { child, lines, seen: Vec::new() }
+    }
+}
+
+/// A running daemon; killed when it goes out of scope.
+pub(crate) struct Daemon {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Daemon {
+    /// Waits for a line of the log that contains `part`, and returns it.
+    pub(crate) fn line(&mut self, part: &str) -> String {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                panic!("no line contains {part:?}; the daemon said:\n{}", self.seen.join("\n"));
+            };
+            self.seen.push(line.clone());
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    /// Every line read so far.
+    pub(crate) fn seen(&self) -> &[String] {
+        &self.seen
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        kill(Pid::from_raw(pid), signal).expect("the daemon lives");
+    }
+
+    /// Waits until it has left.
+    pub(crate) fn left(&mut self) -> ExitStatus {
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.seen.push(line);
+        }
+        match self.child.try_wait().expect("our child") {
+            Some(status) => status,
+            None => self.child.wait().expect("our child"),
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have left already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,88 @@
+//! What must hold after each step, and at the end. None of it asks the engine's own search or policies.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use batchd::config::{Interrupted, Overlap, Target};
+use batchd::engine::{Outcome, RunInfo, RunOutcome};
+use jiff::Timestamp;
+
+use crate::world::World;
+
+/// Before an attempt starts.
+pub(crate) fn start(world: &mut World, run: &RunInfo, index: u32, attempt: u32, target: Option<&Target>) {
+    let row = world.disk.runs.get(&run.key).unwrap_or_else(|| panic!("{}: started before it was recorded", run.id));
+    assert!(index < row.claimed, "{} partial {index}: started before its claim was on disk", run.id);
+    assert!(row.outcome.is_none(), "{}: started after its end", run.id);
+    assert_eq!(target, row.targets.get(index).as_ref(), "{} partial {index}: another target than planned", run.id);
+    assert!(world.now.wall >= run.nominal, "{}: started early, at {}", run.id, world.now.wall);
+    let known = row.partials.get(&index);
+    assert!(known.is_none_or(|(outcome, ..)| *outcome != Outcome::Succeeded || run.job.on_interrupted == Interrupted::Rerun));
+    let starts = world.starts.entry((run.key, index, attempt)).or_default();
+    *starts += 1;
+    assert_eq!(*starts, 1, "{} partial {index} attempt {attempt}: started again", run.id);
+}
+
+/// While the daemon lives.
+pub(crate) fn living(world: &World) {
+    let partials = || world.children.iter().filter(|((_, index), _)| index.is_some()).map(|(_, child)| child);
+    assert!(partials().count() <= world.config.daemon.max_partials, "more than `max_partials` in flight");
+    let mut runs: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for child in world.children.values() {
+        let job = &child.run.job;
+        let own = partials().filter(|other| other.run.key == child.run.key).count();
+        assert!(own <= job.concurrency, "{}: more than `concurrency` in flight", child.run.id);
+        let live = runs.entry(&job.name).or_default();
+        if !live.contains(&child.run.key) {
+            live.push(child.run.key);
+        }
+        assert!(job.overlap == Overlap::Allow || live.len() == 1, "{}: runs overlap", job.name);
+        let age = world.now.monotonic - child.started.monotonic;
+        let limit = job.partial_timeout.or(job.timeout).map(|limit| limit + job.stop.grace + Duration::from_secs(1));
+        assert!(limit.is_none_or(|limit| age <= limit), "{}: an attempt outlived its timeout and grace", child.run.id);
+    }
+}
+
+/// At the end, when all has drained: the accounting has no hole, and every run an end that adds up.
+pub(crate) fn ended(world: &World, periods: &BTreeMap<&str, i64>, until: Timestamp) {
+    assert!(world.children.is_empty(), "a child is left");
+    for (job, period) in periods {
+        accounted(world, job, *period, until);
+    }
+    for run in world.disk.runs.values() {
+        let outcome = run.outcome.unwrap_or_else(|| panic!("{} has no end", run.id));
+        let (succeeded, failed, cancelled) = run.counts;
+        assert_eq!(succeeded + failed + cancelled, run.targets.partials(), "{}: partials do not add up", run.id);
+        if outcome == RunOutcome::Succeeded {
+            assert_eq!(succeeded, run.targets.partials(), "{} succeeded without all its partials", run.id);
+        }
+        assert!(run.successes.values().all(|count| *count <= 1), "{}: a partial succeeded twice", run.id);
+        let recorded = run.successes.values().sum::<u32>();
+        assert_eq!(recorded, succeeded, "{}: successes counted and recorded differ", run.id);
+    }
+}
+
+/// Every multiple of the period after the accounting began is decided exactly once.
+fn accounted(world: &World, job: &str, period: i64, until: Timestamp) {
+    let starts = world.disk.starts.get(job).map_or(&[][..], Vec::as_slice);
+    let decided = world.disk.decided.get(job).map_or(&[][..], Vec::as_slice);
+    let Some((_, first)) = starts.first() else { return };
+    let mut expected = Vec::new();
+    let mut nominal = (first.as_second().div_euclid(period) + 1) * period;
+    while nominal <= until.as_second() {
+        // A change of the schedule moves the accounting forward; what lies between was never due.
+        let instant = Timestamp::from_second(nominal).expect("in range");
+        if !starts[1..].iter().any(|(before, after)| *before < instant && instant <= *after) {
+            expected.push(nominal);
+        }
+        nominal += period;
+    }
+    let mut found = Vec::new();
+    for span in decided {
+        let (first, last) = (span.first.as_second(), span.last.as_second());
+        let times: Vec<_> = (first..=last).step_by(usize::try_from(period).expect("positive")).collect();
+        assert_eq!(times.len() as u64, span.count, "{job}: a span of {} has another count", span.decision);
+        found.extend(times);
+    }
+    assert_eq!(found, expected, "{job}: nominal times decided and due differ");
+}

@@ -1,0 +1,132 @@
+//! The store of the simulation: records in order, of which a crash keeps only a prefix that was synced. What a restart reads
+//! back is computed from the records alone, apart from any database.
+
+use std::collections::BTreeMap;
+
+use batchd::config::Targets;
+use batchd::engine::{Cause, Decision, Outcome, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunKey, RunOutcome};
+use jiff::Timestamp;
+
+/// A nominal time's decision, as the checks want it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decided {
+    pub(crate) first: Timestamp,
+    pub(crate) last: Timestamp,
+    pub(crate) count: u64,
+    pub(crate) decision: Decision,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RunRow {
+    pub(crate) id: RunId,
+    pub(crate) job: String,
+    pub(crate) cause: Cause,
+    pub(crate) nominal: Timestamp,
+    pub(crate) fired: Timestamp,
+    pub(crate) targets: Targets,
+    pub(crate) claimed: u32,
+    /// Index → last outcome, attempt, whether another attempt follows.
+    pub(crate) partials: BTreeMap<u32, (Outcome, u32, bool)>,
+    /// How often each partial has a recorded success.
+    pub(crate) successes: BTreeMap<u32, u32>,
+    pub(crate) outcome: Option<RunOutcome>,
+    pub(crate) counts: (u32, u32, u32),
+}
+
+/// What is durable.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) watermarks: BTreeMap<String, RecoveredJob>,
+    /// Where the accounting of a job began anew, ascending.
+    pub(crate) starts: BTreeMap<String, Vec<(Timestamp, Timestamp)>>,
+    pub(crate) decided: BTreeMap<String, Vec<Decided>>,
+    pub(crate) runs: BTreeMap<RunKey, RunRow>,
+}
+
+impl Disk {
+    pub(crate) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Watermark { job, watermark, schedule_fingerprint, boot_id } => {
+                let before = self.watermarks.get(&**job).map_or(Timestamp::MIN, |job| job.watermark);
+                self.starts.entry(job.to_string()).or_default().push((before, *watermark));
+                let row = RecoveredJob {
+                    name: job.clone(),
+                    watermark: *watermark,
+                    schedule_fingerprint: *schedule_fingerprint,
+                    boot_id: boot_id.clone(),
+                };
+                self.watermarks.insert(job.to_string(), row);
+            }
+            Record::Decided { job, first, last, count, decision, run, .. } => {
+                let row = self.watermarks.get_mut(&**job).expect("a decision follows a watermark");
+                assert!(*first > row.watermark, "{job}: {first} was decided before");
+                row.watermark = *last;
+                assert_eq!(run.is_some(), *decision == Decision::Ran, "{job}: a decision names a run exactly when it ran");
+                assert!(run.is_none_or(|run| self.runs.contains_key(&run)), "{job}: the decision names an unknown run");
+                let decided = Decided { first: *first, last: *last, count: *count, decision: *decision };
+                self.decided.entry(job.to_string()).or_default().push(decided);
+            }
+            Record::Fired { run } => {
+                let row = RunRow {
+                    id: run.id.clone(),
+                    job: run.job.name.to_string(),
+                    cause: run.cause,
+                    nominal: run.nominal,
+                    fired: run.fired,
+                    targets: run.targets.clone(),
+                    claimed: 0,
+                    partials: BTreeMap::new(),
+                    successes: BTreeMap::new(),
+                    outcome: None,
+                    counts: (0, 0, 0),
+                };
+                assert!(self.runs.values().all(|other| other.id != run.id), "{} exists twice", run.id);
+                assert!(self.runs.insert(run.key, row).is_none(), "{} has the key of another run", run.id);
+            }
+            Record::Claimed { run, upto, .. } => self.live(*run).claimed = *upto,
+            Record::Partial(partial) => {
+                let row = self.live(partial.run);
+                let before = row.partials.get(&partial.index).map_or(0, |(_, attempt, _)| *attempt);
+                assert!(partial.attempt > before, "{} partial {}: attempt {} twice", row.id, partial.index, partial.attempt);
+                row.partials.insert(partial.index, (partial.outcome, partial.attempt, partial.retry.is_some()));
+                *row.successes.entry(partial.index).or_default() += u32::from(partial.outcome == Outcome::Succeeded);
+            }
+            Record::Finished(summary) => {
+                let row = self.live(summary.run);
+                row.outcome = Some(summary.outcome);
+                row.counts = (summary.succeeded, summary.failed, summary.cancelled);
+            }
+        }
+    }
+
+    fn live(&mut self, run: RunKey) -> &mut RunRow {
+        let row = self.runs.get_mut(&run).expect("a record names a recorded run");
+        assert!(row.outcome.is_none(), "{}: a record after its end", row.id);
+        row
+    }
+
+    /// What the next daemon reads.
+    pub(crate) fn recovery(&self) -> Recovery {
+        let open = self.runs.iter().filter(|(_, run)| run.outcome.is_none());
+        let runs = open.map(|(key, run)| {
+            let (waiting, ended): (Vec<_>, Vec<_>) = run.partials.iter().partition(|(_, (_, _, again))| *again);
+            RecoveredRun {
+                key: *key,
+                id: run.id.clone(),
+                job: run.job.as_str().into(),
+                cause: run.cause,
+                nominal: run.nominal,
+                fired: run.fired,
+                targets: run.targets.clone(),
+                claimed: run.claimed,
+                ended: ended.into_iter().map(|(index, (outcome, attempt, _))| (*index, *outcome, *attempt)).collect(),
+                retrying: waiting.into_iter().map(|(index, (_, attempt, _))| (*index, *attempt)).collect(),
+            }
+        });
+        Recovery {
+            jobs: self.watermarks.values().cloned().collect(),
+            runs: runs.collect(),
+            last_key: self.runs.keys().next_back().map_or(0, |key| key.0),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The simulator: the real engine under virtual clocks, a store that loses what is not synced, and children with lives of
+//! their own. Every crash point of a fixed story, then seeds for breadth.
+//!
+//! `SIM_SEEDS=10000 cargo test --release --test sim` runs as many random seeds; a failing seed is printed and runs alone with
+//! `SIM_SEED=N`.
+
+mod checks;
+mod disk;
+mod faults;
+mod story;
+mod world;
+
+use story::Story;
+
+/// Kills the daemon before every single effect of a fixed story.
+#[test]
+fn every_crash_point_of_the_story() {
+    let points = Story::fixed().run().effects;
+    assert!(points > 200, "the story has become too short to prove anything: {points} effects");
+    for point in 0..points {
+        Story::fixed().crash_at(&[point]).run();
+    }
+}
+
+/// Kills it twice: the second time while it recovers from the first, at every distance up to a bound.
+#[test]
+fn crashes_during_recovery() {
+    let points = Story::fixed().run().effects;
+    for first in (0..points).step_by(7) {
+        for distance in 1..=12 {
+            Story::fixed().crash_at(&[first, first + distance]).run();
+        }
+    }
+}
+
+/// Random jobs, children, crashes, reloads, cancels, steps of the clock and drains.
+#[test]
+fn random_seeds() {
+    if let Some(seed) = number("SIM_SEED") {
+        return drop(Story::random(seed).run());
+    }
+    let fresh = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("the clock is set").as_nanos();
+    let fresh = u64::try_from(fresh & 0xffff_ffff).expect("32 bits");
+    println!("fresh seed: SIM_SEED={fresh}");
+    for seed in (0..number("SIM_SEEDS").unwrap_or(300)).chain([fresh]) {
+        Story::random(seed).run();
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
+}

@@ -1,0 +1,260 @@
+//! The world around the engine: two clocks, a disk that syncs a little later, children.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use batchd::config::Config;
+use batchd::engine::{AttemptEnd, Effect, Engine, Event, GatherEnd, Now, Outcome, Record, RunInfo, RunKey, Stop, Then, Ticket};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::checks;
+use crate::disk::Disk;
+use crate::faults::Choices;
+
+/// How long the disk takes to sync.
+const SYNC: Duration = Duration::from_millis(2);
+
+/// A process; `index` is `None` for a gather command.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) run: Arc<RunInfo>,
+    pub(crate) started: Now,
+    ends: Duration,
+    outcome: Outcome,
+    obedient: bool,
+    signalled: bool,
+}
+
+enum Queued {
+    Record(Record),
+    Then(Then),
+}
+
+pub(crate) struct World {
+    pub(crate) now: Now,
+    pub(crate) engine: Engine,
+    pub(crate) disk: Disk,
+    pub(crate) children: BTreeMap<(RunKey, Option<u32>), Child>,
+    /// (run, partial, attempt) → how often it was started, over all lives of the daemon.
+    pub(crate) starts: BTreeMap<(RunKey, u32, u32), u32>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) choices: Choices,
+    pub(crate) effects: usize,
+    pub(crate) finished: bool,
+    /// Effects before which the daemon dies, ascending.
+    pub(crate) crashes: VecDeque<usize>,
+    /// Whether children fail, hang and disobey.
+    pub(crate) troubled: bool,
+    queue: VecDeque<Queued>,
+    synced_at: Option<Duration>,
+    boot: u32,
+    tickets: u64,
+}
+
+impl World {
+    pub(crate) fn new(config: Arc<Config>, start: Timestamp, choices: Choices, crashes: &[usize]) -> Self {
+        let now = Now { wall: start, monotonic: Duration::from_secs(1_000) };
+        let (engine, effects) = Engine::recover(Arc::clone(&config), batchd::engine::Recovery::default(), "boot-0".into(), now);
+        let mut world = Self {
+            now,
+            engine,
+            disk: Disk::default(),
+            children: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            config,
+            choices,
+            effects: 0,
+            finished: false,
+            crashes: crashes.iter().copied().collect(),
+            troubled: true,
+            queue: VecDeque::new(),
+            synced_at: None,
+            boot: 0,
+            tickets: 0,
+        };
+        world.perform(effects);
+        world
+    }
+
+    pub(crate) fn handle(&mut self, event: Event) {
+        let effects = self.engine.handle(self.now, event);
+        self.perform(effects);
+    }
+
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// Goes on until the wall clock shows `until`, or nothing will ever happen any more.
+    pub(crate) fn run_until(&mut self, until: Timestamp) {
+        while !self.finished && self.now.wall < until {
+            let Some(next) = self.next_instant() else { return self.advance_to_wall(until) };
+            let end = self.monotonic_at(until);
+            if next > end {
+                return self.advance_to_wall(until);
+            }
+            self.advance(next.saturating_sub(self.now.monotonic));
+            self.happen();
+            checks::living(self);
+        }
+    }
+
+    /// The wall clock is set.
+    pub(crate) fn step_clock(&mut self, by: SignedDuration) {
+        self.now.wall += by;
+        self.handle(Event::Tick);
+    }
+
+    /// The daemon dies: unsynced records are lost but for a prefix, children die with it; the next one recovers `after`.
+    pub(crate) fn crash(&mut self, after: Duration) {
+        let kept = if self.queue.is_empty() { 0 } else { self.choices.among(0..self.queue.len() as u64 + 1) };
+        self.sync(usize::try_from(kept).expect("small"));
+        self.restart(after);
+    }
+
+    /// The daemon has left, or died; a new one starts.
+    pub(crate) fn restart(&mut self, after: Duration) {
+        self.queue.clear();
+        self.synced_at = None;
+        self.children.clear();
+        self.finished = false;
+        self.advance(after);
+        if self.choices.one_in(4) {
+            self.boot += 1;
+        }
+        let boot = format!("boot-{}", self.boot);
+        let (engine, effects) = Engine::recover(Arc::clone(&self.config), self.disk.recovery(), boot.into(), self.now);
+        self.engine = engine;
+        self.perform(effects);
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if self.crashes.front().is_some_and(|point| *point <= self.effects) {
+                self.crashes.pop_front();
+                self.effects += 1;
+                return self.crash(Duration::from_secs(30));
+            }
+            self.effects += 1;
+            self.perform_one(effect);
+        }
+    }
+
+    fn perform_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::Record(record) => self.enqueue(Queued::Record(record)),
+            Effect::WhenDurable(then) => self.enqueue(Queued::Then(then)),
+            Effect::Start { run, index, attempt, target } => {
+                checks::start(self, &run, index, attempt, target.as_ref());
+                self.spawn(run, Some(index));
+            }
+            Effect::Gather { run } => self.spawn(run, None),
+            Effect::Stop { run, index, stop } => self.signal(run, Some(index), stop),
+            Effect::StopGather { run, stop } => self.signal(run, None, stop),
+            Effect::Answer { .. } => {}
+            Effect::Finished => {
+                assert!(self.queue.is_empty(), "left before everything was on disk");
+                self.finished = true;
+            }
+        }
+    }
+
+    fn enqueue(&mut self, queued: Queued) {
+        self.queue.push_back(queued);
+        self.synced_at.get_or_insert(self.now.monotonic + SYNC);
+    }
+
+    fn spawn(&mut self, run: Arc<RunInfo>, index: Option<u32>) {
+        let (mut seconds, mut outcome, mut obedient) = (self.choices.among(1..40), Outcome::Succeeded, true);
+        if self.troubled {
+            match self.choices.among(0..12) {
+                0 | 1 => outcome = Outcome::Failed,
+                2 => (outcome, seconds) = (Outcome::SpawnFailed, 0),
+                3 => seconds = 100_000,
+                4 => (seconds, obedient) = (100_000, false),
+                _ => {}
+            }
+        }
+        let ends = self.now.monotonic + Duration::from_secs(seconds);
+        let child = Child { run: Arc::clone(&run), started: self.now, ends, outcome, obedient, signalled: false };
+        assert!(self.children.insert((run.key, index), child).is_none(), "{} {index:?}: a second copy", run.id);
+    }
+
+    fn signal(&mut self, run: RunKey, index: Option<u32>, stop: Stop) {
+        let Some(child) = self.children.get_mut(&(run, index)) else { return };
+        child.signalled = true;
+        if child.obedient || stop == Stop::Kill {
+            child.ends = child.ends.min(self.now.monotonic + Duration::from_millis(200));
+            child.outcome = Outcome::Signalled;
+        }
+    }
+
+    fn next_instant(&self) -> Option<Duration> {
+        let wakeup = self.engine.next_wakeup();
+        let child = self.children.values().map(|child| child.ends).min();
+        [wakeup.wall.map(|wall| self.monotonic_at(wall)), wakeup.monotonic, child, self.synced_at].into_iter().flatten().min()
+    }
+
+    fn happen(&mut self) {
+        if self.synced_at.is_some_and(|at| at <= self.now.monotonic) {
+            let then = self.sync(self.queue.len());
+            for then in then {
+                self.handle(Event::Durable(then));
+            }
+        }
+        let ended: Vec<_> = self.children.iter().filter(|(_, child)| child.ends <= self.now.monotonic).map(|(key, _)| *key).collect();
+        for key in ended {
+            if let Some(child) = self.children.remove(&key) {
+                self.end(key, &child);
+            }
+        }
+        self.handle(Event::Tick);
+    }
+
+    fn end(&mut self, (run, index): (RunKey, Option<u32>), child: &Child) {
+        let end = AttemptEnd {
+            outcome: child.outcome,
+            started: child.started.wall,
+            ended: self.now.wall,
+            duration: self.now.monotonic - child.started.monotonic,
+            exit_code: (child.outcome == Outcome::Failed).then_some(1),
+            signal: None,
+            result: None,
+            error: None,
+            output: None,
+        };
+        match index {
+            Some(index) => self.handle(Event::AttemptEnded { run, index, end: Box::new(end) }),
+            None => self.handle(Event::GatherEnded { run, end: Box::new(GatherEnd { end }) }),
+        }
+    }
+
+    /// Makes the first `count` queued entries durable, and returns what waited for that.
+    fn sync(&mut self, count: usize) -> Vec<Then> {
+        self.synced_at = None;
+        let mut reached = Vec::new();
+        for queued in self.queue.drain(..count) {
+            match queued {
+                Queued::Record(record) => self.disk.apply(&record),
+                Queued::Then(then) => reached.push(then),
+            }
+        }
+        reached
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now.monotonic += by;
+        self.now.wall += SignedDuration::try_from(by).expect("small");
+    }
+
+    fn advance_to_wall(&mut self, until: Timestamp) {
+        self.advance(self.monotonic_at(until).saturating_sub(self.now.monotonic));
+    }
+
+    fn monotonic_at(&self, wall: Timestamp) -> Duration {
+        let ahead = wall.duration_since(self.now.wall);
+        self.now.monotonic + Duration::try_from(ahead).unwrap_or(Duration::ZERO)
+    }
+}
