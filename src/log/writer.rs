@@ -1,0 +1,179 @@
+//! The two threads that write: one for the file, one for stderr. Neither ever logs through tracing.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tracing::Level;
+
+use super::layer::Sinks;
+use super::rotate::{RotatingFile, Unwritten};
+use super::spool::Batch;
+use super::stamp::{monotonic_now, wall_now};
+
+/// What the file's thread is asked to do besides writing, and what it has done.
+#[derive(Debug, Default)]
+pub(super) struct FileDesk {
+    orders: Mutex<Orders>,
+    pub(super) written: AtomicU64,
+    pub(super) lost: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    reopen: bool,
+    replacement: Option<RotatingFile>,
+}
+
+impl FileDesk {
+    pub(super) fn order_reopen(&self) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).reopen = true;
+    }
+
+    pub(super) fn order_replacement(&self, file: RotatingFile) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).replacement = Some(file);
+    }
+
+    fn take(&self) -> Orders {
+        std::mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Lines that never reached the file, until the file has been told.
+#[derive(Debug)]
+struct Loss {
+    lines: u64,
+    from: Timestamp,
+    until: Timestamp,
+}
+
+/// Writes the file until its spool is closed.
+pub(super) fn write_file(sinks: &Arc<Sinks>, file: RotatingFile) {
+    let mut writer = FileWriter::new(sinks, file);
+    let mut batch = Batch::default();
+    while let Some(next) = sinks.file.next(batch) {
+        writer.obey();
+        writer.write(&next.lines);
+        if next.is_flush {
+            writer.sync();
+        }
+        batch = next;
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct FileWriter<'a> {
+    sinks: &'a Sinks,
+    file: RotatingFile,
+    loss: Option<Loss>,
+    /// The last write failed and stderr knows.
+    is_failing: bool,
+    /// The last trouble with the path that stderr knows.
+    trouble: Option<String>,
+}
+
+impl<'a> FileWriter<'a> {
+    pub(super) fn new(sinks: &'a Sinks, file: RotatingFile) -> Self {
+        Self { sinks, file, loss: None, is_failing: false, trouble: None }
+    }
+
+    /// The path is looked at again, as after a second.
+    #[cfg(test)]
+    pub(super) fn heal(&mut self) {
+        self.file.reopen(monotonic_now());
+    }
+
+    fn obey(&mut self) {
+        let orders = self.sinks.desk.take();
+        if let Some(file) = orders.replacement {
+            // The old file's last lines must not be weaker than those of a file that is kept.
+            self.sync();
+            self.file = file;
+        }
+        if orders.reopen {
+            self.file.reopen(monotonic_now());
+        }
+    }
+
+    pub(super) fn write(&mut self, lines: &[u8]) {
+        if lines.is_empty() {
+            return;
+        }
+        let now = monotonic_now();
+        let total = count(lines);
+        let outcome = self.tell_loss().and_then(|()| self.file.append(lines, now).map_err(|error| (error.lines, error)));
+        let lost = match outcome {
+            Ok(()) => 0,
+            Err((lost, Unwritten { error, .. })) => {
+                let lost = lost.min(total);
+                self.account(lost, &error);
+                lost
+            }
+        };
+        self.sinks.desk.written.fetch_add(total - lost, Ordering::Relaxed);
+        if lost == 0 && std::mem::take(&mut self.is_failing) {
+            self.sinks.tell_console(Level::INFO, format_args!("the log file `{}` is written again", self.file.path().display()));
+        }
+        self.tell_trouble();
+    }
+
+    /// Says in the file itself what is missing from it, before the next line.
+    fn tell_loss(&mut self) -> Result<(), (u64, Unwritten)> {
+        let Some(loss) = &self.loss else { return Ok(()) };
+        let (from, until) = (self.sinks.local(loss.from), self.sinks.local(loss.until));
+        let line = self.sinks.render(Level::WARN, format_args!("{} lines lost from {from} to {until}", loss.lines));
+        // The message stands for lines that are counted already, so when it fails all lines of this batch are lost with it.
+        self.file.append(line.as_bytes(), monotonic_now()).map_err(|error| (u64::MAX, error))?;
+        self.loss = None;
+        Ok(())
+    }
+
+    fn account(&mut self, lines: u64, error: &io::Error) {
+        let now = wall_now();
+        let loss = self.loss.get_or_insert(Loss { lines: 0, from: now, until: now });
+        loss.lines += lines;
+        loss.until = now;
+        self.sinks.desk.lost.fetch_add(lines, Ordering::Relaxed);
+        if !std::mem::replace(&mut self.is_failing, true) {
+            let path = self.file.path().display();
+            self.sinks.tell_console(Level::ERROR, format_args!("cannot write the log file `{path}`, its lines are lost: {error}"));
+        }
+    }
+
+    /// One message when the path gives trouble or a different one, none while it lasts.
+    fn tell_trouble(&mut self) {
+        let trouble = self.file.trouble().map(ToString::to_string);
+        if trouble != self.trouble {
+            if let Some(error) = &trouble {
+                let path = self.file.path().display();
+                self.sinks.tell_console(Level::ERROR, format_args!("cannot rotate or reopen the log file `{path}`, writing on: {error}"));
+            }
+            self.trouble = trouble;
+        }
+    }
+
+    fn sync(&mut self) {
+        if let Err(error) = self.file.sync() {
+            self.sinks.tell_console(Level::ERROR, format_args!("cannot sync the log file `{}`: {error}", self.file.path().display()));
+        }
+    }
+}
+
+/// Writes stderr until the spool is closed. May block for as long as nobody reads; nobody waits for it.
+pub(super) fn write_console(sinks: &Sinks, mut stderr: impl io::Write) {
+    let mut batch = Batch::default();
+    while let Some(next) = sinks.console.next(batch) {
+        if next.dropped > 0 {
+            let note = sinks.render_console(Level::WARN, format_args!("{} lines not shown: stderr was not read in time", next.dropped));
+            let _ = stderr.write_all(note.as_bytes());
+        }
+        // There is no better place to report a broken stderr than stderr.
+        let _ = stderr.write_all(&next.lines).and_then(|()| stderr.flush());
+        batch = next;
+    }
+}
+
+fn count(lines: &[u8]) -> u64 {
+    lines.split_inclusive(|byte| *byte == b'\n').count() as u64
+}
