@@ -85,3 +85,28 @@ pub(super) fn report(change: &Change, before: &BTreeMap<JobName, Option<Timestam
         settings: change.settings.clone(),
     }
 }
+
+/// Tells what a reload has changed, a line a job.
+pub(super) fn narrate(report: &ReloadReport) {
+    let ReloadReport { added, removed, changed, settings, .. } = report;
+    info!("reloaded: {} added, {} removed, {} changed", added.len(), removed.len(), changed.len());
+    for setting in settings {
+        info!("setting {setting}");
+    }
+    let rows = |kind: &'static str, rows: &[ChangedJob]| {
+        for row in rows.iter().take(MAX_NARRATED) {
+            let what = if row.what.is_empty() { String::new() } else { format!(" ({})", row.what.join(", ")) };
+            info!(job = &*row.job, "{kind} {}{what}: next fire {} → {}", row.job, instant(row.next_before), instant(row.next_after));
+        }
+        if rows.len() > MAX_NARRATED {
+            info!("{kind}: {} more", rows.len() - MAX_NARRATED);
+        }
+    };
+    rows("added", added);
+    rows("removed", removed);
+    rows("changed", changed);
+}
+
+fn instant(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "none".to_owned(), |at| at.to_string())
+}
