@@ -1,1 +1,258 @@
 //! Carry out one attempt: a command, a shell script, or a handler of the embedding program.
+//!
+//! The runner hands over an [`Attempt`] with a [`StopLine`] and gets back an [`Ended`]. Nothing here decides anything: timeouts,
+//! retries and cancels are the engine's, and arrive as stops.
+
+mod command;
+mod env_file;
+mod environment;
+mod in_process;
+pub mod process;
+mod result;
+mod template;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{JobName, Target, Work};
+use crate::engine::{CapturedOutput, Cause, Outcome, RunId, RunInfo, Stop};
+
+pub use environment::DEFAULT_PATH;
+pub(crate) use in_process::panic_message;
+pub(crate) use process::feed::ResultLines;
+pub(crate) use result::ResultFiles;
+
+/// A batch handler of the embedding program: what a job with `handler = "name"` runs for each partial.
+///
+/// Any `Fn(Context) -> impl Future` is one. The work must leave its thread to the runtime (`await`, or `spawn_blocking`):
+/// a handler that blocks cannot be stopped.
+pub trait Handler: Send + Sync + 'static {
+    /// Does the work of one partial; the value is its result, `null` is none. On a stop `context.cancel` is cancelled;
+    /// after the job's grace the future is dropped.
+    fn partial(&self, context: Context) -> BoxFuture<'static, Result<serde_json::Value, HandlerError>>;
+}
+
+impl<F, Work> Handler for F
+where
+    F: Fn(Context) -> Work + Send + Sync + 'static,
+    Work: Future<Output = Result<serde_json::Value, HandlerError>> + Send + 'static,
+{
+    fn partial(&self, context: Context) -> BoxFuture<'static, Result<serde_json::Value, HandlerError>> {
+        Box::pin(self(context))
+    }
+}
+
+/// Why a handler failed: any error, shown with its sources.
+pub type HandlerError = Box<dyn Error + Send + Sync>;
+
+/// What a handler gets.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub job: JobName,
+    pub run: RunId,
+    pub cause: Cause,
+    /// The instant that the schedule names.
+    pub nominal: Timestamp,
+    /// `None` in a job without targets.
+    pub target: Option<Target>,
+    /// Of the partial in its run, from 0.
+    pub index: u32,
+    /// Partials of the run.
+    pub count: u32,
+    /// From 1.
+    pub attempt: u32,
+    /// Cancelled on a timeout, a cancel or a drain: finish soon.
+    pub cancel: CancellationToken,
+}
+
+/// The handlers that jobs can name.
+#[derive(Clone)]
+pub struct Registry {
+    handlers: BTreeMap<Arc<str>, Arc<dyn Handler>>,
+}
+
+impl Registry {
+    /// Holds `echo`, whose result is its target: for trying out and for measuring.
+    pub fn new() -> Self {
+        let mut registry = Self { handlers: BTreeMap::new() };
+        registry.insert("echo", in_process::Echo);
+        registry
+    }
+
+    /// Adds a handler; one of the same name is replaced.
+    pub fn insert(&mut self, name: impl Into<Arc<str>>, handler: impl Handler) {
+        self.handlers.insert(name.into(), Arc::new(handler));
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Handler>> {
+        self.handlers.get(name)
+    }
+
+    /// Sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.handlers.keys().map(|name| &**name)
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// What is to be carried out.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) run: Arc<RunInfo>,
+    pub(crate) part: Part,
+}
+
+/// The part of a run that an attempt is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Partial {
+        index: u32,
+        /// From 1.
+        attempt: u32,
+        target: Option<Target>,
+    },
+    Gather,
+}
+
+impl Attempt {
+    pub(crate) fn target(&self) -> Option<&Target> {
+        match &self.part {
+            Part::Partial { target, .. } => target.as_ref(),
+            Part::Gather => None,
+        }
+    }
+
+    /// From 1; a gather has one attempt.
+    pub(crate) fn number(&self) -> u32 {
+        match self.part {
+            Part::Partial { attempt, .. } => attempt,
+            Part::Gather => 1,
+        }
+    }
+
+    /// What tells the parts of a run apart in its log lines.
+    pub(crate) fn label(&self) -> &str {
+        match &self.part {
+            Part::Partial { target, .. } => target.as_ref().map_or("", |target| &target.key),
+            Part::Gather => "gather",
+        }
+    }
+}
+
+/// How the runner tells an attempt to stop. Both rungs stay pulled: nothing is lost when nobody listens yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StopLine {
+    polite: CancellationToken,
+    kill: CancellationToken,
+}
+
+impl StopLine {
+    pub(crate) fn pull(&self, stop: Stop) {
+        match stop {
+            Stop::Polite => self.polite.cancel(),
+            Stop::Kill => self.kill.cancel(),
+        }
+    }
+}
+
+/// How an attempt ended; the runner adds the times.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) result: Option<Box<RawValue>>,
+    pub(crate) error: Option<String>,
+    pub(crate) output: Option<CapturedOutput>,
+}
+
+impl Ended {
+    pub(crate) fn succeeded(result: Option<Box<RawValue>>) -> Self {
+        Self { outcome: Outcome::Succeeded, exit_code: None, signal: None, result, error: None, output: None }
+    }
+
+    pub(crate) fn failed(error: String) -> Self {
+        Self { outcome: Outcome::Failed, error: Some(error), ..Self::succeeded(None) }
+    }
+
+    pub(crate) fn spawn_failed(error: &dyn fmt::Display) -> Self {
+        Self { outcome: Outcome::SpawnFailed, error: Some(error.to_string()), ..Self::succeeded(None) }
+    }
+}
+
+/// Carries out an attempt of a partial.
+pub(crate) async fn carry_out(attempt: &Attempt, registry: &Registry, results: &ResultFiles, stops: &StopLine) -> Ended {
+    let job = &attempt.run.job;
+    match &job.work {
+        Work::Handler(name) => in_process::carry_out(attempt, registry, name, stops).await,
+        Work::Command(argv) => run_process(command::plan(attempt, argv, &results.path(attempt)), attempt, None, results, stops).await,
+        Work::Shell(script) => run_process(command::plan_shell(attempt, script, &results.path(attempt)), attempt, None, results, stops).await,
+    }
+}
+
+/// Runs the gather command `argv` with `lines` on its stdin.
+pub(crate) async fn gather(attempt: &Attempt, argv: &[String], lines: ResultLines, results: &ResultFiles, stops: &StopLine) -> Ended {
+    let plan = command::plan(attempt, argv, &results.path(attempt));
+    run_process(plan, attempt, Some(lines), results, stops).await
+}
+
+async fn run_process(
+    plan: Result<command::Plan, command::PlanError>,
+    attempt: &Attempt,
+    lines: Option<ResultLines>,
+    results: &ResultFiles,
+    stops: &StopLine,
+) -> Ended {
+    let path = results.path(attempt);
+    let end = match plan {
+        Ok(plan) => process::run(&plan, attempt, &path, lines, stops).await,
+        Err(error) => return Ended::spawn_failed(&error),
+    };
+    conclude(end, &path)
+}
+
+/// The result of an ended process, and the line that says for people how it ended.
+fn conclude(end: Result<process::End, process::SpawnError>, path: &Path) -> Ended {
+    let end = match end {
+        Ok(end) => end,
+        Err(error) => return Ended::spawn_failed(&error),
+    };
+    let (result, ignored) = match result::take(path, &end.last_stdout) {
+        Ok(result) => (result, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let notes: Vec<String> = end.failure().into_iter().chain(end.notes).chain(ignored).collect();
+    let outcome = match (end.fed, end.exit_code, end.signal) {
+        (false, ..) => Outcome::Failed,
+        (true, Some(0), _) => Outcome::Succeeded,
+        (true, _, Some(_)) => Outcome::Signalled,
+        (true, ..) => Outcome::Failed,
+    };
+    Ended {
+        outcome,
+        exit_code: end.exit_code,
+        signal: end.signal,
+        result,
+        error: (!notes.is_empty()).then(|| notes.join("; ")),
+        output: end.output,
+    }
+}

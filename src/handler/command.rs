@@ -1,0 +1,144 @@
+//! From a job's `command` or `shell` to what is spawned: rendered arguments, an environment, and a program found in the `PATH`
+//! of the job, not of the daemon. The program becomes an absolute path: only then does std start it by `posix_spawn`, whose
+//! cost does not grow with the daemon's memory.
+
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+
+use super::Attempt;
+use super::environment::{self, DEFAULT_PATH, Environment, EnvironmentError};
+use super::template::{self, TemplateError, Values};
+
+/// What runs `shell` jobs.
+const SHELL: &str = "/bin/sh";
+
+/// The longest argument that Linux takes (`MAX_ARG_STRLEN` without the NUL).
+pub(super) const ARGUMENT_MAX_BYTES: usize = 128 * 1024 - 1;
+
+/// What is spawned.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Absolute.
+    pub(super) program: PathBuf,
+    /// `argv`, the name of the program as it was written first.
+    pub(super) arguments: Vec<String>,
+    /// Absolute.
+    pub(super) directory: PathBuf,
+    pub(super) environment: Environment,
+}
+
+/// Why there is nothing to spawn.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlanError {
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error("the command is empty: name a program")]
+    Empty,
+    #[error("`{program}` not found in PATH `{path}`")]
+    NotInPath { program: String, path: String },
+    #[error("`{}` not found", path.display())]
+    NotFound { path: PathBuf },
+    #[error("`{}` is not executable: set its x bit", path.display())]
+    NotExecutable { path: PathBuf },
+    #[error("`{}` is a directory, not a program", path.display())]
+    Directory { path: PathBuf },
+    #[error("argument {number} has a NUL")]
+    Nul { number: usize },
+    #[error("argument {number} is too long: {bytes} bytes, allowed {ARGUMENT_MAX_BYTES}; hand it over in a file")]
+    TooLong { number: usize, bytes: usize },
+}
+
+/// The plan of an argv, each element a template.
+pub(super) fn plan(attempt: &Attempt, argv: &[String], result_path: &Path) -> Result<Plan, PlanError> {
+    let values = Values::new(attempt);
+    let arguments = argv.iter().map(|argument| template::render(argument, &values).map(Cow::into_owned)).collect::<Result<Vec<_>, _>>()?;
+    finish(attempt, arguments, &values, result_path)
+}
+
+/// The plan of a script; values are inserted as quoted words.
+pub(super) fn plan_shell(attempt: &Attempt, script: &str, result_path: &Path) -> Result<Plan, PlanError> {
+    let values = Values::new(attempt);
+    let script = template::render_shell(script, &values)?.into_owned();
+    finish(attempt, vec![SHELL.to_owned(), "-c".to_owned(), script], &values, result_path)
+}
+
+fn finish(attempt: &Attempt, arguments: Vec<String>, values: &Values<'_>, result_path: &Path) -> Result<Plan, PlanError> {
+    for (number, argument) in arguments.iter().enumerate() {
+        if argument.contains('\0') {
+            return Err(PlanError::Nul { number });
+        }
+        if argument.len() > ARGUMENT_MAX_BYTES {
+            return Err(PlanError::TooLong { number, bytes: argument.len() });
+        }
+    }
+    let environment = environment::build(attempt, values, result_path)?;
+    let directory = attempt.run.job.process.directory();
+    let path = environment.get(OsStr::new("PATH")).cloned().unwrap_or_else(|| OsString::from(DEFAULT_PATH));
+    let program = find(arguments.first().ok_or(PlanError::Empty)?, &path, directory)?;
+    Ok(Plan { program, arguments, directory: directory.to_owned(), environment })
+}
+
+/// The absolute path of a program: as a shell in `directory` would find it.
+fn find(program: &str, path: &OsStr, directory: &Path) -> Result<PathBuf, PlanError> {
+    if program.is_empty() {
+        return Err(PlanError::Empty);
+    }
+    if program.contains('/') {
+        let file = directory.join(program);
+        // An interpreter, a missing directory: what else can be wrong is found when it is spawned.
+        return usable(&file).map(|()| file);
+    }
+    let mut unusable = None;
+    for entry in std::env::split_paths(path) {
+        let file = directory.join(entry).join(program);
+        match usable(&file) {
+            Ok(()) => return Ok(file),
+            Err(PlanError::NotFound { .. }) => {}
+            Err(error) => unusable = unusable.or(Some(error)),
+        }
+    }
+    let not_found = || PlanError::NotInPath { program: program.to_owned(), path: path.to_string_lossy().into_owned() };
+    Err(unusable.unwrap_or_else(not_found))
+}
+
+fn usable(file: &Path) -> Result<(), PlanError> {
+    match file.metadata() {
+        Err(_) => Err(PlanError::NotFound { path: file.to_owned() }),
+        Ok(found) if found.is_dir() => Err(PlanError::Directory { path: file.to_owned() }),
+        Ok(_) if access(file, AccessFlags::X_OK).is_err() => Err(PlanError::NotExecutable { path: file.to_owned() }),
+        Ok(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(program: &str, path: &str, expected: &str) {
+        let found = find(program, path.as_ref(), Path::new("/usr"));
+        assert_eq!(found.map_or_else(|error| error.to_string(), |path| path.display().to_string()), expected, "{program}");
+    }
+
+    #[test]
+    fn programs_are_found_as_a_shell_would() {
+        check("sh", "/nowhere:/bin", "/bin/sh");
+        check("/bin/sh", "", "/bin/sh");
+        check("bin/env", "", "/usr/bin/env");
+        check("env", "bin", "/usr/bin/env");
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_told_apart() {
+        check("foo", "/nowhere:/bin", "`foo` not found in PATH `/nowhere:/bin`");
+        check("./foo", "/bin", "`/usr/./foo` not found");
+        check("/etc/passwd", "/bin", "`/etc/passwd` is not executable: set its x bit");
+        check("passwd", "/etc:/nowhere", "`/etc/passwd` is not executable: set its x bit");
+        check("/usr/bin", "/bin", "`/usr/bin` is a directory, not a program");
+        check("", "/bin", "the command is empty: name a program");
+    }
+}

@@ -1,0 +1,248 @@
+//! One process and its tree, from spawn to gone.
+//!
+//! An attempt ends when its process has exited and its pipes have run dry, or kept quiet for [`DRAIN_QUIET`], at the latest
+//! [`DRAIN_MAX`] after the exit: a child that holds a pipe open cannot hold up a run. What is left of the tree is then killed.
+
+pub(crate) mod feed;
+pub mod leftovers;
+mod output;
+mod spawn;
+pub mod tree;
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::command::Plan;
+use super::{Attempt, StopLine};
+use crate::engine::CapturedOutput;
+use crate::log::Stream;
+use feed::{FeedError, ResultLines};
+use output::Output;
+pub(super) use spawn::SpawnError;
+use spawn::{Leader, Source, Spawned};
+use tree::{Killed, Tree};
+
+/// After the exit, pipes that are still open are read until they kept quiet for so long …
+const DRAIN_QUIET: Duration = Duration::from_secs(1);
+
+/// … and never longer than this.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// How a process ended, and what it left.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) exit_code: Option<i32>,
+    pub(super) signal: Option<i32>,
+    /// The last line of stdout that is not blank; empty when there is none.
+    pub(super) last_stdout: Vec<u8>,
+    /// The last line of stderr that is not blank, shortened.
+    last_stderr: String,
+    /// What people should know besides, one line each.
+    pub(super) notes: Vec<String>,
+    /// False when stdin could not be given whole.
+    pub(super) fed: bool,
+    pub(super) output: Option<CapturedOutput>,
+}
+
+impl End {
+    /// What went wrong, for people; `None` for exit code 0.
+    pub(super) fn failure(&self) -> Option<String> {
+        let failure = match (self.exit_code, self.signal) {
+            (Some(0), _) => return None,
+            (_, Some(signal)) => format!("killed by {}", signal_name(signal)),
+            (Some(code), None) => format!("exit code {code}"),
+            (None, None) => "exit status unknown".to_owned(),
+        };
+        Some(if self.last_stderr.is_empty() { failure } else { format!("{failure}: {}", self.last_stderr) })
+    }
+}
+
+/// Spawns the process and sees it, and its tree, to the end.
+pub(super) async fn run(
+    plan: &Plan,
+    attempt: &Attempt,
+    result_path: &Path,
+    lines: Option<ResultLines>,
+    stops: &StopLine,
+) -> Result<End, SpawnError> {
+    let Spawned { leader, stdout, stderr, stdin } = spawn::spawn(plan, lines.is_some())?;
+    let feeding = lines.zip(stdin).map(|(lines, stdin)| AbortOnDropHandle::new(tokio::spawn(feed::feed(lines, stdin))));
+    let tree = Tree::new(leader.pid(), result_path);
+    let mut watch = Watch {
+        leader,
+        stdout,
+        stderr,
+        feeding,
+        tree,
+        output: Output::new(attempt),
+        stop_signal: attempt.run.job.stop.signal,
+        drain: None,
+        stopped: false,
+        notes: Vec::new(),
+        fed: true,
+    };
+    watch.until_quiet(stops).await;
+    Ok(watch.settle().await)
+}
+
+/// A live process.
+struct Watch {
+    leader: Leader,
+    stdout: Source,
+    stderr: Source,
+    feeding: Option<AbortOnDropHandle<Result<(), FeedError>>>,
+    tree: Tree,
+    output: Output,
+    stop_signal: i32,
+    /// Since the exit.
+    drain: Option<Drain>,
+    /// Whether any stop was asked for.
+    stopped: bool,
+    notes: Vec<String>,
+    fed: bool,
+}
+
+/// The reading that goes on after the exit.
+struct Drain {
+    end: Instant,
+    quiet: Instant,
+}
+
+impl Drain {
+    fn begin() -> Self {
+        let now = Instant::now();
+        Self { end: now + DRAIN_MAX, quiet: now + DRAIN_QUIET }
+    }
+
+    fn heard(&mut self) {
+        self.quiet = Instant::now() + DRAIN_QUIET;
+    }
+}
+
+impl Watch {
+    /// Reads, feeds and stops until the process has exited and nothing more is to be read.
+    async fn until_quiet(&mut self, stops: &StopLine) {
+        let (mut asked, mut killed) = (false, false);
+        while self.drain.is_none() || self.stdout.is_open() || self.stderr.is_open() {
+            // Not biased: a process that never stops printing must not keep the stops from being seen.
+            tokio::select! {
+                bytes = self.stdout.read(), if self.stdout.is_open() => {
+                    self.output.accept(Stream::Stdout, bytes);
+                    self.drain.iter_mut().for_each(Drain::heard);
+                }
+                bytes = self.stderr.read(), if self.stderr.is_open() => {
+                    self.output.accept(Stream::Stderr, bytes);
+                    self.drain.iter_mut().for_each(Drain::heard);
+                }
+                () = self.leader.exited(), if self.drain.is_none() => self.drain = Some(Drain::begin()),
+                fed = fed(&mut self.feeding), if self.feeding.is_some() => {
+                    self.feeding = None;
+                    if let Err(error) = fed {
+                        self.fed = false;
+                        self.notes.push(error.message);
+                        // Its stdin stays open until it is dead: it must not take a part of the results for all of them.
+                        self.kill().await;
+                        drop(error.stdin);
+                    }
+                }
+                () = stops.polite.cancelled(), if !asked => {
+                    asked = true;
+                    self.ask().await;
+                }
+                () = stops.kill.cancelled(), if !killed => {
+                    killed = true;
+                    self.kill().await;
+                }
+                () = drained(self.drain.as_ref()) => break,
+            }
+        }
+    }
+
+    /// Sends the stop signal to the group, and to those of the tree that left it.
+    async fn ask(&mut self) {
+        self.stopped = true;
+        let (tree, signal) = (self.tree.clone(), self.stop_signal);
+        self.leader.signal(signal);
+        in_background(move || tree.signal_outside_group(signal)).await;
+    }
+
+    async fn kill(&mut self) {
+        self.stopped = true;
+        self.leader.kill();
+        let tree = self.tree.clone();
+        in_background(move || tree.kill()).await;
+    }
+
+    /// Reaps the process, kills what is left of its tree, and tells how it ended.
+    async fn settle(mut self) -> End {
+        let held = self.stdout.is_open() || self.stderr.is_open();
+        let status = self.leader.reap();
+        let mut left = Vec::new();
+        if held || self.stopped || self.tree.has_survivors() {
+            let tree = self.tree.clone();
+            left = in_background(move || tree.kill()).await.unwrap_or_default();
+        }
+        if held {
+            self.notes.push(held_by(left.first()));
+        }
+        let (exit_code, signal) = match status {
+            Ok(status) => (ExitStatus::code(&status), status.signal()),
+            Err(error) => {
+                self.notes.push(format!("cannot get the exit status: {error}"));
+                (None, None)
+            }
+        };
+        let collected = self.output.finish();
+        End {
+            exit_code,
+            signal,
+            last_stdout: collected.last_stdout,
+            last_stderr: collected.last_stderr,
+            notes: self.notes,
+            fed: self.fed,
+            output: collected.captured,
+        }
+    }
+}
+
+fn held_by(holder: Option<&Killed>) -> String {
+    match holder {
+        Some(holder) => format!("output cut: the pipe was held by process {} (`{}`), killed", holder.pid, holder.name),
+        None => "output cut: the pipe was held by a process that left the job".to_owned(),
+    }
+}
+
+async fn drained(drain: Option<&Drain>) {
+    match drain {
+        Some(drain) => tokio::time::sleep_until(drain.quiet.min(drain.end)).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn fed(feeding: &mut Option<AbortOnDropHandle<Result<(), FeedError>>>) -> Result<(), FeedError> {
+    match feeding {
+        Some(feeding) => feeding.await.unwrap_or_else(|error| Err(FeedError::new(&error, None))),
+        None => std::future::pending().await,
+    }
+}
+
+/// A walk over `/proc` takes milliseconds: too long for a thread of the runtime.
+async fn in_background<T: Send + 'static>(walk: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    match tokio::task::spawn_blocking(walk).await {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::error!("a walk over the processes failed: {error}");
+            None
+        }
+    }
+}
+
+/// `SIGTERM` and the like; realtime signals by number.
+fn signal_name(signal: i32) -> String {
+    nix::sys::signal::Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.as_str().to_owned())
+}

@@ -1,0 +1,297 @@
+//! The processes of an attempt: its group, their descendants, and whatever carries the attempt's mark in its environment,
+//! wherever it has moved to.
+//!
+//! The daemon is the subreaper of its jobs ([`become_subreaper`]): an orphan becomes its child, can be seen and must be reaped.
+//! Reaping asks for numbers that are known to be orphans, one by one: a wait for "any child" would steal the status of another
+//! attempt.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, test_kill_process_group, waitid};
+
+use super::super::environment::RESULT_VARIABLE;
+
+/// How long killed processes get to go. Only one in uninterruptible sleep needs longer, and nothing helps there.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Of an environment, so much is searched for the mark; the kernel allows programs far more.
+const ENVIRON_MAX_BYTES: u64 = 2 * 1024 * 1024;
+
+/// A process that was killed because its attempt was over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Killed {
+    pub pid: i32,
+    /// Its `comm`, as the process chose it: to be escaped where it is shown.
+    pub name: String,
+}
+
+static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
+
+/// The children that attempts wait for themselves.
+static OWNED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Held for reading from before a spawn until the child is in [`OWNED`]; for writing while orphans are reaped.
+static SPAWNING: RwLock<()> = RwLock::new(());
+
+/// Makes this process the one that orphans of its jobs fall to. Once, at start.
+pub fn become_subreaper() -> io::Result<()> {
+    nix::sys::prctl::set_child_subreaper(true)?;
+    IS_SUBREAPER.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Reaps the orphans that have exited. Cheap without orphans; to be called on SIGCHLD, in a process that is a subreaper.
+pub fn reap_orphans() {
+    if !IS_SUBREAPER.load(Ordering::Relaxed) || adopted().is_empty() {
+        return;
+    }
+    let _no_spawn = SPAWNING.write().unwrap_or_else(PoisonError::into_inner);
+    for orphan in adopted().into_iter().filter_map(Pid::from_raw) {
+        // `None`: still alive. An error: gone, reaped by someone else.
+        let _ = waitid(WaitId::Pid(orphan), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    }
+}
+
+/// A spawned child that its attempt reaps, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Owned(i32);
+
+impl Owned {
+    /// Spawns, so that at no instant the child can be taken for an orphan.
+    pub(super) fn spawn(command: &mut Command) -> io::Result<(Child, Self)> {
+        let _spawning = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
+        let child = command.spawn()?;
+        let pid = Pid::from_child(&child).as_raw_nonzero().get();
+        owned().insert(pid);
+        Ok((child, Self(pid)))
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        owned().remove(&self.0);
+    }
+}
+
+/// The processes of one attempt.
+#[derive(Clone, Debug)]
+pub(super) struct Tree {
+    group: Pid,
+    mark: Vec<u8>,
+}
+
+impl Tree {
+    pub(super) fn new(leader: Pid, result_path: &Path) -> Self {
+        Self { group: leader, mark: mark(result_path) }
+    }
+
+    /// Whether anything may be left of the tree once its leader was reaped; cheap, asked after every attempt.
+    pub(super) fn has_survivors(&self) -> bool {
+        reap_orphans();
+        test_kill_process_group(self.group).is_ok() || (IS_SUBREAPER.load(Ordering::Relaxed) && !adopted().is_empty())
+    }
+
+    /// Sends a signal to those that left the group.
+    pub(super) fn signal_outside_group(&self, signal: i32) {
+        let signal = Signal::from_named_raw(signal).unwrap_or(Signal::TERM);
+        let group = self.group.as_raw_nonzero().get();
+        for process in self.members().iter().filter(|process| process.group != group) {
+            process.open().inspect(|pidfd| process.send(pidfd, signal));
+        }
+    }
+
+    /// Kills the whole tree and waits until it is gone; tells who was still there.
+    pub(super) fn kill(&self) -> Vec<Killed> {
+        kill_all(|| self.members())
+    }
+
+    fn members(&self) -> Vec<Process> {
+        let group = self.group.as_raw_nonzero().get();
+        members(processes(), |process| process.group == group || carries(process.pid, |variable| variable == self.mark))
+    }
+}
+
+/// What is in the environment of the processes of an attempt, and of no others.
+fn mark(result_path: &Path) -> Vec<u8> {
+    [RESULT_VARIABLE.as_bytes(), b"=", result_path.as_os_str().as_encoded_bytes()].concat()
+}
+
+/// Kills all processes whose mark begins with one of those of `prefixes`, and waits until they are gone.
+pub(super) fn kill_marked(prefixes: &[std::path::PathBuf]) -> Vec<Killed> {
+    let marks: Vec<Vec<u8>> = prefixes.iter().map(|prefix| mark(prefix)).collect();
+    let is_marked = |variable: &[u8]| marks.iter().any(|mark| variable.starts_with(mark));
+    kill_all(|| members(processes(), |process| carries(process.pid, is_marked)))
+}
+
+/// Kills round after round, since a process may have forked meanwhile, until none is left or [`GONE_WITHIN`] has passed.
+fn kill_all(find: impl Fn() -> Vec<Process>) -> Vec<Killed> {
+    let deadline = Instant::now() + GONE_WITHIN;
+    let mut killed: Vec<Killed> = Vec::new();
+    loop {
+        let found = find();
+        let dying: Vec<(&Process, OwnedFd)> =
+            found.iter().filter_map(|process| process.open().map(|pidfd| (process, pidfd))).collect();
+        for (process, pidfd) in &dying {
+            process.send(pidfd, Signal::KILL);
+            if !killed.iter().any(|killed| killed.pid == process.pid) {
+                killed.push(Killed { pid: process.pid, name: process.name.clone() });
+            }
+        }
+        let all_gone = wait_gone(&dying, deadline);
+        reap_orphans();
+        if dying.is_empty() {
+            return killed;
+        }
+        if !all_gone {
+            let pids: Vec<i32> = dying.iter().map(|(process, _)| process.pid).collect();
+            tracing::error!("processes {pids:?} do not die within {GONE_WITHIN:?} of SIGKILL");
+            return killed;
+        }
+    }
+}
+
+/// Waits for the processes to exit; false when the deadline came first.
+fn wait_gone(dying: &[(&Process, OwnedFd)], deadline: Instant) -> bool {
+    for (_, pidfd) in dying {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) => return false,
+            Ok(_) | Err(_) => {}
+        }
+    }
+    true
+}
+
+/// A process as `/proc` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Process {
+    pid: i32,
+    name: String,
+    is_zombie: bool,
+    parent: i32,
+    group: i32,
+    /// Ticks since boot: with the pid, an identity.
+    started: u64,
+}
+
+impl Process {
+    /// A handle on this very process; `None` when it is gone, or its number is another's by now.
+    fn open(&self) -> Option<OwnedFd> {
+        let pidfd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        let now = read(self.pid)?;
+        (now.started == self.started && !now.is_zombie).then_some(pidfd)
+    }
+
+    fn send(&self, pidfd: &OwnedFd, signal: Signal) {
+        match pidfd_send_signal(pidfd, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => tracing::warn!("cannot signal process {} (`{}`): {error}", self.pid, self.name.escape_debug()),
+        }
+    }
+}
+
+/// Those that `is_root` names and all their descendants, without zombies and this process.
+fn members(all: Vec<Process>, is_root: impl Fn(&Process) -> bool) -> Vec<Process> {
+    let this = std::process::id().cast_signed();
+    let mut inside: BTreeSet<i32> =
+        all.iter().filter(|process| process.pid != this && is_root(process)).map(|process| process.pid).collect();
+    loop {
+        let before = inside.len();
+        inside.extend(all.iter().filter(|process| process.pid != this && inside.contains(&process.parent)).map(|process| process.pid).collect::<Vec<_>>());
+        if inside.len() == before {
+            break;
+        }
+    }
+    all.into_iter().filter(|process| inside.contains(&process.pid) && !process.is_zombie).collect()
+}
+
+fn processes() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| read(entry.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+fn read(pid: i32) -> Option<Process> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    parse(pid, &String::from_utf8_lossy(&stat))
+}
+
+/// Reads a line of `/proc/PID/stat`. The name is in parentheses and may itself hold any, so it ends at the last one.
+fn parse(pid: i32, stat: &str) -> Option<Process> {
+    let (head, rest) = stat.rsplit_once(')')?;
+    let (_, name) = head.split_once('(')?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some(Process {
+        pid,
+        name: name.to_owned(),
+        is_zombie: matches!(*fields.first()?, "Z" | "X"),
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        started: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// Whether a variable of the process's environment, as `NAME=VALUE`, is a mark. Those of other users cannot be read: not ours.
+fn carries(pid: i32, is_mark: impl Fn(&[u8]) -> bool) -> bool {
+    let mut environ = Vec::new();
+    let Ok(file) = File::open(format!("/proc/{pid}/environ")) else { return false };
+    file.take(ENVIRON_MAX_BYTES).read_to_end(&mut environ).is_ok() && environ.split(|byte| *byte == 0).any(is_mark)
+}
+
+/// Orphans that fell to this process: the kernel gives them to its main thread, among whose children they stand beside those
+/// that the main thread itself spawned.
+fn adopted() -> Vec<i32> {
+    let this = std::process::id();
+    let children = fs::read_to_string(format!("/proc/self/task/{this}/children")).unwrap_or_default();
+    if children.is_empty() {
+        return Vec::new();
+    }
+    let owned = owned();
+    children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| !owned.contains(pid)).collect()
+}
+
+fn owned() -> MutexGuard<'static, BTreeSet<i32>> {
+    OWNED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: i32, parent: i32, group: i32) -> Process {
+        Process { pid, name: "x".to_owned(), is_zombie: false, parent, group, started: 0 }
+    }
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let stat = "42 (a) b (c) S 1 40 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 100 1";
+        let expected = Process { pid: 42, name: "a) b (c".to_owned(), is_zombie: false, parent: 1, group: 40, started: 12345 };
+        assert_eq!(parse(42, stat), Some(expected));
+        assert_eq!(parse(42, "42 (a"), None);
+    }
+
+    #[test]
+    fn a_tree_is_its_group_and_all_descendants_that_live() {
+        const BASE: i32 = 1 << 30;
+        let zombie = Process { is_zombie: true, ..process(BASE + 5, BASE, BASE) };
+        let all = vec![
+            process(BASE + 3, BASE + 2, BASE + 3),
+            process(BASE, 1, BASE),
+            process(BASE + 1, 1, BASE),
+            process(BASE + 2, BASE + 1, BASE + 2),
+            process(BASE + 4, 1, BASE + 4),
+            zombie,
+        ];
+        let inside: Vec<i32> = members(all, |process| process.group == BASE).iter().map(|process| process.pid - BASE).collect();
+        assert_eq!(inside, [3, 0, 1, 2]);
+    }
+}
