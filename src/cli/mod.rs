@@ -1,5 +1,8 @@
 //! The command line: one file a command; prints through one place.
 
+pub mod explain;
+pub mod next;
+
 use std::path::PathBuf;
 
 /// What every command takes.
