@@ -14,13 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Exit, Global};
 use crate::config::{Config, Job};
-use crate::schedule::{Change, Dst, ParseError, Schedule, Timetable, Zone, describe_change};
+use crate::schedule::{Change, Dst, ParseError, Schedule, Timetable, Zone, ZoneError, describe_change};
 
 /// How many fires are shown unless asked otherwise.
 const DEFAULT_COUNT: usize = 5;
 
 /// The most fires of one answer.
 const MAX_COUNT: usize = 10_000;
+
+/// The most characters of an argument that a message repeats.
+const MAX_ECHO: usize = 40;
 
 /// How many changes of the clock `--around-dst` looks at, per zone.
 const CHANGES: usize = 2;
@@ -92,7 +95,10 @@ pub fn next(
             Ok(read) => read,
             Err(refusal) => return refuse(&refusal),
         };
-        let window = window(args, &zone, now)?;
+        let window = match window(args, &zone, now) {
+            Ok(window) => window,
+            Err(refusal) => return refuse(&refusal),
+        };
         let timetable = Timetable { schedules: vec![schedule], zone, dst: Dst::default() };
         let named = [Named { name: expression, timetable: &timetable }];
         return match (args.around_dst, args.json) {
@@ -109,7 +115,10 @@ pub fn next(
             return Ok(Exit::NotFound);
         }
     };
-    let window = window(args, &config.daemon.timezone, now)?;
+    let window = match window(args, &config.daemon.timezone, now) {
+        Ok(window) => window,
+        Err(refusal) => return refuse(&refusal),
+    };
     let named: Vec<Named<'_>> = jobs.iter().map(|job| Named { name: &job.name, timetable: &job.timetable }).collect();
     match (args.around_dst, args.json) {
         (true, _) => around_dst(&named, &window, args.json, out),
@@ -126,7 +135,7 @@ fn select<'a>(config: &'a Config, names: &'a [String]) -> Result<Vec<&'a Job>, &
     names.iter().map(|name| config.jobs.get(name.as_str()).map(AsRef::as_ref).ok_or(name.as_str())).collect()
 }
 
-fn window(args: &NextArgs, zone: &Zone, now: Timestamp) -> anyhow::Result<Window> {
+fn window<'a>(args: &'a NextArgs, zone: &Zone, now: Timestamp) -> Result<Window, Refusal<'a>> {
     let after = args.after.as_deref().map_or(Ok(now), |text| instant(text, zone, "--after"))?;
     let until = args.until.as_deref().map_or(Ok(Timestamp::MAX), |text| instant(text, zone, "--until"))?;
     let count = args.count.unwrap_or(if args.until.is_some() { MAX_COUNT } else { DEFAULT_COUNT });
@@ -134,7 +143,7 @@ fn window(args: &NextArgs, zone: &Zone, now: Timestamp) -> anyhow::Result<Window
 }
 
 /// Reads an instant, or a local date or time in the zone.
-pub(super) fn instant(text: &str, zone: &Zone, option: &str) -> anyhow::Result<Timestamp> {
+pub(super) fn instant<'a>(text: &'a str, zone: &Zone, option: &'static str) -> Result<Timestamp, Refusal<'a>> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }
@@ -142,10 +151,7 @@ pub(super) fn instant(text: &str, zone: &Zone, option: &str) -> anyhow::Result<T
         return Ok(zoned.timestamp());
     }
     let local = text.parse::<jiff::civil::DateTime>().ok().and_then(|local| zone.rules.to_timestamp(local).ok());
-    local.with_context(|| {
-        let shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
-        format!("`{option} {shown}` is not a time; write `2026-03-08T02:30:00Z` or a local `2026-03-08T02:30`")
-    })
+    local.ok_or(Refusal::Time { option, text })
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
@@ -153,11 +159,12 @@ fn parse_count(text: &str) -> Result<usize, String> {
     count.ok_or_else(|| format!("not a number 1-{MAX_COUNT}"))
 }
 
-/// Why an expression or its zone cannot be used.
+/// Why an argument cannot be used.
 #[derive(Debug)]
 pub(super) enum Refusal<'a> {
     Expression { text: &'a str, error: ParseError },
-    Zone(crate::schedule::ZoneError),
+    Zone(ZoneError),
+    Time { option: &'static str, text: &'a str },
 }
 
 /// Reads an expression and the zone to see it in: the system's when none is given.
@@ -179,6 +186,10 @@ pub(super) fn refuse(refusal: &Refusal<'_>) -> anyhow::Result<Exit> {
 fn explain_refusal(refusal: &Refusal<'_>) -> String {
     match refusal {
         Refusal::Zone(error) => error.to_string(),
+        Refusal::Time { option, text } => {
+            let shown: String = text.chars().take(MAX_ECHO).flat_map(char::escape_debug).collect();
+            format!("`{option} {shown}` is not a time; write `2026-03-08T02:30:00Z` or a local `2026-03-08T02:30`")
+        }
         Refusal::Expression { text, error } => {
             let help = error.help.as_ref().map_or_else(String::new, |help| format!("\n  help: {help}"));
             format!("{}{}{help}", error.message, excerpt(text, &error.range))
@@ -359,15 +370,140 @@ fn batch(input: impl BufRead, out: &mut dyn Write) -> anyhow::Result<Exit> {
                     std::iter::successors(next(&question.after), next).take(question.count.min(MAX_COUNT)).collect();
                 serde_json::json!({ "id": question.id, "next": fires })
             }
-            Err(Refusal::Zone(error)) => serde_json::json!({ "id": question.id, "error": error.to_string() }),
             Err(Refusal::Expression { error, .. }) => {
                 let message = format!("column {}: {}", error.range.start + 1, error.message);
                 serde_json::json!({ "id": question.id, "error": message })
             }
+            Err(refusal) => serde_json::json!({ "id": question.id, "error": explain_refusal(&refusal) }),
         };
         write_json(out, &answer)?;
         // Whoever asks in lockstep waits for this line.
         out.flush()?;
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-03-07T12:00:00Z";
+
+    fn timetable(expression: &str, zone: &str) -> Timetable {
+        let (schedule, zone) = read(expression, Some(zone)).expect("valid");
+        Timetable { schedules: vec![schedule], zone, dst: Dst::default() }
+    }
+
+    fn window_of(count: usize) -> Window {
+        Window { after: NOW.parse().expect("an instant"), until: Timestamp::MAX, count }
+    }
+
+    fn printed(print: impl FnOnce(&mut dyn Write) -> anyhow::Result<Exit>) -> String {
+        let mut out = Vec::new();
+        assert_eq!(print(&mut out).expect("a Vec takes everything"), Exit::Done);
+        String::from_utf8(out).expect("text").lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+
+    fn check(args: &NextArgs, expected: &str) {
+        let global = Global { config: None, color: clap::ColorChoice::Never, verbose: false };
+        let now = NOW.parse().expect("an instant");
+        let no_config = || anyhow::bail!("no configuration is needed");
+        assert_eq!(printed(|out| next(&global, args, no_config, now, out)), expected);
+    }
+
+    fn new_york(expression: &str) -> NextArgs {
+        NextArgs { schedule: Some(expression.into()), timezone: Some("America/New_York".into()), ..NextArgs::default() }
+    }
+
+    #[test]
+    fn an_expression_answers_in_utc_and_local_time() {
+        check(
+            &NextArgs { count: Some(2), json: true, ..new_york("30 2 * * *") },
+            concat!(
+                r#"{"schedule":"30 2 * * *","timezone":"America/New_York","fires":["2026-03-08T07:00:00Z","2026-03-09T06:30:00Z"],"#,
+                r#""local":["2026-03-08T03:00:00-04:00[America/New_York]","2026-03-09T02:30:00-04:00[America/New_York]"]}"#,
+                "\n"
+            ),
+        );
+    }
+
+    #[test]
+    fn until_ends_the_list() {
+        let args = NextArgs { after: Some("2026-05-01".into()), until: Some("2026-05-02T09:00".into()), ..new_york("0 9 * * *") };
+        insta::assert_snapshot!(table_of(&args), @r#"
+        FIRE                                           JOB
+        Fri 2026-05-01 09:00:00 EDT (-04:00)  in 55 d  0 9 * * *
+        Sat 2026-05-02 09:00:00 EDT (-04:00)  in 56 d  0 9 * * *
+        "#);
+    }
+
+    #[test]
+    fn around_dst_shows_what_the_change_does() {
+        insta::assert_snapshot!(table_of(&NextArgs { count: Some(1), around_dst: true, ..new_york("30 1,2 * * *") }), @r#"
+        30 1,2 * * *: 2026-03-08 02:00 → 03:00 in America/New_York: 02:30 does not exist; runs at 03:00
+          Sun 2026-03-08 01:30:00 EST (-05:00)
+          Sun 2026-03-08 03:00:00 EDT (-04:00)
+        30 1,2 * * *: 2026-11-01 02:00 → 01:00 in America/New_York: 01:30 comes twice; runs at the first
+          Sun 2026-11-01 01:30:00 EDT (-04:00)
+          Sun 2026-11-01 02:30:00 EST (-05:00)
+        "#);
+    }
+
+    #[test]
+    fn a_schedule_without_fires_says_so() {
+        check(&new_york("0 0 30 2 *"), "no coming fires\n");
+    }
+
+    fn table_of(args: &NextArgs) -> String {
+        let global = Global { config: None, color: clap::ColorChoice::Never, verbose: false };
+        printed(|out| next(&global, args, || anyhow::bail!("no configuration is needed"), NOW.parse().expect("an instant"), out))
+    }
+
+    #[test]
+    fn jobs_are_merged_in_order_of_time() {
+        let (seoul, berlin) = (timetable("0 9 * * *", "Asia/Seoul"), timetable("0 */8 * * *", "Europe/Berlin"));
+        let named = [Named { name: "seoul", timetable: &seoul }, Named { name: "berlin", timetable: &berlin }];
+        let order: Vec<String> = fires(&named, &window_of(4)).map(|(named, fire)| format!("{} {fire}", named.name)).collect();
+        let expected =
+            ["berlin 2026-03-07T15:00:00Z", "berlin 2026-03-07T23:00:00Z", "seoul 2026-03-08T00:00:00Z", "berlin 2026-03-08T07:00:00Z"];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn a_batch_answers_line_by_line() {
+        let questions = concat!(
+            r#"{"id":"a","expr":"0 0 L * *","tz":"UTC","after":"2026-02-01T00:00:00Z","count":1}"#,
+            "\n",
+            r#"{"id":"b","expr":"0 24 * * *","tz":"UTC","after":"2026-02-01T00:00:00Z","count":1}"#,
+        );
+        let answers = printed(|out| batch(questions.as_bytes(), out));
+        insta::assert_snapshot!(answers, @r#"
+        {"id":"a","next":["2026-02-28T00:00:00Z"]}
+        {"id":"b","error":"column 3: hour `24` is out of range 0-23"}
+        "#);
+    }
+
+    #[test]
+    fn a_refusal_points_at_the_column() {
+        let refusal = read("0 5/15 * * *", Some("UTC")).expect_err("refused");
+        insta::assert_snapshot!(explain_refusal(&refusal), @r#"
+        hour `5` has a step `15` without a range
+          0 5/15 * * *
+            ^
+          help: write `5-23/15`
+        "#);
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        let refusal = instant("to\u{202e}morrow", &Zone::utc(), "--after").expect_err("refused");
+        insta::assert_snapshot!(explain_refusal(&refusal), @r#"`--after to\u{202e}morrow` is not a time; write `2026-03-08T02:30:00Z` or a local `2026-03-08T02:30`"#);
+    }
+
+    #[test]
+    fn distances_use_the_largest_unit() {
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        let shown = [5, 180, 7_300, 200_000, -90].map(|second| distance(at(0), at(second)));
+        assert_eq!(shown, ["in 5 s", "in 3 min", "in 2 h", "in 2 d", "1 min ago"]);
+    }
 }

@@ -149,6 +149,39 @@ fn check_against_oracle(seed: u64, wanted: usize) {
     }
 }
 
+/// The rare shapes: half hours, seconds of local mean time, days skipped whole; far from the random years above, too.
+#[test]
+fn the_search_agrees_at_every_change_that_is_not_of_one_hour() {
+    let mut random = Random(1_582);
+    let bundled = TimeZoneDatabase::bundled();
+    let (start, end) = ("1900-01-01T00:00:00Z".parse().expect("an instant"), "2040-01-01T00:00:00Z".parse().expect("an instant"));
+    let mut days_skipped = 0;
+    for zone in bundled.available().filter_map(|name| bundled.get(name.as_str()).ok()) {
+        let changes = Change::following(&zone, start).take_while(|change| change.at < end);
+        for change in changes.filter(|change| change.jump_seconds().abs() != 3_600) {
+            days_skipped += usize::from(change.jump_seconds() == 86_400);
+            check_around(&zone, change.at, &mut random);
+        }
+    }
+    assert!(days_skipped >= 3, "Apia, Fakaofo and Kwajalein skipped a day; found {days_skipped}");
+}
+
+#[test]
+fn the_days_agree_over_years() {
+    let mut random = Random(29);
+    for _ in 0..300 {
+        let text = expression(&mut random, 3);
+        let from = jiff::civil::date(1970 + i16::try_from(random.below(400)).expect("small"), 1, 1);
+        let members = oracle::members(&text, &TimeZone::UTC, Dst::default(), from, from + 2.years());
+        let Ok(Schedule::Cron(cron)) = Schedule::parse(&text) else { panic!("`{text}` is refused") };
+        let mut after = jiff::tz::Offset::UTC.to_timestamp(from.at(0, 0, 0, 0)).expect("in range") - SignedDuration::from_secs(1);
+        for member in members {
+            assert_eq!(dst::next(&cron, &TimeZone::UTC, Dst::default(), after), Some(member), "`{text}` after {after}");
+            after = member;
+        }
+    }
+}
+
 #[test]
 fn the_search_agrees_with_the_definition() {
     check_against_oracle(20_261_123, 60_000);
