@@ -4,7 +4,7 @@ use std::io::Write;
 
 use jiff::Timestamp;
 
-use super::next::{changes, excerpt, instant, jump, local, local_for_people, read, refuse, write_json};
+use super::expression::{changes, excerpt, instant, jump, local, local_for_people, read, refuse, write_json};
 use super::{Exit, Global};
 use crate::schedule::{Dst, Timetable, Warning, describe, warnings};
 

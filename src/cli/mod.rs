@@ -1,6 +1,7 @@
 //! The command line: one file a command; prints through one place.
 
 pub mod explain;
+mod expression;
 pub mod next;
 
 use std::path::PathBuf;
