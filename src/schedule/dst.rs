@@ -113,7 +113,7 @@ pub(super) fn next(cron: &Cron, rules: &TimeZone, dst: Dst, after: Timestamp) ->
     let first_only = fixed && dst.fold == Fold::First;
     let mut guess = cron.first_match(start, last_year)?;
     if first_only && let Some(repeated_until) = repeated_until(rules, after, offset, guess) {
-        guess = cron.first_match(start.max(repeated_until), last_year)?;
+        guess = cron.first_match(repeated_until, last_year)?;
     }
     for change in Change::following(rules, after) {
         let second_only = fixed && dst.fold == Fold::Second && !change.is_gap() && change.is_small();

@@ -95,7 +95,7 @@ fn expression(random: &mut Random, hour: i8) -> String {
         _ => format!("{},{}", near(-1), near(2)),
     };
     let minutes = random.pick(&["0", "30", "*/20", "15,45", "*/30", "59", "0-30/10"]);
-    let days = random.pick(&["*", "*", "*", "*", "?", "*/2", "1-20", "L", "L-3", "15W", "LW", "1,8,15"]);
+    let days = random.pick(&["*", "*", "*", "*", "?", "*/2", "1-20", "L", "L-3", "15W", "1W", "30W", "31W", "LW", "1,8,15"]);
     let weekdays = random.pick(&["*", "*", "*", "?", "0", "7", "1-5", "*/3", "0L", "0#1", "1#5", "3#4", "0#2,6L", "5-7"]);
     let months = random.pick(&["*", "*", "*", "*", "*", "3,10,11", "1-6"]);
     let seconds = random.pick(&["", "", "", "", "0 ", "*/30 ", "15 "]);
@@ -217,6 +217,20 @@ fn the_dst_policy_is_obeyed() {
     new_york(Gap::RunAfter, Fold::First, autumn, &["2026-11-01T05:30:00Z", "2026-11-01T07:30:00Z"]);
     new_york(Gap::RunAfter, Fold::Second, autumn, &["2026-11-01T06:30:00Z", "2026-11-01T07:30:00Z"]);
     new_york(Gap::RunAfter, Fold::Both, autumn, &["2026-11-01T05:30:00Z", "2026-11-01T06:30:00Z", "2026-11-01T07:30:00Z"]);
+}
+
+#[test]
+fn a_fraction_of_a_second_is_not_skipped_over() {
+    check_next("* * * * * *", "UTC", Dst::default(), "2026-01-01T00:00:00.5Z", &["2026-01-01T00:00:01Z"]);
+    check_next("* * * * * *", "UTC", Dst::default(), "1969-12-31T23:59:58.5Z", &["1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z"]);
+}
+
+#[test]
+fn the_ends_of_the_calendar_are_answered() {
+    let schedule = Schedule::parse("30 2 * * *").expect("valid");
+    let zone = Zone::lookup("America/New_York").expect("a known zone");
+    assert!(schedule.next(&zone, Dst::default(), Timestamp::MIN).is_some());
+    assert_eq!(schedule.next(&zone, Dst::default(), Timestamp::MAX), None);
 }
 
 #[test]
