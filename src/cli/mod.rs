@@ -1,5 +1,9 @@
 //! The command line: one file a command; prints through one place.
 
+pub mod explain;
+mod expression;
+pub mod next;
+
 use std::path::PathBuf;
 
 /// What every command takes.

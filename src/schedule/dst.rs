@@ -81,14 +81,22 @@ impl Change {
         self.after.to_datetime(self.at)
     }
 
-    fn is_gap(self) -> bool {
+    /// Whether wall-clock times are skipped; otherwise some come twice.
+    pub fn is_gap(&self) -> bool {
         self.jump_seconds() > 0
     }
 
     /// Whether the DST policy applies, or the jump is too large for it.
-    fn is_small(self) -> bool {
-        let jump = self.jump_seconds();
-        jump < MAX_JUMP_SECONDS && jump >= -MAX_JUMP_SECONDS
+    pub fn is_small(&self) -> bool {
+        (-MAX_JUMP_SECONDS..MAX_JUMP_SECONDS).contains(&self.jump_seconds())
+    }
+}
+
+impl Cron {
+    /// The first matching wall-clock time that a change skips or repeats.
+    pub(super) fn within(&self, change: &Change) -> Option<DateTime> {
+        let (from, to) = (change.wall_before().min(change.wall_after()), change.wall_before().max(change.wall_after()));
+        self.first_match(from, to.year()).filter(|wall| *wall < to)
     }
 }
 
@@ -105,7 +113,7 @@ pub(super) fn next(cron: &Cron, rules: &TimeZone, dst: Dst, after: Timestamp) ->
     let first_only = fixed && dst.fold == Fold::First;
     let mut guess = cron.first_match(start, last_year)?;
     if first_only && let Some(repeated_until) = repeated_until(rules, after, offset, guess) {
-        guess = cron.first_match(start.max(repeated_until), last_year)?;
+        guess = cron.first_match(repeated_until, last_year)?;
     }
     for change in Change::following(rules, after) {
         let second_only = fixed && dst.fold == Fold::Second && !change.is_gap() && change.is_small();

@@ -201,7 +201,7 @@ impl<'a> Piece<'a> {
         };
         let help = match self.text.as_bytes() {
             [b'*', ..] => Some("after `*` only a step may follow, such as `*/5`".to_owned()),
-            [b'H', ..] | [b'h', ..] if self.unit != Unit::Weekday => Some("`H` is Jenkins'; choose a value, or use `jitter`".to_owned()),
+            [b'H' | b'h', ..] => Some("`H` is Jenkins'; choose a value, or use `jitter`".to_owned()),
             text if text.contains(&b'~') => Some("random ranges are not supported; choose a value, or use `jitter`".to_owned()),
             _ => self.shortened_name().map(|name| format!("write `{name}`")),
         };
@@ -261,9 +261,8 @@ impl<'a> Piece<'a> {
 
     fn special_weekday(self, upper: &str, field: &mut Field) -> Result<(), ParseError> {
         let (day, occurrence) = match (upper.split_once('#'), upper.strip_suffix('L')) {
-            (Some((day, "L")), _) => (day, Some(0)),
+            (Some((day, "L")), _) | (None, Some(day)) => (day, Some(0)),
             (Some((day, nth)), _) => (day, number(nth).filter(|nth| (1..=5).contains(nth))),
-            (None, Some(day)) => (day, Some(0)),
             (None, None) => (upper, None),
         };
         let value = self.unit.value_of_name(day).or_else(|| number(day).filter(|value| *value <= 7));

@@ -27,7 +27,7 @@ pub use cron::Cron;
 pub use dst::{Change, Dst, Fold, Gap};
 pub use jitter::jitter;
 pub use warnings::{Warning, warnings};
-pub use words::describe;
+pub use words::{describe, describe_change};
 pub use zone::{Zone, ZoneError};
 
 /// The longest expression that is looked at, in bytes.

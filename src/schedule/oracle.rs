@@ -117,7 +117,7 @@ fn plain(field: &str, value: i8, top: i8) -> bool {
         let (range, step) = item.split_once('/').map_or((item, 1), |(range, step)| (range, number(step)));
         let (from, to) = match range.split_once('-') {
             Some((from, to)) => (number(from), number(to)),
-            None if range == "*" => (if top == 12 || top == 31 { 1 } else { 0 }, top),
+            None if range == "*" => (i8::from(top == 12 || top == 31), top),
             None => (number(range), number(range)),
         };
         (from..=to).contains(&value) && (value - from) % step == 0

@@ -95,7 +95,7 @@ fn expression(random: &mut Random, hour: i8) -> String {
         _ => format!("{},{}", near(-1), near(2)),
     };
     let minutes = random.pick(&["0", "30", "*/20", "15,45", "*/30", "59", "0-30/10"]);
-    let days = random.pick(&["*", "*", "*", "*", "?", "*/2", "1-20", "L", "L-3", "15W", "LW", "1,8,15"]);
+    let days = random.pick(&["*", "*", "*", "*", "?", "*/2", "1-20", "L", "L-3", "15W", "1W", "30W", "31W", "LW", "1,8,15"]);
     let weekdays = random.pick(&["*", "*", "*", "?", "0", "7", "1-5", "*/3", "0L", "0#1", "1#5", "3#4", "0#2,6L", "5-7"]);
     let months = random.pick(&["*", "*", "*", "*", "*", "3,10,11", "1-6"]);
     let seconds = random.pick(&["", "", "", "", "0 ", "*/30 ", "15 "]);
@@ -149,6 +149,39 @@ fn check_against_oracle(seed: u64, wanted: usize) {
     }
 }
 
+/// The rare shapes: half hours, seconds of local mean time, days skipped whole; far from the random years above, too.
+#[test]
+fn the_search_agrees_at_every_change_that_is_not_of_one_hour() {
+    let mut random = Random(1_582);
+    let bundled = TimeZoneDatabase::bundled();
+    let (start, end) = ("1900-01-01T00:00:00Z".parse().expect("an instant"), "2040-01-01T00:00:00Z".parse().expect("an instant"));
+    let mut days_skipped = 0;
+    for zone in bundled.available().filter_map(|name| bundled.get(name.as_str()).ok()) {
+        let changes = Change::following(&zone, start).take_while(|change| change.at < end);
+        for change in changes.filter(|change| change.jump_seconds().abs() != 3_600) {
+            days_skipped += usize::from(change.jump_seconds() == 86_400);
+            check_around(&zone, change.at, &mut random);
+        }
+    }
+    assert!(days_skipped >= 3, "Apia, Fakaofo and Kwajalein skipped a day; found {days_skipped}");
+}
+
+#[test]
+fn the_days_agree_over_years() {
+    let mut random = Random(29);
+    for _ in 0..300 {
+        let text = expression(&mut random, 3);
+        let from = jiff::civil::date(1970 + i16::try_from(random.below(400)).expect("small"), 1, 1);
+        let members = oracle::members(&text, &TimeZone::UTC, Dst::default(), from, from + 2.years());
+        let Ok(Schedule::Cron(cron)) = Schedule::parse(&text) else { panic!("`{text}` is refused") };
+        let mut after = jiff::tz::Offset::UTC.to_timestamp(from.at(0, 0, 0, 0)).expect("in range") - SignedDuration::from_secs(1);
+        for member in members {
+            assert_eq!(dst::next(&cron, &TimeZone::UTC, Dst::default(), after), Some(member), "`{text}` after {after}");
+            after = member;
+        }
+    }
+}
+
 #[test]
 fn the_search_agrees_with_the_definition() {
     check_against_oracle(20_261_123, 60_000);
@@ -184,6 +217,20 @@ fn the_dst_policy_is_obeyed() {
     new_york(Gap::RunAfter, Fold::First, autumn, &["2026-11-01T05:30:00Z", "2026-11-01T07:30:00Z"]);
     new_york(Gap::RunAfter, Fold::Second, autumn, &["2026-11-01T06:30:00Z", "2026-11-01T07:30:00Z"]);
     new_york(Gap::RunAfter, Fold::Both, autumn, &["2026-11-01T05:30:00Z", "2026-11-01T06:30:00Z", "2026-11-01T07:30:00Z"]);
+}
+
+#[test]
+fn a_fraction_of_a_second_is_not_skipped_over() {
+    check_next("* * * * * *", "UTC", Dst::default(), "2026-01-01T00:00:00.5Z", &["2026-01-01T00:00:01Z"]);
+    check_next("* * * * * *", "UTC", Dst::default(), "1969-12-31T23:59:58.5Z", &["1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z"]);
+}
+
+#[test]
+fn the_ends_of_the_calendar_are_answered() {
+    let schedule = Schedule::parse("30 2 * * *").expect("valid");
+    let zone = Zone::lookup("America/New_York").expect("a known zone");
+    assert!(schedule.next(&zone, Dst::default(), Timestamp::MIN).is_some());
+    assert_eq!(schedule.next(&zone, Dst::default(), Timestamp::MAX), None);
 }
 
 #[test]

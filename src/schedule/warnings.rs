@@ -70,8 +70,11 @@ fn two_day_fields(pieces: &[Piece<'_>], cron: &Cron) -> Option<Warning> {
 }
 
 fn inside_gap(expression: &str, cron: &Cron, zone: &Zone, after: Timestamp) -> Option<Warning> {
-    let change = Change::following(&zone.rules, after).take(CHANGES_AHEAD).find(|change| skipped_time(cron, change).is_some())?;
-    let wall = skipped_time(cron, &change)?;
+    if !cron.is_fixed_time() {
+        return None;
+    }
+    let mut gaps = Change::following(&zone.rules, after).take(CHANGES_AHEAD).filter(Change::is_gap);
+    let (change, wall) = gaps.find_map(|change| Some((change, cron.within(&change)?)))?;
     let message = format!(
         "{} does not exist in {} on {}, when the clock goes from {} to {}",
         wall.strftime("%H:%M"),
@@ -82,14 +85,6 @@ fn inside_gap(expression: &str, cron: &Cron, zone: &Zone, after: Timestamp) -> O
     );
     let help = "it then runs once right after the jump (`dst.gap`); choose another time, or the zone `UTC`".to_owned();
     Some(Warning { range: 0..expression.len(), message, help: Some(help) })
-}
-
-/// The first wall-clock time of a fixed-time schedule that a change skips.
-fn skipped_time(cron: &Cron, change: &Change) -> Option<jiff::civil::DateTime> {
-    cron.is_fixed_time()
-        .then(|| cron.first_match(change.wall_before(), change.wall_before().year()))
-        .flatten()
-        .filter(|wall| *wall < change.wall_after())
 }
 
 #[cfg(test)]

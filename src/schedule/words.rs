@@ -2,6 +2,7 @@
 
 use super::Schedule;
 use super::cron::Cron;
+use super::dst::{Change, Dst, Fold, Gap};
 use super::search::bits;
 
 /// More times of day than this are described by their fields instead of listed.
@@ -23,6 +24,24 @@ pub fn describe(schedule: &Schedule) -> String {
             format!("every {} of elapsed time, counted from 1970-01-01 00:00 UTC", humantime::format_duration(*interval))
         }
         Schedule::Reboot => "once after each boot of the machine".into(),
+    }
+}
+
+/// What a change of the zone's clocks does to a schedule, in English.
+pub fn describe_change(schedule: &Schedule, dst: Dst, change: &Change) -> String {
+    let Schedule::Cron(cron) = schedule else { return "it is not moved: it does not follow the wall clock".into() };
+    let moved = cron.is_fixed_time() && change.is_small();
+    let Some(wall) = cron.within(change) else {
+        return format!("no time of it is {}", if change.is_gap() { "skipped" } else { "repeated" });
+    };
+    let wall = wall.strftime(if wall.second() == 0 { "%H:%M" } else { "%H:%M:%S" });
+    match (change.is_gap(), dst.gap, dst.fold) {
+        (true, Gap::RunAfter, _) if moved => format!("{wall} does not exist; runs at {}", change.wall_after().strftime("%H:%M")),
+        (true, ..) if moved => format!("{wall} does not exist; does not run (`gap = \"skip\"`)"),
+        (true, ..) => format!("{wall} does not exist; skipped, as it follows the clock"),
+        (false, _, Fold::First) if moved => format!("{wall} comes twice; runs at the first"),
+        (false, _, Fold::Second) if moved => format!("{wall} comes twice; runs at the second"),
+        (false, ..) => format!("{wall} comes twice; runs both times"),
     }
 }
 
@@ -57,10 +76,10 @@ fn times(cron: &Cron) -> String {
             ([first, .., last], true) => format!("in the hours {first:02} to {last:02}"),
             _ => cadence(&hours, 24, "hour"),
         });
-    } else if minutes.len() == 1 {
+    } else if !parts.last().is_some_and(|part| part.starts_with("every")) {
         parts.push("of every hour".into());
     }
-    parts.join(" ").replace(" on the hour every", " on the hour, every")
+    parts.join(" ").replace("on the hour every", "on the hour, every")
 }
 
 /// "every 15 minutes", "every minute", or "at minutes 5 and 35".
@@ -182,6 +201,7 @@ mod tests {
         check("*/10 9-17 * * *", "every 10 minutes in the hours 09 to 17");
         check("0 */2 * * *", "on the hour, every 2 hours");
         check("*/10 2 * * *", "at 02:00, 02:10, 02:20, 02:30, 02:40 and 02:50");
+        check("5,20 * * * *", "at minutes 5 and 20 of every hour");
         check("* * * * * *", "every second");
         check("15 30 2 * * *", "at 02:30:15");
     }

@@ -79,8 +79,17 @@ impl Zone {
         if ["localtime", "posixrules"].iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
             return Err(ZoneError::MachineDependent { name: name.to_owned() });
         }
+        // The same zones once more, in `right/` with leap seconds, which no clock here counts.
+        if let Some((folder, rest)) = name.split_once('/')
+            && ["posix", "right"].iter().any(|copy| copy.eq_ignore_ascii_case(folder))
+        {
+            return Err(ZoneError::Unknown {
+                found: name.to_owned(),
+                suggestion: Self::lookup(rest).ok().map(|zone| zone.name.to_string()),
+            });
+        }
         let found = jiff::tz::db().get(name).or_else(|_| TimeZoneDatabase::bundled().get(name));
-        match found.ok().and_then(|rules| Some(Self { name: rules.iana_name()?.into(), rules })) {
+        match found.ok().filter(|rules| !rules.is_unknown()).and_then(|rules| Some(Self { name: rules.iana_name()?.into(), rules })) {
             Some(zone) => Ok(zone),
             None => Err(not_a_zone(name)),
         }
@@ -162,6 +171,8 @@ mod tests {
         check("Seoul", "unknown time zone `Seoul`; did you mean `Asia/Seoul`?");
         check("Asia/Soeul", "unknown time zone `Asia/Soeul`; did you mean `Asia/Seoul`?");
         check("Nowhere/Land", "unknown time zone `Nowhere/Land`");
+        check("right/Europe/Berlin", "unknown time zone `right/Europe/Berlin`; did you mean `Europe/Berlin`?");
+        check("Etc/Unknown", "unknown time zone `Etc/Unknown`");
         check("../etc/passwd", "unknown time zone `../etc/passwd`");
         check("a\u{202e}b\n", "unknown time zone `a\\u{202e}b\\n`");
     }
