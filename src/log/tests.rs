@@ -1,3 +1,5 @@
+//! The log as a whole: what a line looks like, what outside data cannot do, what is never lost.
+
 use std::fs;
 
 use jiff::tz::TimeZone;

@@ -1,3 +1,5 @@
+//! The rotation against Python's, against crashes between renames, and against what others do to the files.
+
 use std::fs;
 use std::process::{Command, Stdio};
 
