@@ -75,7 +75,7 @@ fn the_files_are_those_of_pythons_handler() {
         let mut bench = Bench::new();
         let mut log = bench.open(max_size, 5);
         // The longest is one byte below the limit: a line above it is cut by us and not by Python.
-        let longest = usize::try_from(max_size).expect("small") - 7;
+        let longest = usize::try_from(max_size).expect("small") - 6;
         let lines = (0..400)
             .map(|number| format!("{number:05}{}\n", "x".repeat(random.next_u32() as usize % longest)))
             .collect::<Vec<_>>()
@@ -211,6 +211,17 @@ fn a_rotation_by_somebody_else_is_followed_within_a_second_and_at_once_when_aske
     fs::rename(bench.path("batch.log"), bench.path("moved")).expect("moved");
     bench.append(&mut log, "four\n");
     bench.check(&[("batch.log", "four\n"), ("moved", "three\n")]);
+}
+
+#[test]
+fn a_file_put_in_place_by_somebody_else_is_not_shifted() {
+    let bench = Bench::new();
+    let mut log = bench.open(10, 2);
+    log.append(b"12345678\n", bench.now).expect("written");
+    fs::rename(bench.path("batch.log"), bench.path("moved")).expect("moved");
+    bench.put("batch.log", "theirs\n");
+    log.append(b"new\n", bench.now).expect("written");
+    bench.check(&[("batch.log", "theirs\nnew\n"), ("moved", "12345678\n")]);
 }
 
 #[test]
