@@ -57,8 +57,10 @@ pub(super) struct RotatingFile {
     is_torn: bool,
     last_look: Instant,
     last_rotation: Option<Instant>,
-    /// Why the last rotation or the last look at the path failed; the old file is written on meanwhile.
-    trouble: Option<io::Error>,
+    /// Why the path could not be followed when last looked at; the old file is written on meanwhile.
+    astray: Option<io::Error>,
+    /// Why the last rotation failed; the old file is written on until the next.
+    stuck: Option<io::Error>,
 }
 
 impl RotatingFile {
@@ -75,9 +77,10 @@ impl RotatingFile {
             is_torn,
             last_look: now,
             last_rotation: None,
-            trouble: None,
+            astray: None,
+            stuck: None,
         };
-        log.trouble = log.prune().err();
+        log.stuck = log.prune().err();
         Ok(log)
     }
 
@@ -93,7 +96,7 @@ impl RotatingFile {
             if self.is_full((at - from) as u64, length as u64, now) {
                 self.write(&lines[from..at]).map_err(|error| error.counting(&lines[at..]))?;
                 from = at;
-                self.trouble = self.rotate(now).err();
+                self.stuck = self.rotate(now).err();
             }
             if self.place.max_size > 0 && length as u64 > self.place.max_size {
                 self.write(&lines[from..at]).map_err(|error| error.counting(&lines[at..]))?;
@@ -108,7 +111,7 @@ impl RotatingFile {
     /// Opens the path again, whatever it names now.
     pub(super) fn reopen(&mut self, now: Instant) {
         self.last_look = now;
-        self.trouble = self.follow().err();
+        self.astray = self.follow().err();
     }
 
     /// Everything appended so far is on the disk when this returns.
@@ -118,7 +121,7 @@ impl RotatingFile {
 
     /// Why the file is not where or as large as it should be, if so.
     pub(super) fn trouble(&self) -> Option<&io::Error> {
-        self.trouble.as_ref()
+        self.astray.as_ref().or(self.stuck.as_ref())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -173,7 +176,7 @@ impl RotatingFile {
     /// Compares the path with the open file.
     fn look(&mut self, now: Instant) {
         self.last_look = now;
-        self.trouble = match self.found_in_place() {
+        self.astray = match self.found_in_place() {
             Some(found) => {
                 self.size = found.len();
                 None

@@ -272,6 +272,9 @@ fn when_the_path_is_blocked_the_old_file_is_written_on() {
     log.append(b"on\n", bench.now).expect("written");
     assert!(log.trouble().is_some());
     assert_eq!(fs::read_to_string(bench.path("batch.log")).expect("there"), "12345678\non\n");
+    bench.now += PACE;
+    log.reopen(bench.now);
+    assert!(log.trouble().is_some(), "a look at the path does not end the trouble, which is told only once");
     fs::remove_dir(bench.path("batch.log.1")).expect("removed");
     bench.append(&mut log, "off\n");
     bench.check(&[("batch.log", "off\n"), ("batch.log.1", "12345678\non\n")]);
