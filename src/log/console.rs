@@ -1,4 +1,4 @@
-//! Whether lines also go to stderr, and in which dress.
+//! Whether lines also go to stderr, and in which dress. They are text there, whatever the file's format.
 
 use std::env;
 use std::io::IsTerminal as _;

@@ -12,7 +12,7 @@
 //! The path is compared with the open file once a second: a deleted or moved directory is made anew, a file that somebody
 //! else renamed or replaced is followed, and one that was truncated is measured again.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -32,6 +32,7 @@ const CUT_MARK: &[u8] = b" [line cut]";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
+    /// Bytes; zero, as in Python, never rotates.
     pub(super) max_size: u64,
     pub(super) backups: u32,
 }
@@ -56,8 +57,10 @@ pub(super) struct RotatingFile {
     is_torn: bool,
     last_look: Instant,
     last_rotation: Option<Instant>,
-    /// Why the last rotation or the last look at the path failed; the old file is written on meanwhile.
-    trouble: Option<io::Error>,
+    /// Why the path could not be followed when last looked at; the old file is written on meanwhile.
+    astray: Option<io::Error>,
+    /// Why the last rotation failed; the old file is written on until the next.
+    stuck: Option<io::Error>,
 }
 
 impl RotatingFile {
@@ -74,9 +77,10 @@ impl RotatingFile {
             is_torn,
             last_look: now,
             last_rotation: None,
-            trouble: None,
+            astray: None,
+            stuck: None,
         };
-        log.trouble = log.prune().err();
+        log.stuck = log.prune().err();
         Ok(log)
     }
 
@@ -92,9 +96,9 @@ impl RotatingFile {
             if self.is_full((at - from) as u64, length as u64, now) {
                 self.write(&lines[from..at]).map_err(|error| error.counting(&lines[at..]))?;
                 from = at;
-                self.trouble = self.rotate(now).err();
+                self.stuck = self.rotate(now).err();
             }
-            if length as u64 > self.place.max_size {
+            if self.place.max_size > 0 && length as u64 > self.place.max_size {
                 self.write(&lines[from..at]).map_err(|error| error.counting(&lines[at..]))?;
                 from = at + length;
                 self.write(&cut(&lines[at..from], self.place.max_size)).map_err(|error| error.counting(&lines[from..]))?;
@@ -107,7 +111,7 @@ impl RotatingFile {
     /// Opens the path again, whatever it names now.
     pub(super) fn reopen(&mut self, now: Instant) {
         self.last_look = now;
-        self.trouble = self.follow().err();
+        self.astray = self.follow().err();
     }
 
     /// Everything appended so far is on the disk when this returns.
@@ -117,7 +121,7 @@ impl RotatingFile {
 
     /// Why the file is not where or as large as it should be, if so.
     pub(super) fn trouble(&self) -> Option<&io::Error> {
-        self.trouble.as_ref()
+        self.astray.as_ref().or(self.stuck.as_ref())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -146,7 +150,7 @@ impl RotatingFile {
         if self.is_torn {
             match self.file.write_all(b"\n") {
                 Ok(()) => self.size += 1,
-                Err(error) => return Err(Unwritten { lines: count(lines), error }),
+                Err(error) => return Err(Unwritten { lines: count_lines(lines), error }),
             }
             self.is_torn = false;
         }
@@ -162,7 +166,7 @@ impl RotatingFile {
                     let done = lines.len() - rest.len();
                     self.is_torn = done > 0 && lines[done - 1] != b'\n';
                     let error = outcome.err().unwrap_or_else(|| ErrorKind::WriteZero.into());
-                    return Err(Unwritten { lines: count(rest), error });
+                    return Err(Unwritten { lines: count_lines(rest), error });
                 }
             }
         }
@@ -172,14 +176,18 @@ impl RotatingFile {
     /// Compares the path with the open file.
     fn look(&mut self, now: Instant) {
         self.last_look = now;
-        let outcome = match fs::symlink_metadata(&self.place.path) {
-            Ok(found) if (found.dev(), found.ino()) == self.identity => {
+        self.astray = match self.found_in_place() {
+            Some(found) => {
                 self.size = found.len();
-                Ok(())
+                None
             }
-            _ => self.follow(),
+            None => self.follow().err(),
         };
-        self.trouble = outcome.err();
+    }
+
+    /// What the path names, if that is still the open file.
+    fn found_in_place(&self) -> Option<Metadata> {
+        fs::symlink_metadata(&self.place.path).ok().filter(|found| (found.dev(), found.ino()) == self.identity)
     }
 
     fn follow(&mut self) -> io::Result<()> {
@@ -199,6 +207,10 @@ impl RotatingFile {
     /// Shifts the files by one name and starts a new one. On an error the old file is written on.
     fn rotate(&mut self, now: Instant) -> io::Result<()> {
         self.last_rotation = Some(now);
+        if self.found_in_place().is_none() {
+            // Somebody else moved the file since the last look; theirs is not ours to shift.
+            return self.follow();
+        }
         if self.place.backups == 0 {
             fs::remove_file(&self.place.path)?;
             return self.follow();
@@ -241,7 +253,7 @@ impl RotatingFile {
 impl Unwritten {
     /// Adds the lines that were not tried any more.
     fn counting(mut self, untried: &[u8]) -> Self {
-        self.lines += count(untried);
+        self.lines += count_lines(untried);
         self
     }
 }
@@ -287,7 +299,8 @@ fn line_length(lines: &[u8]) -> usize {
     lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1)
 }
 
-fn count(lines: &[u8]) -> u64 {
+/// How many lines `lines` holds, an unended last one included.
+pub(super) fn count_lines(lines: &[u8]) -> u64 {
     lines.split_inclusive(|byte| *byte == b'\n').count() as u64
 }
 

@@ -127,7 +127,12 @@ impl Spool {
         if state.flush_done < ticket { state.pending_lines + state.in_hand } else { 0 }
     }
 
-    /// Lines refused for want of room, or after the end.
+    /// Counts lines that the writer took and could not write.
+    pub(super) fn lose(&self, lines: u64) {
+        self.lock().dropped += lines;
+    }
+
+    /// Lines refused for want of room, or after the end, and lines the writer lost.
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
     }

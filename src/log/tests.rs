@@ -1,3 +1,5 @@
+//! The log as a whole: what a line looks like, what outside data cannot do, what is never lost.
+
 use std::fs;
 
 use jiff::tz::TimeZone;
@@ -204,6 +206,31 @@ fn after_a_full_disk_one_line_says_what_is_missing() {
     assert_eq!((sinks.desk.lost.load(Ordering::Relaxed), sinks.desk.written.load(Ordering::Relaxed)), (3, 1));
     let told = sinks.console.next(spool::Batch::default()).expect("stderr is told").lines;
     assert_eq!(String::from_utf8_lossy(&told).lines().count(), 2, "once failing, once healed");
+}
+
+/// A pipe that nobody holds any more.
+#[derive(Debug)]
+struct Broken;
+
+impl io::Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_broken_stderr_is_counted() {
+    let dir = scratch();
+    let sinks = Sinks::new(settings(&config(&dir), &zone("UTC"), Console::On));
+    sinks.console.push(b"one\n");
+    sinks.console.push(b"two\n");
+    sinks.console.close();
+    writer::write_console(&sinks, Broken);
+    assert_eq!(sinks.console.dropped(), 2);
 }
 
 /// A terminal that was stopped: writing to it never returns.

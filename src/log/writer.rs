@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tracing::Level;
 
 use super::layer::Sinks;
-use super::rotate::{RotatingFile, Unwritten};
+use super::rotate::{RotatingFile, Unwritten, count_lines};
 use super::spool::Batch;
 use super::stamp::{monotonic_now, wall_now};
 
@@ -101,7 +101,7 @@ impl<'a> FileWriter<'a> {
             return;
         }
         let now = monotonic_now();
-        let total = count(lines);
+        let total = count_lines(lines);
         let outcome = self.tell_loss().and_then(|()| self.file.append(lines, now).map_err(|error| (error.lines, error)));
         let lost = match outcome {
             Ok(()) => 0,
@@ -168,12 +168,10 @@ pub(super) fn write_console(sinks: &Sinks, mut stderr: impl io::Write) {
             let note = sinks.render_console(Level::WARN, format_args!("{} lines not shown: stderr was not read in time", next.dropped));
             let _ = stderr.write_all(note.as_bytes());
         }
-        // There is no better place to report a broken stderr than stderr.
-        let _ = stderr.write_all(&next.lines).and_then(|()| stderr.flush());
+        // There is no better place to report a broken stderr than stderr: counted is all it can be.
+        if stderr.write_all(&next.lines).and_then(|()| stderr.flush()).is_err() {
+            sinks.console.lose(count_lines(&next.lines));
+        }
         batch = next;
     }
-}
-
-fn count(lines: &[u8]) -> u64 {
-    lines.split_inclusive(|byte| *byte == b'\n').count() as u64
 }

@@ -1,3 +1,5 @@
+//! The rotation against Python's, against crashes between renames, and against what others do to the files.
+
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -73,7 +75,7 @@ fn the_files_are_those_of_pythons_handler() {
         let mut bench = Bench::new();
         let mut log = bench.open(max_size, 5);
         // The longest is one byte below the limit: a line above it is cut by us and not by Python.
-        let longest = usize::try_from(max_size).expect("small") - 7;
+        let longest = usize::try_from(max_size).expect("small") - 6;
         let lines = (0..400)
             .map(|number| format!("{number:05}{}\n", "x".repeat(random.next_u32() as usize % longest)))
             .collect::<Vec<_>>()
@@ -212,6 +214,17 @@ fn a_rotation_by_somebody_else_is_followed_within_a_second_and_at_once_when_aske
 }
 
 #[test]
+fn a_file_put_in_place_by_somebody_else_is_not_shifted() {
+    let bench = Bench::new();
+    let mut log = bench.open(10, 2);
+    log.append(b"12345678\n", bench.now).expect("written");
+    fs::rename(bench.path("batch.log"), bench.path("moved")).expect("moved");
+    bench.put("batch.log", "theirs\n");
+    log.append(b"new\n", bench.now).expect("written");
+    bench.check(&[("batch.log", "theirs\nnew\n"), ("moved", "12345678\n")]);
+}
+
+#[test]
 fn a_file_truncated_by_somebody_else_is_measured_again() {
     let mut bench = Bench::new();
     let mut log = bench.open(20, 2);
@@ -259,6 +272,9 @@ fn when_the_path_is_blocked_the_old_file_is_written_on() {
     log.append(b"on\n", bench.now).expect("written");
     assert!(log.trouble().is_some());
     assert_eq!(fs::read_to_string(bench.path("batch.log")).expect("there"), "12345678\non\n");
+    bench.now += PACE;
+    log.reopen(bench.now);
+    assert!(log.trouble().is_some(), "a look at the path does not end the trouble, which is told only once");
     fs::remove_dir(bench.path("batch.log.1")).expect("removed");
     bench.append(&mut log, "off\n");
     bench.check(&[("batch.log", "off\n"), ("batch.log.1", "12345678\non\n")]);

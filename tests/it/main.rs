@@ -1,0 +1,3 @@
+//! The one integration binary: everything that is checked from outside the library, a module for each subject.
+
+mod tidy;
