@@ -49,7 +49,11 @@ impl Job {
     /// A hash of what decides nominal times (schedules, zone, DST policy), the same in every process and release:
     /// when it changes, the watermark moves to the present.
     pub fn schedule_fingerprint(&self) -> u64 {
-        todo!("config room: fnv-1a 64 over schedule_text, zone name, dst")
+        let zone = &*self.timetable.zone.name;
+        let dst = format!("{:?}", self.timetable.dst);
+        let texts = self.schedule_text.iter().map(String::as_str).chain([zone, &dst]);
+        let bytes = texts.flat_map(|text| text.bytes().chain([0xff]));
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 }
 

@@ -7,6 +7,7 @@
 mod checks;
 mod disk;
 mod faults;
+mod jobs;
 mod story;
 mod world;
 
