@@ -77,7 +77,9 @@ fn what_left_the_group_is_stopped_too() {
 fn what_left_the_group_does_not_outlive_the_attempt() {
     become_subreaper().expect("any process may be one");
     let mut bench = Bench::new();
-    let orphan = started(&mut bench, "setsid sh -c 'echo $$ > ready; exec sleep 1000' > /dev/null 2>&1 & wait_for=$!; kill -0 $wait_for");
+    // The script waits for it: else it might be killed before it has said who it is.
+    let script = "mkfifo up; setsid sh -c 'echo $$ > up; exec sleep 1000' > /dev/null 2>&1 & read -r pid < up; echo $pid > ready";
+    let orphan = started(&mut bench, script);
     assert_eq!(bench.end().outcome, Succeeded);
     assert!(is_gone(&orphan));
 }
