@@ -53,21 +53,33 @@ pub(super) enum PlanError {
     TooLong { number: usize, bytes: usize },
 }
 
-/// The plan of an argv, each element a template.
-pub(super) fn plan(attempt: &Attempt, argv: &[String], result_path: &Path) -> Result<Plan, PlanError> {
-    let values = Values::new(attempt);
-    let arguments = argv.iter().map(|argument| template::render(argument, &values).map(Cow::into_owned)).collect::<Result<Vec<_>, _>>()?;
-    finish(attempt, arguments, &values, result_path)
+/// Where a plan comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source<'a> {
+    /// Each element is a template, and one argument.
+    Argv(&'a [String]),
+    /// A script, in which values become quoted words.
+    Script(&'a str),
 }
 
-/// The plan of a script; values are inserted as quoted words.
-pub(super) fn plan_shell(attempt: &Attempt, script: &str, result_path: &Path) -> Result<Plan, PlanError> {
+/// What is to be spawned for an attempt.
+pub(super) fn plan(attempt: &Attempt, source: Source<'_>, result_path: &Path) -> Result<Plan, PlanError> {
     let values = Values::new(attempt);
-    let script = template::render_shell(script, &values)?.into_owned();
-    finish(attempt, vec![SHELL.to_owned(), "-c".to_owned(), script], &values, result_path)
+    let arguments = arguments(source, &values)?;
+    let environment = environment::build(attempt, &values, result_path)?;
+    let directory = attempt.run.job.process.directory();
+    let path = environment.get(OsStr::new("PATH")).cloned().unwrap_or_else(|| OsString::from(DEFAULT_PATH));
+    let program = find(arguments.first().ok_or(PlanError::Empty)?, &path, directory)?;
+    Ok(Plan { program, arguments, directory: directory.to_owned(), environment })
 }
 
-fn finish(attempt: &Attempt, arguments: Vec<String>, values: &Values<'_>, result_path: &Path) -> Result<Plan, PlanError> {
+fn arguments(source: Source<'_>, values: &Values<'_>) -> Result<Vec<String>, PlanError> {
+    let arguments = match source {
+        Source::Argv(argv) => {
+            argv.iter().map(|argument| template::render(argument, values).map(Cow::into_owned)).collect::<Result<Vec<_>, _>>()?
+        }
+        Source::Script(script) => vec![SHELL.to_owned(), "-c".to_owned(), template::render_shell(script, values)?.into_owned()],
+    };
     for (number, argument) in arguments.iter().enumerate() {
         if argument.contains('\0') {
             return Err(PlanError::Nul { number });
@@ -76,11 +88,7 @@ fn finish(attempt: &Attempt, arguments: Vec<String>, values: &Values<'_>, result
             return Err(PlanError::TooLong { number, bytes: argument.len() });
         }
     }
-    let environment = environment::build(attempt, values, result_path)?;
-    let directory = attempt.run.job.process.directory();
-    let path = environment.get(OsStr::new("PATH")).cloned().unwrap_or_else(|| OsString::from(DEFAULT_PATH));
-    let program = find(arguments.first().ok_or(PlanError::Empty)?, &path, directory)?;
-    Ok(Plan { program, arguments, directory: directory.to_owned(), environment })
+    Ok(arguments)
 }
 
 /// The absolute path of a program: as a shell in `directory` would find it.
@@ -90,7 +98,7 @@ fn find(program: &str, path: &OsStr, directory: &Path) -> Result<PathBuf, PlanEr
     }
     if program.contains('/') {
         let file = directory.join(program);
-        // An interpreter, a missing directory: what else can be wrong is found when it is spawned.
+        // What else can be wrong, such as a missing interpreter, shows when it is spawned.
         return usable(&file).map(|()| file);
     }
     let mut unusable = None;

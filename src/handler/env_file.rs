@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<(String, String)>, EnvFileError> {
         return Err(EnvFileError::TooLarge { path: path.to_owned() });
     }
     let text = str::from_utf8(&bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         EnvFileError::Line { path: path.to_owned(), line, problem: "not UTF-8" }
     })?;
     parse(text).map_err(|(line, problem)| EnvFileError::Line { path: path.to_owned(), line, problem })

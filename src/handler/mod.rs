@@ -7,7 +7,7 @@ mod command;
 mod env_file;
 mod environment;
 mod in_process;
-pub mod process;
+mod process;
 mod result;
 mod template;
 
@@ -25,9 +25,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{JobName, Target, Work};
 use crate::engine::{CapturedOutput, Cause, Outcome, RunId, RunInfo, Stop};
 
+use command::Source;
 pub use environment::DEFAULT_PATH;
 pub(crate) use in_process::panic_message;
 pub(crate) use process::feed::ResultLines;
+pub use process::leftovers;
+pub use process::tree::{Killed, become_subreaper, reap_orphans};
 pub(crate) use result::ResultFiles;
 
 /// A batch handler of the embedding program: what a job with `handler = "name"` runs for each partial.
@@ -201,33 +204,24 @@ impl Ended {
 
 /// Carries out an attempt of a partial.
 pub(crate) async fn carry_out(attempt: &Attempt, registry: &Registry, results: &ResultFiles, stops: &StopLine) -> Ended {
-    let job = &attempt.run.job;
-    match &job.work {
+    match &attempt.run.job.work {
         Work::Handler(name) => in_process::carry_out(attempt, registry, name, stops).await,
-        Work::Command(argv) => run_process(command::plan(attempt, argv, &results.path(attempt)), attempt, None, results, stops).await,
-        Work::Shell(script) => run_process(command::plan_shell(attempt, script, &results.path(attempt)), attempt, None, results, stops).await,
+        Work::Command(argv) => run_process(attempt, Source::Argv(argv), None, results, stops).await,
+        Work::Shell(script) => run_process(attempt, Source::Script(script), None, results, stops).await,
     }
 }
 
 /// Runs the gather command `argv` with `lines` on its stdin.
 pub(crate) async fn gather(attempt: &Attempt, argv: &[String], lines: ResultLines, results: &ResultFiles, stops: &StopLine) -> Ended {
-    let plan = command::plan(attempt, argv, &results.path(attempt));
-    run_process(plan, attempt, Some(lines), results, stops).await
+    run_process(attempt, Source::Argv(argv), Some(lines), results, stops).await
 }
 
-async fn run_process(
-    plan: Result<command::Plan, command::PlanError>,
-    attempt: &Attempt,
-    lines: Option<ResultLines>,
-    results: &ResultFiles,
-    stops: &StopLine,
-) -> Ended {
+async fn run_process(attempt: &Attempt, source: Source<'_>, lines: Option<ResultLines>, results: &ResultFiles, stops: &StopLine) -> Ended {
     let path = results.path(attempt);
-    let end = match plan {
-        Ok(plan) => process::run(&plan, attempt, &path, lines, stops).await,
-        Err(error) => return Ended::spawn_failed(&error),
-    };
-    conclude(end, &path)
+    match command::plan(attempt, source, &path) {
+        Ok(plan) => conclude(process::run(&plan, attempt, &path, lines, stops).await, &path),
+        Err(error) => Ended::spawn_failed(&error),
+    }
 }
 
 /// The result of an ended process, and the line that says for people how it ended.
@@ -241,11 +235,11 @@ fn conclude(end: Result<process::End, process::SpawnError>, path: &Path) -> Ende
         Err(error) => (None, Some(error.to_string())),
     };
     let notes: Vec<String> = end.failure().into_iter().chain(end.notes).chain(ignored).collect();
-    let outcome = match (end.fed, end.exit_code, end.signal) {
-        (false, ..) => Outcome::Failed,
-        (true, Some(0), _) => Outcome::Succeeded,
-        (true, _, Some(_)) => Outcome::Signalled,
-        (true, ..) => Outcome::Failed,
+    let outcome = match (end.exit_code, end.signal) {
+        _ if !end.fed => Outcome::Failed,
+        (Some(0), _) => Outcome::Succeeded,
+        (_, Some(_)) => Outcome::Signalled,
+        (_, None) => Outcome::Failed,
     };
     Ended {
         outcome,

@@ -52,11 +52,14 @@ enum Slot {
 }
 
 impl Runner {
-    /// Clears the results of earlier attempts, so kill what a crash left behind first (`handler::process::leftovers`).
+    /// Clears the results of earlier attempts, so kill what a crash left behind first ([`handler::leftovers`]).
     pub fn new(settings: Settings, events: UnboundedSender<Event>) -> Self {
         let results = ResultFiles::new(&settings.state_dir);
         if let Err(error) = results.clear() {
-            tracing::error!("cannot make an empty `{}`: {error}; jobs cannot write BATCHD_RESULT", settings.state_dir.join("results").display());
+            tracing::error!(
+                "cannot make an empty `{}`: {error}; jobs cannot write BATCHD_RESULT",
+                settings.state_dir.join("results").display()
+            );
         }
         let live = Mutex::new(HashMap::new());
         Self { shared: Arc::new(Shared { clock: settings.clock, results, handlers: settings.handlers, events, live }) }
@@ -159,3 +162,6 @@ fn attempt_end(ended: Ended, started: Now, now: Now) -> AttemptEnd {
         output: ended.output,
     }
 }
+
+#[cfg(test)]
+mod tests;

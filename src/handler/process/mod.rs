@@ -7,7 +7,7 @@ pub(crate) mod feed;
 pub mod leftovers;
 mod output;
 mod spawn;
-pub mod tree;
+pub(super) mod tree;
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -25,7 +25,7 @@ use feed::{FeedError, ResultLines};
 use output::Output;
 pub(super) use spawn::SpawnError;
 use spawn::{Leader, Source, Spawned};
-use tree::{Killed, Tree};
+use tree::{Killed, Tree, reap_orphans};
 
 /// After the exit, pipes that are still open are read until they kept quiet for so long …
 const DRAIN_QUIET: Duration = Duration::from_secs(1);
@@ -146,6 +146,7 @@ impl Watch {
                         self.fed = false;
                         self.notes.push(error.message);
                         // Its stdin stays open until it is dead: it must not take a part of the results for all of them.
+                        self.leader.kill();
                         self.kill().await;
                         drop(error.stdin);
                     }
@@ -156,6 +157,7 @@ impl Watch {
                 }
                 () = stops.kill.cancelled(), if !killed => {
                     killed = true;
+                    self.leader.kill();
                     self.kill().await;
                 }
                 () = drained(self.drain.as_ref()) => break,
@@ -171,24 +173,31 @@ impl Watch {
         in_background(move || tree.signal_outside_group(signal)).await;
     }
 
-    async fn kill(&mut self) {
+    /// Kills the whole tree, wherever its processes have moved to; tells who was there.
+    async fn kill(&mut self) -> Vec<Killed> {
         self.stopped = true;
-        self.leader.kill();
         let tree = self.tree.clone();
-        in_background(move || tree.kill()).await;
+        in_background(move || tree.kill()).await.unwrap_or_default()
     }
 
     /// Reaps the process, kills what is left of its tree, and tells how it ended.
     async fn settle(mut self) -> End {
-        let held = self.stdout.is_open() || self.stderr.is_open();
-        let status = self.leader.reap();
-        let mut left = Vec::new();
-        if held || self.stopped || self.tree.has_survivors() {
-            let tree = self.tree.clone();
-            left = in_background(move || tree.kill()).await.unwrap_or_default();
+        if self.stdout.is_open() || self.stderr.is_open() {
+            let killed = self.kill().await;
+            self.notes.push(held_by(killed.first()));
+        } else if self.stopped {
+            self.kill().await;
         }
-        if held {
-            self.notes.push(held_by(left.first()));
+        // Most have left nothing: one signal into the void, while the group's number is still theirs.
+        self.leader.kill();
+        let status = self.leader.reap();
+        let had_company = self.tree.had_company();
+        if reap_orphans() || had_company {
+            let tree = self.tree.clone();
+            let strays = in_background(move || tree.kill_strays()).await.unwrap_or_default();
+            if had_company || !strays.is_empty() {
+                tracing::info!(leader = self.leader.pid().as_raw_pid(), "killed what was left in the background: {strays:?}");
+            }
         }
         let (exit_code, signal) = match status {
             Ok(status) => (ExitStatus::code(&status), status.signal()),

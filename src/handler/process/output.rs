@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use super::super::Attempt;
 use super::super::result::RESULT_MAX_BYTES;
-use crate::engine::{CapturedOutput, RunId};
 use crate::config::JobName;
+use crate::engine::{CapturedOutput, RunId};
 use crate::log::{self, Stream};
 
 /// A longer line is logged in pieces of so many bytes …
@@ -79,7 +79,11 @@ impl Output {
 }
 
 fn shorten(text: &str) -> String {
-    if text.len() <= REASON_MAX_BYTES { text.to_owned() } else { format!("{}…", &text[..text.floor_char_boundary(REASON_MAX_BYTES)]) }
+    if text.len() <= REASON_MAX_BYTES {
+        return text.to_owned();
+    }
+    let end = (0..=REASON_MAX_BYTES).rfind(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &text[..end])
 }
 
 /// Head and tail of what was printed, half of the limit each.

@@ -9,9 +9,11 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
@@ -104,7 +106,7 @@ impl Leader {
     pub(super) async fn exited(&self) {
         // An error means that the runtime is going away, and the attempt with it.
         if self.pidfd.readable().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -190,20 +192,25 @@ fn end_in_background(mut child: Child, pid: Pid, owned: Option<Owned>) {
 /// Turns an errno into what is wrong with the job.
 fn explain(plan: &Plan, source: io::Error) -> SpawnError {
     let program = plan.program.clone();
-    if let Err(source) = std::fs::metadata(&plan.directory).and_then(|found| match found.is_dir() {
-        true => nix::unistd::access(&plan.directory, nix::unistd::AccessFlags::X_OK).map_err(io::Error::from),
-        false => Err(io::Error::from(io::ErrorKind::NotADirectory)),
-    }) {
+    if let Err(source) = enter(&plan.directory) {
         return SpawnError::Directory { directory: plan.directory.clone(), source };
     }
-    match source.raw_os_error().map(nix::errno::Errno::from_raw) {
-        Some(nix::errno::Errno::ENOENT) => SpawnError::Interpreter { program },
-        Some(nix::errno::Errno::ENOEXEC) => SpawnError::Format { program },
-        Some(nix::errno::Errno::E2BIG) => {
+    match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOENT) => SpawnError::Interpreter { program },
+        Some(Errno::ENOEXEC) => SpawnError::Format { program },
+        Some(Errno::E2BIG) => {
             let arguments = plan.arguments.iter().map(|argument| argument.len() + 1).sum::<usize>();
             let environment = plan.environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
             SpawnError::TooLong { bytes: arguments + environment }
         }
         _ => SpawnError::Other { program, source },
     }
+}
+
+/// Whether a process can start in `directory`.
+fn enter(directory: &Path) -> io::Result<()> {
+    if !directory.metadata()?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(access(directory, AccessFlags::X_OK)?)
 }

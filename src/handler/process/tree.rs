@@ -49,16 +49,18 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(())
 }
 
-/// Reaps the orphans that have exited. Cheap without orphans; to be called on SIGCHLD, in a process that is a subreaper.
-pub fn reap_orphans() {
+/// Reaps the orphans that have exited; true when others live. Cheap without orphans. To be called on SIGCHLD, in a process that
+/// is a subreaper.
+pub fn reap_orphans() -> bool {
     if !IS_SUBREAPER.load(Ordering::Relaxed) || adopted().is_empty() {
-        return;
+        return false;
     }
     let _no_spawn = SPAWNING.write().unwrap_or_else(PoisonError::into_inner);
     for orphan in adopted().into_iter().filter_map(Pid::from_raw) {
         // `None`: still alive. An error: gone, reaped by someone else.
         let _ = waitid(WaitId::Pid(orphan), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
     }
+    !adopted().is_empty()
 }
 
 /// A spawned child that its attempt reaps, for as long as this lives.
@@ -94,10 +96,9 @@ impl Tree {
         Self { group: leader, mark: mark(result_path) }
     }
 
-    /// Whether anything may be left of the tree once its leader was reaped; cheap, asked after every attempt.
-    pub(super) fn has_survivors(&self) -> bool {
-        reap_orphans();
-        test_kill_process_group(self.group).is_ok() || (IS_SUBREAPER.load(Ordering::Relaxed) && !adopted().is_empty())
+    /// Whether members of the group outlived their leader, which was reaped: then they were left in the background.
+    pub(super) fn had_company(&self) -> bool {
+        test_kill_process_group(self.group).is_ok()
     }
 
     /// Sends a signal to those that left the group.
@@ -109,9 +110,15 @@ impl Tree {
         }
     }
 
-    /// Kills the whole tree and waits until it is gone; tells who was still there.
+    /// Kills the whole tree and waits until it is gone; tells who was still there. Before its leader is reaped: afterwards the
+    /// number of the group may be another's.
     pub(super) fn kill(&self) -> Vec<Killed> {
         kill_all(|| self.members())
+    }
+
+    /// Kills what carries the mark, in whatever group, and waits until it is gone.
+    pub(super) fn kill_strays(&self) -> Vec<Killed> {
+        kill_all(|| members(processes(), |process| carries(process.pid, |variable| variable == self.mark)))
     }
 
     fn members(&self) -> Vec<Process> {
@@ -138,8 +145,7 @@ fn kill_all(find: impl Fn() -> Vec<Process>) -> Vec<Killed> {
     let mut killed: Vec<Killed> = Vec::new();
     loop {
         let found = find();
-        let dying: Vec<(&Process, OwnedFd)> =
-            found.iter().filter_map(|process| process.open().map(|pidfd| (process, pidfd))).collect();
+        let dying: Vec<(&Process, OwnedFd)> = found.iter().filter_map(|process| process.open().map(|pidfd| (process, pidfd))).collect();
         for (process, pidfd) in &dying {
             process.send(pidfd, Signal::KILL);
             if !killed.iter().any(|killed| killed.pid == process.pid) {
@@ -164,9 +170,8 @@ fn wait_gone(dying: &[(&Process, OwnedFd)], deadline: Instant) -> bool {
     for (_, pidfd) in dying {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timeout)) {
-            Ok(0) => return false,
-            Ok(_) | Err(_) => {}
+        if poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&timeout)) == Ok(0) {
+            return false;
         }
     }
     true
@@ -207,7 +212,12 @@ fn members(all: Vec<Process>, is_root: impl Fn(&Process) -> bool) -> Vec<Process
         all.iter().filter(|process| process.pid != this && is_root(process)).map(|process| process.pid).collect();
     loop {
         let before = inside.len();
-        inside.extend(all.iter().filter(|process| process.pid != this && inside.contains(&process.parent)).map(|process| process.pid).collect::<Vec<_>>());
+        inside.extend(
+            all.iter()
+                .filter(|process| process.pid != this && inside.contains(&process.parent))
+                .map(|process| process.pid)
+                .collect::<Vec<_>>(),
+        );
         if inside.len() == before {
             break;
         }

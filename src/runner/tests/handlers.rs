@@ -1,0 +1,71 @@
+//! Handlers of the embedding program.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::engine::Outcome::{self, Failed, Succeeded};
+use crate::handler::{Context, HandlerError};
+
+async fn work(context: Context) -> Result<Value, HandlerError> {
+    match context.target.as_ref().map_or("", |target| &target.key) {
+        "fail" => Err(Box::new(std::io::Error::other("disk on fire"))),
+        "panic" => panic!("no {}", "luck"),
+        "null" => Ok(Value::Null),
+        "polite" => {
+            context.cancel.cancelled().await;
+            Ok(json!("stopped"))
+        }
+        "deaf" => std::future::pending().await,
+        _ => Ok(json!([&*context.job, context.run, context.index, context.count, context.attempt])),
+    }
+}
+
+fn bench() -> Bench {
+    let mut handlers = Registry::new();
+    handlers.insert("work", work);
+    Bench::with_handlers(handlers)
+}
+
+fn check(handler: &str, target: &str, stops: &[Stop], outcome: Outcome, result: Option<&str>, error: Option<&str>) {
+    let mut bench = bench();
+    let job = bench.job(Work::Handler(handler.to_owned()));
+    bench.start(job, Some(text(target)));
+    for stop in stops {
+        bench.runner.stop(RUN, 0, *stop);
+    }
+    let end = bench.end();
+    assert_eq!((end.outcome, end.result.as_ref().map(|result| result.get()), end.error.as_deref()), (outcome, result, error), "{target}");
+}
+
+#[test]
+fn handlers_end_as_they_say() {
+    check("work", "x", &[], Succeeded, Some(r#"["daily","daily@20260311T020000Z",0,1,1]"#), None);
+    check("work", "null", &[], Succeeded, None, None);
+    check("work", "fail", &[], Failed, None, Some("disk on fire"));
+    check("work", "panic", &[], Failed, None, Some("handler panicked: no luck"));
+    check("echo", "x", &[], Succeeded, Some(r#""x""#), None);
+}
+
+#[test]
+fn handlers_are_asked_to_stop_and_then_dropped() {
+    check("work", "polite", &[Stop::Polite], Succeeded, Some(r#""stopped""#), None);
+    let aborted = Some("handler aborted: it did not end when asked to");
+    check("work", "deaf", &[Stop::Polite, Stop::Kill], Failed, None, aborted);
+}
+
+#[test]
+fn many_partials_end_once_each() {
+    let mut bench = bench();
+    let run = info(bench.job(Work::Handler("echo".to_owned())));
+    {
+        let _context = bench.runtime.enter();
+        (0..10_000).for_each(|index| bench.runner.start(run.clone(), index, 1, Some(text(&index.to_string()))));
+    }
+    let mut seen = vec![false; 10_000];
+    for _ in 0..10_000 {
+        let Event::AttemptEnded { index, end, .. } = bench.event() else { panic!("only attempts were started") };
+        assert_eq!(end.result.expect("a result").get(), format!("\"{index}\""));
+        assert!(!std::mem::replace(&mut seen[index as usize], true));
+    }
+    assert_eq!(bench.runner.live(), 0);
+}

@@ -1,0 +1,143 @@
+//! Real processes, driven through the runner as the daemon drives it.
+
+mod commands;
+mod gathers;
+mod handlers;
+mod stops;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use nix::sys::stat::Mode;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::*;
+use crate::config::{
+    CatchUp, CatchUpPolicy, Interrupted, Job, MaxFailures, Overlap, Process, Retry, StopPolicy, TargetValue, Targets, Work,
+};
+use crate::engine::{Cause, RunId};
+use crate::schedule::{Dst, Timetable, Zone};
+
+/// Far longer than anything takes: a test that needs it has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const RUN: RunKey = RunKey(7);
+
+/// A runner with its runtime, and a directory that is the state's and the jobs'.
+struct Bench {
+    runtime: Runtime,
+    runner: Runner,
+    events: UnboundedReceiver<Event>,
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with_handlers(Registry::new())
+    }
+
+    fn with_handlers(handlers: Registry) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (sender, events) = unbounded_channel();
+        let runner = Runner::new(Settings { clock, state_dir: dir.path().to_owned(), handlers }, sender);
+        Self { runtime: Runtime::new().expect("a runtime"), runner, events, dir }
+    }
+
+    fn job(&self, work: Work) -> Job {
+        job(work, self.dir.path())
+    }
+
+    fn start(&mut self, job: Job, target: Option<Target>) {
+        let _context = self.runtime.enter();
+        self.runner.start(info(job), 0, 1, target);
+    }
+
+    fn event(&mut self) -> Event {
+        let event = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.events.recv()).await });
+        event.expect("an end in time").expect("the runner lives")
+    }
+
+    fn end(&mut self) -> AttemptEnd {
+        match self.event() {
+            Event::AttemptEnded { run: RUN, index: 0, end } => {
+                assert_eq!(self.runner.live(), 0);
+                *end
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Carries out one attempt.
+    fn run(&mut self, job: Job, target: Option<Target>) -> AttemptEnd {
+        self.start(job, target);
+        self.end()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn fifo(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        nix::unistd::mkfifo(&path, Mode::S_IRWXU).expect("a fifo");
+        path
+    }
+}
+
+fn shell(script: &str) -> AttemptEnd {
+    let mut bench = Bench::new();
+    let job = bench.job(Work::Shell(script.to_owned()));
+    bench.run(job, None)
+}
+
+fn command(argv: &[&str]) -> Work {
+    Work::Command(argv.iter().map(|&argument| argument.to_owned()).collect())
+}
+
+fn clock() -> Now {
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Now { wall: Timestamp::now(), monotonic: ORIGIN.elapsed() }
+}
+
+fn text(text: &str) -> Target {
+    Target { key: text.into(), value: TargetValue::Text(text.into()) }
+}
+
+fn info(job: Job) -> Arc<RunInfo> {
+    let nominal: Timestamp = "2026-03-11T02:00:00Z".parse().expect("a timestamp");
+    let id = RunId::new(&job.name, Cause::Schedule, nominal);
+    let targets = job.targets.clone();
+    Arc::new(RunInfo { key: RUN, id, job: Arc::new(job), cause: Cause::Schedule, nominal, fired: nominal, targets })
+}
+
+fn job(work: Work, base: &Path) -> Job {
+    let zone = Zone { name: "UTC".into(), rules: TimeZone::UTC };
+    Job {
+        name: "daily".into(),
+        description: None,
+        schedule_text: Vec::new(),
+        timetable: Timetable { schedules: Vec::new(), zone, dst: Dst::default() },
+        jitter: Duration::ZERO,
+        enabled: true,
+        work,
+        targets: Targets::None,
+        concurrency: 1,
+        partial_timeout: None,
+        timeout: None,
+        retry: Retry { attempts: 1, delay: Duration::ZERO, factor: 1.0, max_delay: Duration::ZERO, jitter: 0.0, on_exit: Vec::new() },
+        max_failures: MaxFailures::Count(0),
+        gather: None,
+        overlap: Overlap::Skip,
+        catch_up: CatchUp { policy: CatchUpPolicy::Latest, window: Duration::ZERO, max: 1 },
+        on_interrupted: Interrupted::Resume,
+        stop: StopPolicy { signal: 15, grace: Duration::from_secs(10) },
+        process: Process { cwd: None, base: base.to_owned(), env: BTreeMap::new(), env_file: None, inherit_env: Vec::new() },
+        output_max_size: 1024 * 1024,
+    }
+}
