@@ -23,11 +23,20 @@ impl Engine {
         self.end_if_complete(key, now, effects);
     }
 
-    /// Asks for the next chunk of targets when it is time to.
-    fn claim(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
-        let Some(upto) = self.runs.get_mut(&key).and_then(super::Run::next_claim) else { return };
-        effects.push(Effect::Record(Record::Claimed { run: key, upto, at: now.wall }));
-        effects.push(Effect::WhenDurable(Then::Claimed { run: key, upto }));
+    /// Asks for what will start next: a chunk of targets when it is time to, and the retries that are due. Both are on disk
+    /// before they start, or a crash would start the same attempt twice.
+    pub(super) fn claim(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&key).filter(|run| run.phase == Phase::Running) else { return };
+        if let Some(upto) = run.next_claim() {
+            effects.push(Effect::Record(Record::Claimed { run: key, upto, at: now.wall }));
+            effects.push(Effect::WhenDurable(Then::Claimed { run: key, upto }));
+        }
+        let due = run.take_due_retries(now.monotonic);
+        let count = due.len();
+        effects.extend(due.into_iter().map(|(index, attempt)| Effect::Record(Record::Retried { run: key, index, attempt })));
+        if count > 0 {
+            effects.push(Effect::WhenDurable(Then::Retried { run: key, count }));
+        }
     }
 
     /// The claim is on disk: its targets may start.
@@ -38,10 +47,18 @@ impl Engine {
         self.stand_in_line(key, now);
     }
 
+    /// The retries are on disk: they may start.
+    pub(super) fn retried(&mut self, key: RunKey, count: usize, now: Now) {
+        if let Some(run) = self.runs.get_mut(&key) {
+            run.retried(count);
+        }
+        self.stand_in_line(key, now);
+    }
+
     /// Puts the run in line when it has something to start.
     pub(super) fn stand_in_line(&mut self, key: RunKey, now: Now) {
         let Some(run) = self.runs.get_mut(&key) else { return };
-        if !run.in_line && run.not_before <= now.wall && run.can_start(now.monotonic) {
+        if !run.in_line && run.not_before <= now.wall && run.can_start() {
             run.in_line = true;
             self.line.push_back(key);
         }
@@ -60,8 +77,8 @@ impl Engine {
     }
 
     fn start_one(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
-        let Some(run) = self.runs.get_mut(&key).filter(|run| run.can_start(now.monotonic)) else { return };
-        let Some((index, attempt)) = run.take_next(now.monotonic) else { return };
+        let Some(run) = self.runs.get_mut(&key).filter(|run| run.can_start()) else { return };
+        let Some((index, attempt)) = run.take_next() else { return };
         let timeout = run.info.job.partial_timeout;
         let timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Attempt { run: key, index }));
         run.flights.insert(index, Flight { attempt, timer, stopped: None });

@@ -71,6 +71,8 @@ pub enum Effect {
 pub enum Then {
     /// The targets of the run before `upto` are claimed and may be started.
     Claimed { run: RunKey, upto: u32 },
+    /// The oldest `count` retries that were asked for may be started.
+    Retried { run: RunKey, count: usize },
     /// All results of the run can be read.
     Gathered { run: RunKey },
     /// The request's effect is on disk.

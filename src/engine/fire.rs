@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::catch_up::{self, Span};
 use super::overlap::{self, Verdict};
 use super::run::{Run, StopReason};
-use super::{Answer, Cause, Decision, Effect, Engine, JobState, LEAD, Now, Record, RunId, RunInfo, RunKey, Then, Ticket};
+use super::{Answer, Cause, Decides, Decision, Effect, Engine, JobState, LEAD, Now, Record, RunId, RunInfo, RunKey, Then, Ticket};
 use crate::config::{CatchUpPolicy, Config, Job, JobName, Target, Targets};
 use crate::schedule;
 
@@ -42,27 +42,25 @@ impl Engine {
         if more {
             let decision = if job.catch_up.policy == CatchUpPolicy::Latest { Decision::Coalesced } else { Decision::Missed };
             let span = Span { first: due[0], last, count: due.len() as u64, decision };
-            effects.push(decided(name, span, None, now));
+            effects.push(decided(name, span, now));
             return;
         }
         let plan = catch_up::plan(job.catch_up, due, now.wall);
         for span in plan.spans {
-            effects.push(decided(name, span, None, now));
+            effects.push(decided(name, span, now));
         }
         let several = plan.runs.len() > 1;
         for (nominal, cause) in plan.runs {
-            let one = |decision| Span { first: nominal, last: nominal, count: 1, decision };
+            let skipped = Span { first: nominal, last: nominal, count: 1, decision: Decision::Skipped };
             match self.admit(name, several, now, effects) {
-                Verdict::Skip => effects.push(decided(name, one(Decision::Skipped), None, now)),
+                Verdict::Skip => effects.push(decided(name, skipped, now)),
                 verdict => {
                     let key = self.next_key(now);
                     let id = RunId::new(name, cause, nominal);
                     let targets = job.targets.clone();
                     let info = Arc::new(RunInfo { key, id, job: Arc::clone(&job), cause, nominal, fired: now.wall, targets });
-                    // The run comes first: the decision names it.
-                    effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info) }));
-                    effects.push(decided(name, one(Decision::Ran), Some(key), now));
-                    let not_before = nominal + schedule::jitter(name, nominal, job.jitter);
+                    effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nominal }));
+                    let not_before = not_before(&info);
                     self.enter(Run::new(info, not_before), verdict == Verdict::Start, now, effects);
                 }
             }
@@ -111,7 +109,7 @@ impl Engine {
         let id = RunId::new(name, Cause::Manual, requested);
         let nominal = nominal.unwrap_or(requested);
         let info = Arc::new(RunInfo { key, id: id.clone(), job, cause: Cause::Manual, nominal, fired: now.wall, targets });
-        effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info) }));
+        effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nothing }));
         self.enter(Run::new(info, now.wall), verdict == Verdict::Start, now, effects);
         Ok(id)
     }
@@ -161,7 +159,7 @@ impl Engine {
                     self.jobs.insert(Arc::clone(name), JobState::new(Arc::clone(job), now.wall));
                 }
             }
-            self.start_accounting(name, now, effects);
+            self.start_accounting(name, Some(Arc::clone(&self.boot_id)), now, effects);
         }
         let gone: Vec<_> = self.jobs.keys().filter(|name| !config.jobs.contains_key(*name)).cloned().collect();
         self.config = config;
@@ -191,8 +189,8 @@ impl Engine {
     }
 
     /// A job is new or its schedule changed: nominal times count from now on, so that an edit never sets off a flood.
-    pub(super) fn start_accounting(&mut self, name: &JobName, now: Now, effects: &mut Vec<Effect>) {
-        let boot_id = Some(Arc::clone(&self.boot_id));
+    /// `boot_id`: the boot whose `@reboot` is decided already.
+    pub(super) fn start_accounting(&mut self, name: &JobName, boot_id: Option<Arc<str>>, now: Now, effects: &mut Vec<Effect>) {
         let Some(state) = self.jobs.get_mut(name) else { return };
         state.watermark = now.wall;
         effects.push(Effect::Record(Record::Watermark {
@@ -251,6 +249,14 @@ pub(super) fn accounting(job: &Job) -> u64 {
     if job.enabled { job.schedule_fingerprint() } else { 0 }
 }
 
+/// When the first partial of a run may start: its fires may be decided ahead of their instants.
+pub(super) fn not_before(run: &RunInfo) -> Timestamp {
+    match run.cause {
+        Cause::Schedule | Cause::CatchUp => run.nominal + schedule::jitter(&run.job.name, run.nominal, run.job.jitter),
+        Cause::Manual | Cause::Retry | Cause::Backfill | Cause::After => run.fired,
+    }
+}
+
 /// The targets that were asked for by key, in the order of the job; all of them for no keys.
 fn select(targets: &Targets, keys: &[Arc<str>]) -> Result<Targets, Arc<str>> {
     if keys.is_empty() {
@@ -265,7 +271,7 @@ fn select(targets: &Targets, keys: &[Arc<str>]) -> Result<Targets, Arc<str>> {
     }
 }
 
-fn decided(job: &JobName, span: Span, run: Option<RunKey>, now: Now) -> Effect {
+fn decided(job: &JobName, span: Span, now: Now) -> Effect {
     let Span { first, last, count, decision } = span;
-    Effect::Record(Record::Decided { job: Arc::clone(job), first, last, count, decision, run, at: now.wall })
+    Effect::Record(Record::Decided { job: Arc::clone(job), first, last, count, decision, at: now.wall })
 }

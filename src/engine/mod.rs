@@ -33,7 +33,7 @@ pub use self::catch_up::MISFIRE_GRACE;
 pub use self::event::{Answer, AttemptEnd, CapturedOutput, Effect, Event, GatherEnd, Now, Stop, Then, Ticket, Wakeup};
 pub use self::outcome::{Cause, Decision, Outcome, RunOutcome};
 pub use self::overlap::MAX_RUNS_PER_JOB;
-pub use self::record::{PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
+pub use self::record::{Decides, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
 use self::run::Run;
 pub use self::run::{Counts, MAX_WAITING_RETRIES, Phase};
 use self::timers::{Timer, Timers};
@@ -233,7 +233,7 @@ impl Engine {
         match timer {
             Timer::Attempt { run, index } => self.attempt_timed_out(run, index, now, effects),
             Timer::Kill { run, index } => effects.push(Effect::Stop { run, index, stop: Stop::Kill }),
-            Timer::Retry { run } => self.stand_in_line(run, now),
+            Timer::Retry { run } => self.claim(run, now, effects),
             Timer::Run { run } => self.stop_run(run, run::StopReason::TimedOut, now, effects),
             Timer::KillGather { run } => effects.push(Effect::StopGather { run, stop: Stop::Kill }),
             Timer::Drain => self.stop_now(now, effects),
@@ -243,6 +243,7 @@ impl Engine {
     fn durable(&mut self, then: Then, now: Now, effects: &mut Vec<Effect>) {
         match then {
             Then::Claimed { run, upto } => self.claimed(run, upto, now, effects),
+            Then::Retried { run, count } => self.retried(run, count, now),
             Then::Gathered { run } => self.gather(run, now, effects),
             Then::Answer { ticket, answer } => effects.push(Effect::Answer { ticket, answer }),
             Then::Finished => effects.push(Effect::Finished),

@@ -59,16 +59,30 @@ pub struct RunInfo {
 pub enum Record {
     /// A job is new, its schedule changed, or the machine booted: where its accounting starts.
     Watermark { job: JobName, watermark: Timestamp, schedule_fingerprint: u64, boot_id: Option<Arc<str>> },
-    /// `count` nominal times of the job from `first` to `last` are decided, all alike; the watermark moves to `last`.
-    Decided { job: JobName, first: Timestamp, last: Timestamp, count: u64, decision: Decision, run: Option<RunKey>, at: Timestamp },
-    /// A run exists, with its plan. Starts nothing by itself.
-    Fired { run: Arc<RunInfo> },
+    /// `count` nominal times of the job from `first` to `last` are decided without a run, all alike; the watermark moves to
+    /// `last`.
+    Decided { job: JobName, first: Timestamp, last: Timestamp, count: u64, decision: Decision, at: Timestamp },
+    /// A run exists, with its plan, and what it decides. Starts nothing by itself.
+    Fired { run: Arc<RunInfo>, decides: Decides },
     /// The targets before `upto` may have been started from now on; a lower `upto` than before releases what was not.
     Claimed { run: RunKey, upto: u32, at: Timestamp },
+    /// A further attempt of a partial may have been started from now on.
+    Retried { run: RunKey, index: u32, attempt: u32 },
     /// An attempt has ended; with `retry` the partial goes on, else it has ended too.
     Partial(Box<PartialRecord>),
     /// A run has ended.
     Finished(Box<RunSummary>),
+}
+
+/// What a new run decides. It is one record with the run, so that a crash leaves both or neither.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decides {
+    /// Its nominal time: it ran, and the watermark moves there.
+    Nominal,
+    /// The `@reboot` of this boot of the machine.
+    Boot(Arc<str>),
+    /// Nothing: it was asked for by hand.
+    Nothing,
 }
 
 /// The end of an attempt of a partial.
@@ -142,6 +156,8 @@ pub struct RecoveredRun {
     pub claimed: u32,
     /// Partials that have ended, ascending by index: the outcome and the last attempt's number.
     pub ended: Vec<(u32, Outcome, u32)>,
-    /// Partials with a recorded attempt and no end: the last attempt's number.
+    /// Partials that wait for another attempt: the number of the last that ended.
     pub retrying: Vec<(u32, u32)>,
+    /// Partials whose further attempt may have been started, and has no end: its number.
+    pub retried: Vec<(u32, u32)>,
 }

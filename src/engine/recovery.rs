@@ -1,10 +1,10 @@
 //! What a restart takes up again: the watermarks, and the runs that have no end on record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::run::Run;
-use super::{Cause, Effect, Engine, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo};
+use super::{Cause, Decides, Effect, Engine, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo};
 use super::{RunId, RunKey, RunOutcome, RunSummary, fire};
 use crate::config::{Interrupted, Job, JobName, Overlap};
 
@@ -23,30 +23,23 @@ impl Engine {
             if known.is_some() {
                 self.schedule(&name);
             } else {
-                self.start_accounting(&name, now, effects);
+                self.start_accounting(&name, None, now, effects);
             }
             if booted && job.enabled && job.timetable.fires_at_boot() {
-                self.fire_at_boot(&job, known.is_some(), now, effects);
+                self.fire_at_boot(&job, now, effects);
             }
         }
     }
 
     /// `@reboot`: once per boot of the machine, at the first start of the daemon in it.
-    fn fire_at_boot(&mut self, job: &Arc<Job>, known: bool, now: Now, effects: &mut Vec<Effect>) {
+    fn fire_at_boot(&mut self, job: &Arc<Job>, now: Now, effects: &mut Vec<Effect>) {
         let name = &job.name;
-        if known && let Some(state) = self.jobs.get(name) {
-            effects.push(Effect::Record(Record::Watermark {
-                job: Arc::clone(name),
-                watermark: state.watermark,
-                schedule_fingerprint: fire::accounting(job),
-                boot_id: Some(Arc::clone(&self.boot_id)),
-            }));
-        }
         let key = self.next_key(now);
         let id = RunId::new(name, Cause::Schedule, now.wall);
         let targets = job.targets.clone();
         let info = RunInfo { key, id, job: Arc::clone(job), cause: Cause::Schedule, nominal: now.wall, fired: now.wall, targets };
-        effects.push(Effect::Record(Record::Fired { run: Arc::new(info.clone()) }));
+        let decides = Decides::Boot(Arc::clone(&self.boot_id));
+        effects.push(Effect::Record(Record::Fired { run: Arc::new(info.clone()), decides }));
         self.enter(Run::new(Arc::new(info), now.wall), true, now, effects);
     }
 
@@ -70,22 +63,21 @@ impl Engine {
         let lost = lost(&recovered);
         let RecoveredRun { key, id, cause, nominal, fired, targets, ended, retrying, .. } = recovered;
         let info = Arc::new(RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets });
-        let mut run = Run::new(Arc::clone(&info), now.wall);
+        let mut run = Run::new(Arc::clone(&info), fire::not_before(&info));
         let mut attempts: BTreeMap<u32, u32> = retrying.into_iter().collect();
-        for index in lost {
-            let attempt = attempts.get(&index).copied().unwrap_or(0) + 1;
+        for (index, attempt) in lost {
             effects.push(Effect::Record(Record::Partial(Box::new(lost_attempt(&info, index, attempt, now)))));
             attempts.insert(index, attempt);
         }
-        let mut succeeded = Vec::new();
+        let mut succeeded = BTreeSet::new();
         for (index, outcome, attempt) in ended {
             if outcome == Outcome::Succeeded && job.on_interrupted == Interrupted::Resume {
-                succeeded.push(index);
+                succeeded.insert(index);
             } else {
                 attempts.insert(index, attempt);
             }
         }
-        run.resume(&succeeded, attempts);
+        run.resume(&succeeded, attempts, now.monotonic);
         let start = self.may_start_beside_others(&job.name);
         self.enter(run, start, now, effects);
     }
@@ -96,11 +88,14 @@ impl Engine {
     }
 }
 
-/// Partials that may have been started and have no end on record, ascending.
-fn lost(recovered: &RecoveredRun) -> Vec<u32> {
-    let known: std::collections::BTreeSet<u32> =
-        recovered.ended.iter().map(|(index, ..)| *index).chain(recovered.retrying.iter().map(|(index, _)| *index)).collect();
-    (0..recovered.claimed.min(recovered.targets.partials())).filter(|index| !known.contains(index)).collect()
+/// Attempts that may have been started and have no end on record.
+fn lost(recovered: &RecoveredRun) -> Vec<(u32, u32)> {
+    let ended = recovered.ended.iter().map(|(index, ..)| *index);
+    let waiting = recovered.retrying.iter().chain(&recovered.retried).map(|(index, _)| *index);
+    let known: BTreeSet<u32> = ended.chain(waiting).collect();
+    let claimed = 0..recovered.claimed.min(recovered.targets.partials());
+    let first = claimed.filter(|index| !known.contains(index)).map(|index| (index, 1));
+    first.chain(recovered.retried.iter().copied()).collect()
 }
 
 fn lost_attempt(info: &RunInfo, index: u32, attempt: u32, now: Now) -> PartialRecord {

@@ -1,7 +1,7 @@
 //! One live run: which partials are still to start, in flight, waiting for another attempt, or ended.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +102,10 @@ pub(super) struct Run {
     pub flights: BTreeMap<u32, Flight>,
     /// Due time, index: the partials that wait for another attempt.
     retries: BinaryHeap<Reverse<(Duration, u32)>>,
+    /// Retries that are due, and on their way to the disk.
+    retrying: VecDeque<u32>,
+    /// Retries that may start.
+    retried: VecDeque<u32>,
     /// Attempts that partials had before; partials without an entry had none.
     attempts: BTreeMap<u32, u32>,
     /// Attempts that were made before a restart; the retry policy counts from there.
@@ -127,6 +131,8 @@ impl Run {
             claiming: 0,
             flights: BTreeMap::new(),
             retries: BinaryHeap::new(),
+            retrying: VecDeque::new(),
+            retried: VecDeque::new(),
             attempts: BTreeMap::new(),
             attempts_before: BTreeMap::new(),
             counts: Counts::default(),
@@ -137,11 +143,13 @@ impl Run {
         }
     }
 
-    /// Leaves out what succeeded before a restart (`succeeded`, ascending) and goes on counting attempts from `attempts`.
-    pub(super) fn resume(&mut self, succeeded: &[u32], attempts: BTreeMap<u32, u32>) {
+    /// Leaves out what succeeded before a restart (`succeeded`); what had `attempts` without success is due for another.
+    pub(super) fn resume(&mut self, succeeded: &BTreeSet<u32>, attempts: BTreeMap<u32, u32>, now: Duration) {
         self.counts.succeeded = u32::try_from(succeeded.len()).unwrap_or(u32::MAX);
+        self.retries = attempts.keys().map(|index| Reverse((now, *index))).collect();
         let partials = self.info.targets.partials();
-        let bounds = succeeded.iter().copied().chain([partials]);
+        let known: BTreeSet<u32> = succeeded.iter().chain(attempts.keys()).copied().collect();
+        let bounds = known.into_iter().chain([partials]);
         let mut from = 0;
         self.todo.clear();
         for done in bounds {
@@ -178,25 +186,48 @@ impl Run {
         Some(self.claiming)
     }
 
-    /// Whether a partial could start at `now` if the daemon had room for it.
-    pub(super) fn can_start(&self, now: Duration) -> bool {
+    /// Whether a partial could start if the daemon had room for it.
+    pub(super) fn can_start(&self) -> bool {
         self.phase == Phase::Running
             && self.stopping.is_none()
             && self.flights.len() < self.info.job.concurrency
-            && (self.retry_due(now) || self.fresh_ready())
+            && (!self.retried.is_empty() || self.fresh_ready())
     }
 
-    fn retry_due(&self, now: Duration) -> bool {
-        self.retries.peek().is_some_and(|Reverse((due, _))| *due <= now)
+    /// Takes retries that are due, with the numbers of their attempts: they are to be recorded, then started. As many as a
+    /// claim at most; the others follow when these have started.
+    pub(super) fn take_due_retries(&mut self, now: Duration) -> Vec<(u32, u32)> {
+        let mut due = Vec::new();
+        let most = self.claim_size() as usize;
+        while let Some(Reverse((at, index))) = self.retries.peek().copied()
+            && at <= now
+            && self.retrying.len() + self.retried.len() < most
+        {
+            self.retries.pop();
+            self.retrying.push_back(index);
+            due.push((index, self.attempts.get(&index).copied().unwrap_or(0) + 1));
+        }
+        due
+    }
+
+    /// The oldest `count` retries are on disk.
+    pub(super) fn retried(&mut self, count: usize) {
+        let count = count.min(self.retrying.len());
+        self.retried.extend(self.retrying.drain(..count));
+    }
+
+    /// Partials that wait for another attempt.
+    fn waiting(&self) -> usize {
+        self.retries.len() + self.retrying.len() + self.retried.len()
     }
 
     fn fresh_ready(&self) -> bool {
-        self.retries.len() < MAX_WAITING_RETRIES && self.todo.front().is_some_and(|range| range.start < self.claimed)
+        self.waiting() < MAX_WAITING_RETRIES && self.todo.front().is_some_and(|range| range.start < self.claimed)
     }
 
     /// Takes the next partial to start, with the number of its attempt: retries that are due first, then in target order.
-    pub(super) fn take_next(&mut self, now: Duration) -> Option<(u32, u32)> {
-        let index = if self.retry_due(now) { self.retries.pop()?.0.1 } else { self.take_fresh()? };
+    pub(super) fn take_next(&mut self) -> Option<(u32, u32)> {
+        let index = self.retried.pop_front().or_else(|| self.take_fresh())?;
         let attempt = self.attempts.remove(&index).unwrap_or(0) + 1;
         Some((index, attempt))
     }
@@ -242,13 +273,15 @@ impl Run {
     /// Gives up what has not started and what waits for another attempt; the latter have failed.
     pub(super) fn give_up(&mut self) {
         self.counts.cancelled += self.todo.drain(..).map(|range| range.end - range.start).sum::<u32>();
-        let waiting = self.retries.drain().count();
-        self.counts.failed += u32::try_from(waiting).unwrap_or(u32::MAX);
+        self.counts.failed += u32::try_from(self.waiting()).unwrap_or(u32::MAX);
+        self.retries.clear();
+        self.retrying.clear();
+        self.retried.clear();
     }
 
     /// Whether all partials have ended.
     pub(super) fn is_complete(&self) -> bool {
-        self.flights.is_empty() && self.todo.is_empty() && self.retries.is_empty()
+        self.flights.is_empty() && self.todo.is_empty() && self.waiting() == 0
     }
 
     /// How the run has ended, once it is complete. `gathered`: how the gather command ended, if it ran.

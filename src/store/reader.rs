@@ -17,7 +17,8 @@ const MAX_CANDIDATES: usize = 5;
 /// Results are read in pages of this many.
 const PAGE: u32 = 1_000;
 
-const RUN_COLUMNS: &str = "key, id, job, cause, nominal, zone, fired, started, ended, outcome, partials, succeeded, failed, cancelled, reason, result";
+const RUN_COLUMNS: &str =
+    "key, id, job, cause, nominal, zone, fired, started, ended, outcome, partials, succeeded, failed, cancelled, reason, result";
 const PARTIAL_COLUMNS: &str = "idx, target, outcome, attempt, started, ended, duration, exit_code, signal, result, error";
 
 /// Which runs, newest first.
@@ -100,7 +101,9 @@ impl Reader {
 
     /// The run of that name: its id, an unambiguous beginning of it, or a job's name for its latest run.
     pub fn run(&self, name: &str) -> Result<RunView, StoreError> {
-        let one = |condition: &str| self.query(&format!("SELECT {RUN_COLUMNS} FROM run WHERE {condition}"), vec![name.to_owned().into()], run_view);
+        let one = |condition: &str| {
+            self.query(&format!("SELECT {RUN_COLUMNS} FROM run WHERE {condition}"), vec![name.to_owned().into()], run_view)
+        };
         if let Some(run) = one("id = ?")?.into_iter().next() {
             return Ok(run);
         }
@@ -156,7 +159,8 @@ impl Reader {
 
     /// The decisions about a job's nominal times that touch `since` … `until`, oldest first.
     pub fn decisions(&self, job: &str, since: Timestamp, until: Timestamp) -> Result<Vec<DecisionView>, StoreError> {
-        let sql = "SELECT job, first, last, count, decision, run, at FROM decision WHERE job = ? AND last >= ? AND first <= ? ORDER BY last";
+        let sql =
+            "SELECT job, first, last, count, decision, run, at FROM decision WHERE job = ? AND last >= ? AND first <= ? ORDER BY last";
         let values = vec![job.to_owned().into(), since.as_microsecond().into(), until.as_microsecond().into()];
         self.query(sql, values, decision_view)
     }
@@ -178,7 +182,7 @@ impl Reader {
     fn query<T>(&self, sql: &str, values: Vec<Value>, read: fn(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
         let query = || {
             let mut statement = self.connection.prepare_cached(sql)?;
-            statement.query_map(params_from_iter(values), read)?.collect()
+            statement.query_map(params_from_iter(values), read)?.collect::<rusqlite::Result<Vec<T>>>()
         };
         query().map_err(|error| sqlite::explain(&self.path, error))
     }

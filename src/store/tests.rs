@@ -68,13 +68,17 @@ fn each_prefix_of_a_story_is_recovered_as_recorded() {
             store.append(epoch, records).expect("appended");
             drop(store);
             let recovery = reopen().recover(&node("daemon")).expect("recovered");
-            let runs = recovery.runs.iter().map(|run| format!("{} claimed {} ended {:?} retrying {:?}", run.key.0, run.claimed, run.ended, run.retrying));
+            let runs = recovery
+                .runs
+                .iter()
+                .map(|run| format!("{} claimed {} ended {:?} retrying {:?}", run.key.0, run.claimed, run.ended, run.retrying));
             let runs = runs.collect::<Vec<_>>().join("; ");
             let watermarks: Vec<_> = recovery.jobs.iter().map(|job| job.watermark.duration_since(at(0)).as_secs()).collect();
             expected.push(state.to_owned());
             assert_eq!(format!("{watermarks:?} {runs}"), state, "after {expected:?}");
         };
-        let watermark = Record::Watermark { job: "job".into(), watermark: at(0), schedule_fingerprint: u64::MAX, boot_id: Some("b".into()) };
+        let watermark =
+            Record::Watermark { job: "job".into(), watermark: at(0), schedule_fingerprint: u64::MAX, boot_id: Some("b".into()) };
         let ran = |key| Record::Decided {
             job: "job".into(),
             first: at(key),
@@ -126,7 +130,9 @@ fn what_a_dead_foreground_run_left_is_closed() {
     every_store(|reopen| {
         let mut store = reopen();
         let epoch = store.join(&node("run-7")).expect("joined");
-        store.append(epoch, &[fired(1, Targets::Range { start: 0, end: 3 }), partial(1, 0, 1, Outcome::Succeeded, false)]).expect("appended");
+        store
+            .append(epoch, &[fired(1, Targets::Range { start: 0, end: 3 }), partial(1, 0, 1, Outcome::Succeeded, false)])
+            .expect("appended");
         let epoch = store.join(&node("daemon")).expect("joined");
         assert_eq!(store.recover(&node("daemon")).expect("recovered").runs.len(), 0);
         let others = store.others(&node("daemon")).expect("read");
@@ -248,7 +254,9 @@ fn readers_see_what_was_recorded() {
     let mut store = Sqlite::open(&path).expect("made");
     let epoch = store.join(&node("daemon")).expect("joined");
     for key in [1, 2, 62] {
-        store.append(epoch, &[fired(key, Targets::Range { start: 0, end: 10 }), Record::Claimed { run: RunKey(key), upto: 10, at: at(3) }]).expect("appended");
+        store
+            .append(epoch, &[fired(key, Targets::Range { start: 0, end: 10 }), Record::Claimed { run: RunKey(key), upto: 10, at: at(3) }])
+            .expect("appended");
     }
     let ends = [(0, Outcome::Succeeded), (3, Outcome::Failed), (7, Outcome::Succeeded)];
     let partials: Vec<_> = ends.iter().map(|(index, outcome)| partial(2, *index, 1, *outcome, false)).collect();
@@ -272,7 +280,8 @@ fn readers_see_what_was_recorded() {
     assert_eq!(reader.run("x").expect_err("none").to_string(), "no run is called `x`");
     assert_eq!(reader.last_runs().expect("read").len(), 1);
 
-    let indexes = |filter, after| reader.partials(RunKey(2), &filter, after, 2).expect("read").iter().map(|row| row.index).collect::<Vec<_>>();
+    let indexes =
+        |filter, after| reader.partials(RunKey(2), &filter, after, 2).expect("read").iter().map(|row| row.index).collect::<Vec<_>>();
     assert_eq!(indexes(PartialFilter::default(), None), [0, 3]);
     assert_eq!(indexes(PartialFilter::default(), Some(3)), [7]);
     assert_eq!(indexes(PartialFilter { failed: true }, None), [3]);

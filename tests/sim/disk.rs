@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use batchd::config::Targets;
-use batchd::engine::{Cause, Decision, Outcome, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunKey, RunOutcome};
+use batchd::engine::{Cause, Decides, Decision, Outcome, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunOutcome};
 use jiff::Timestamp;
 
 /// A nominal time's decision, as the checks want it.
@@ -27,6 +27,8 @@ pub(crate) struct RunRow {
     pub(crate) claimed: u32,
     /// Index → last outcome, attempt, whether another attempt follows.
     pub(crate) partials: BTreeMap<u32, (Outcome, u32, bool)>,
+    /// Index → the further attempt that may have been started.
+    pub(crate) retried: BTreeMap<u32, u32>,
     /// How often each partial has a recorded success.
     pub(crate) successes: BTreeMap<u32, u32>,
     pub(crate) outcome: Option<RunOutcome>,
@@ -57,16 +59,15 @@ impl Disk {
                 };
                 self.watermarks.insert(job.to_string(), row);
             }
-            Record::Decided { job, first, last, count, decision, run, .. } => {
+            Record::Decided { job, first, last, count, decision, .. } => {
                 let row = self.watermarks.get_mut(&**job).expect("a decision follows a watermark");
                 assert!(*first > row.watermark, "{job}: {first} was decided before");
                 row.watermark = *last;
-                assert_eq!(run.is_some(), *decision == Decision::Ran, "{job}: a decision names a run exactly when it ran");
-                assert!(run.is_none_or(|run| self.runs.contains_key(&run)), "{job}: the decision names an unknown run");
                 let decided = Decided { first: *first, last: *last, count: *count, decision: *decision };
                 self.decided.entry(job.to_string()).or_default().push(decided);
             }
-            Record::Fired { run } => {
+            Record::Fired { run, decides } => {
+                self.decide(run, decides);
                 let row = RunRow {
                     id: run.id.clone(),
                     job: run.job.name.to_string(),
@@ -76,6 +77,7 @@ impl Disk {
                     targets: run.targets.clone(),
                     claimed: 0,
                     partials: BTreeMap::new(),
+                    retried: BTreeMap::new(),
                     successes: BTreeMap::new(),
                     outcome: None,
                     counts: (0, 0, 0),
@@ -84,10 +86,17 @@ impl Disk {
                 assert!(self.runs.insert(run.key, row).is_none(), "{} has the key of another run", run.id);
             }
             Record::Claimed { run, upto, .. } => self.live(*run).claimed = *upto,
+            Record::Retried { run, index, attempt } => {
+                let row = self.live(*run);
+                let (_, before, _) = row.partials[index];
+                assert!(*attempt == before + 1, "{} partial {index}: attempt {attempt} was not due", row.id);
+                row.retried.insert(*index, *attempt);
+            }
             Record::Partial(partial) => {
                 let row = self.live(partial.run);
                 let before = row.partials.get(&partial.index).map_or(0, |(_, attempt, _)| *attempt);
                 assert!(partial.attempt > before, "{} partial {}: attempt {} twice", row.id, partial.index, partial.attempt);
+                row.retried.remove(&partial.index);
                 row.partials.insert(partial.index, (partial.outcome, partial.attempt, partial.retry.is_some()));
                 *row.successes.entry(partial.index).or_default() += u32::from(partial.outcome == Outcome::Succeeded);
             }
@@ -96,6 +105,21 @@ impl Disk {
                 row.outcome = Some(summary.outcome);
                 row.counts = (summary.succeeded, summary.failed, summary.cancelled);
             }
+        }
+    }
+
+    fn decide(&mut self, run: &RunInfo, decides: &Decides) {
+        let row = self.watermarks.get_mut(&*run.job.name);
+        match decides {
+            Decides::Nominal => {
+                let row = row.expect("a decision follows a watermark");
+                assert!(run.nominal > row.watermark, "{}: was decided before", run.id);
+                row.watermark = run.nominal;
+                let decided = Decided { first: run.nominal, last: run.nominal, count: 1, decision: Decision::Ran };
+                self.decided.entry(run.job.name.to_string()).or_default().push(decided);
+            }
+            Decides::Boot(boot) => row.expect("a decision follows a watermark").boot_id = Some(boot.clone()),
+            Decides::Nothing => {}
         }
     }
 
@@ -109,7 +133,8 @@ impl Disk {
     pub(crate) fn recovery(&self) -> Recovery {
         let open = self.runs.iter().filter(|(_, run)| run.outcome.is_none());
         let runs = open.map(|(key, run)| {
-            let (waiting, ended): (Vec<_>, Vec<_>) = run.partials.iter().partition(|(_, (_, _, again))| *again);
+            let open = run.partials.iter().filter(|(index, _)| !run.retried.contains_key(index));
+            let (waiting, ended): (Vec<_>, Vec<_>) = open.partition(|(_, (_, _, again))| *again);
             RecoveredRun {
                 key: *key,
                 id: run.id.clone(),
@@ -120,6 +145,7 @@ impl Disk {
                 targets: run.targets.clone(),
                 claimed: run.claimed,
                 ended: ended.into_iter().map(|(index, (outcome, attempt, _))| (*index, *outcome, *attempt)).collect(),
+                retried: run.retried.iter().map(|(index, attempt)| (*index, *attempt)).collect(),
                 retrying: waiting.into_iter().map(|(index, (_, attempt, _))| (*index, *attempt)).collect(),
             }
         });

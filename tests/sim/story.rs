@@ -81,7 +81,8 @@ impl Story {
     /// Tells the story, checks every step, and brings it to an end in which everything must add up.
     pub(crate) fn run(self) -> Told {
         let mut choices = Choices::new(self.seed);
-        let (text, periods) = (FIXED.to_owned(), fixed_periods()); let _ = &mut choices;
+        let (text, periods) = (FIXED.to_owned(), fixed_periods());
+        let _ = &mut choices;
         let seed = self.seed;
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.tell(&text, &periods, choices)));
         told.unwrap_or_else(|panic| {
@@ -207,4 +208,6 @@ fn random_jobs(choices: &mut Choices) -> (String, BTreeMap<&'static str, i64>) {
     (text, periods)
 }
 
-fn parse(_: &str) -> Arc<Config> { crate::jobs::config(crate::jobs::fixed(), 5) }
+fn parse(_: &str) -> Arc<Config> {
+    crate::jobs::config(crate::jobs::fixed(), 5)
+}

@@ -33,6 +33,8 @@ enum Queued {
 
 pub(crate) struct World {
     pub(crate) now: Now,
+    /// The latest time that the wall clock has shown.
+    pub(crate) latest_wall: Timestamp,
     pub(crate) engine: Engine,
     pub(crate) disk: Disk,
     pub(crate) children: BTreeMap<(RunKey, Option<u32>), Child>,
@@ -58,6 +60,7 @@ impl World {
         let (engine, effects) = Engine::recover(Arc::clone(&config), batchd::engine::Recovery::default(), "boot-0".into(), now);
         let mut world = Self {
             now,
+            latest_wall: start,
             engine,
             disk: Disk::default(),
             children: BTreeMap::new(),
@@ -104,6 +107,7 @@ impl World {
     /// The wall clock is set.
     pub(crate) fn step_clock(&mut self, by: SignedDuration) {
         self.now.wall += by;
+        self.latest_wall = self.latest_wall.max(self.now.wall);
         self.handle(Event::Tick);
     }
 
@@ -247,6 +251,7 @@ impl World {
     fn advance(&mut self, by: Duration) {
         self.now.monotonic += by;
         self.now.wall += SignedDuration::try_from(by).expect("small");
+        self.latest_wall = self.latest_wall.max(self.now.wall);
     }
 
     fn advance_to_wall(&mut self, until: Timestamp) {

@@ -52,18 +52,22 @@ fn write_one(transaction: &Transaction<'_>, node: &str, record: &Record) -> Resu
             let fingerprint = schedule_fingerprint.cast_signed();
             transaction.prepare_cached(sql)?.execute(params![&**job, micros(*watermark), fingerprint, boot_id.as_deref()])?;
         }
-        Record::Decided { job, first, last, count, decision, run, at } => {
+        Record::Decided { job, first, last, count, decision, at } => {
             let sql = "INSERT INTO decision (job, first, last, count, decision, run, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            let run = run.map(|run| run.0);
+            let run = None::<i64>;
             let row = params![&**job, micros(*first), micros(*last), count.cast_signed(), decision.name(), run, micros(*at)];
             transaction.prepare_cached(sql)?.execute(row)?;
             let sql = "UPDATE job SET watermark = ?2 WHERE name = ?1";
             transaction.prepare_cached(sql)?.execute(params![&**job, micros(*last)])?;
         }
-        Record::Fired { run } => fire(transaction, node, run)?,
+        Record::Fired { run, .. } => fire(transaction, node, run)?,
         Record::Claimed { run, upto, at } => {
             let sql = "UPDATE run SET claimed = ?2, started = coalesce(started, ?3) WHERE key = ?1";
             known(run.0, transaction.prepare_cached(sql)?.execute(params![run.0, upto, micros(*at)])?)?;
+        }
+        Record::Retried { run, index, attempt } => {
+            let sql = "UPDATE partial SET retried = ?3 WHERE run = ?1 AND idx = ?2";
+            known(run.0, transaction.prepare_cached(sql)?.execute(params![run.0, index, attempt])?)?;
         }
         Record::Partial(partial) => record_partial(transaction, partial)?,
         Record::Finished(summary) => finish(transaction, summary)?,

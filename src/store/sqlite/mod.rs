@@ -69,7 +69,7 @@ impl Store for Sqlite {
         let read = || {
             let mut statement = self.connection.prepare(sql)?;
             let rows = statement.query_map([&node.name], |row| Ok(Node { name: row.get(0)?, pid: row.get(1)?, boot_id: row.get(2)? }))?;
-            rows.collect()
+            rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         read().map_err(|error| self.explain(error))
     }
@@ -101,9 +101,8 @@ pub(super) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Stor
 pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(|error| explain(path, error));
     let (version, application) = (pragma("user_version")?, pragma("application_id")?);
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| explain(path, error))?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
     if application != schema::APPLICATION_ID && (tables > 0 || version > 0) {
         return Err(StoreError::NotADatabase(path.to_owned()));
     }

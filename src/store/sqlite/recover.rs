@@ -44,15 +44,19 @@ fn run(row: &Row<'_>) -> rusqlite::Result<RecoveredRun> {
         claimed: row.get(7)?,
         ended: Vec::new(),
         retrying: Vec::new(),
+        retried: Vec::new(),
     })
 }
 
 fn read_partials(connection: &Connection, run: &mut RecoveredRun) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached("SELECT idx, outcome, attempt, retry IS NOT NULL FROM partial WHERE run = ?1 ORDER BY idx")?;
+    let mut statement =
+        connection.prepare_cached("SELECT idx, outcome, attempt, retry IS NOT NULL, retried FROM partial WHERE run = ?1 ORDER BY idx")?;
     let mut rows = statement.query([run.key.0])?;
     while let Some(row) = rows.next()? {
         let (index, attempt) = (row.get(0)?, row.get(2)?);
-        if row.get(3)? {
+        if let Some(attempt) = row.get(4)? {
+            run.retried.push((index, attempt));
+        } else if row.get(3)? {
             run.retrying.push((index, attempt));
         } else {
             run.ended.push((index, named(row, 1, Outcome::from_name)?, attempt));

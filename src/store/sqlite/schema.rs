@@ -31,7 +31,7 @@ CREATE TABLE decision (
 );
 CREATE INDEX decision_by_job ON decision (job, last);
 CREATE TABLE partial (
-    run INTEGER NOT NULL, idx INTEGER NOT NULL, target TEXT, outcome TEXT NOT NULL, attempt INTEGER NOT NULL, retry INTEGER,
+    run INTEGER NOT NULL, idx INTEGER NOT NULL, target TEXT, outcome TEXT NOT NULL, attempt INTEGER NOT NULL, retry INTEGER, retried INTEGER,
     started INTEGER NOT NULL, ended INTEGER NOT NULL, duration INTEGER NOT NULL, exit_code INTEGER, signal INTEGER,
     result TEXT, error TEXT, PRIMARY KEY (run, idx)
 ) WITHOUT ROWID;
