@@ -1,7 +1,30 @@
-//! What survives: the records, in `SQLite`. One writer thread behind a channel commits in groups; readers have connections of
+//! What survives: the records, in `SQLite`. One writer thread behind a queue commits in groups; readers have connections of
 //! their own and never wait for it.
+//!
+//! All SQL is in [`sqlite`]; the rest of the program sees [`Store`], [`Writer`], [`Reader`] and the views.
 
-use crate::engine::{Record, Recovery};
+mod error;
+pub mod identity;
+mod lock;
+pub mod sqlite;
+mod view;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+
+pub use error::{LookupError, StoreError};
+pub use lock::{LockError, StateLock};
+pub use sqlite::{Reader, Sqlite};
+pub use view::{DecisionView, OutputView, PartialCounts, PartialView, RunFilter, RunView};
+pub use writer::{Health, Unwritten, Writer};
+
+use crate::engine::{Record, Recovery, RunId};
+
+/// The database inside the state directory.
+pub const DATABASE_FILE: &str = "batchd.db";
 
 /// The write side. One implementation a database; every implementation passes the same suite of tests.
 ///
@@ -10,10 +33,16 @@ use crate::engine::{Record, Recovery};
 pub trait Store: Send {
     /// Enter as `node` and fence every earlier writer of that name.
     fn join(&mut self, node: &Node) -> Result<Epoch, StoreError>;
-    /// What the last writer left.
+
+    /// What the last writer left. The runs are those of the node that joined. So is `last_key`: each node numbers its runs in
+    /// a range of its own, so that a foreground run beside the daemon never takes a key the daemon is about to give.
     fn recover(&mut self) -> Result<Recovery, StoreError>;
+
     /// One transaction: all records or none; on disk when it returns.
     fn append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), StoreError>;
+
+    /// End, as interrupted, the unfinished runs of other nodes whose process `is_alive(pid, boot_id)` denies, and name them.
+    fn finish_abandoned(&mut self, epoch: Epoch, at: Timestamp, is_alive: &dyn Fn(u32, &str) -> bool) -> Result<Vec<RunId>, StoreError>;
 }
 
 /// Who writes.
@@ -28,10 +57,3 @@ pub struct Node {
 /// The fence: greater is later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub i64);
-
-/// Why the store refused.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("todo")]
-    Todo,
-}

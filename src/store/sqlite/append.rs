@@ -1,0 +1,317 @@
+//! Records become rows: one transaction for a whole batch, behind the fence.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
+
+use super::{fault, values};
+use crate::engine::{CapturedOutput, Outcome, PartialRecord, Record, RunId, RunInfo, RunKey, RunOutcome, RunSummary};
+use crate::store::{Epoch, StoreError};
+
+/// Each node numbers its runs in a range of this size. With it, keys of two million nodes stay below 2^53, where JSON numbers
+/// stop being exact.
+pub(super) const KEYS_PER_NODE: i64 = 1 << 32;
+
+/// The `idx` of the gather command's output.
+const GATHER_INDEX: i64 = -1;
+
+const INSERT_PARTIAL: &str = "
+    INSERT INTO partial (run, idx, target, outcome, attempt, retry_at, started, ended, duration_us, exit_code, signal, result, error)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+    ON CONFLICT DO NOTHING";
+
+const UPDATE_PARTIAL: &str = "
+    UPDATE partial SET target = ?3, outcome = ?4, attempt = ?5, retry_at = ?6, started = ?7, ended = ?8, duration_us = ?9,
+        exit_code = ?10, signal = ?11, result = ?12, error = ?13
+    WHERE run = ?1 AND idx = ?2";
+
+/// Why a transaction was given up; the path is added above.
+pub(super) enum Refusal {
+    Sql(rusqlite::Error),
+    Record(StoreError),
+}
+
+impl Refusal {
+    pub(super) fn at(self, path: &Path) -> StoreError {
+        match self {
+            Self::Sql(error) => fault(path, error),
+            Self::Record(error) => error,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+pub(super) fn append(connection: &mut Connection, node: &str, epoch: Epoch, records: &[Record]) -> Result<(), Refusal> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    refuse_fenced(&transaction, node, epoch)?;
+    let mut append =
+        Append { transaction: &transaction, node, insert_partial: transaction.prepare_cached(INSERT_PARTIAL)?, tallies: BTreeMap::new() };
+    for record in records {
+        append.record(record)?;
+    }
+    append.write_tallies()?;
+    drop(append);
+    Ok(transaction.commit()?)
+}
+
+/// End the unfinished runs of dead nodes as interrupted. What was not recorded of them never will be.
+pub(super) fn finish_abandoned(
+    connection: &mut Connection,
+    node: &str,
+    epoch: Epoch,
+    at: Timestamp,
+    is_alive: &dyn Fn(u32, &str) -> bool,
+) -> Result<Vec<RunId>, Refusal> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    refuse_fenced(&transaction, node, epoch)?;
+    let mut finished = Vec::new();
+    for other in dead_nodes(&transaction, node, is_alive)? {
+        let mut statement = transaction.prepare_cached(
+            "UPDATE run SET ended = max(fired, ?2), outcome = ?3, reason = 'its process has died',
+                 cancelled = max(0, partials - succeeded - failed)
+             WHERE node = ?1 AND ended IS NULL RETURNING id",
+        )?;
+        let rows = statement.query_map(params![other, values::micros(at), RunOutcome::Interrupted.name()], |row| row.get(0).map(RunId))?;
+        for id in rows {
+            finished.push(id?);
+        }
+    }
+    transaction.commit()?;
+    Ok(finished)
+}
+
+fn dead_nodes(transaction: &Transaction<'_>, node: &str, is_alive: &dyn Fn(u32, &str) -> bool) -> Result<Vec<String>, Refusal> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT name, pid, boot_id FROM node
+         WHERE name <> ?1 AND name IN (SELECT node FROM run WHERE ended IS NULL) ORDER BY number",
+    )?;
+    let mut rows = statement.query([node])?;
+    let mut dead = Vec::new();
+    while let Some(row) = rows.next()? {
+        if !is_alive(row.get(1)?, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?) {
+            dead.push(row.get(0)?);
+        }
+    }
+    Ok(dead)
+}
+
+fn refuse_fenced(transaction: &Transaction<'_>, node: &str, epoch: Epoch) -> Result<(), Refusal> {
+    let latest: Option<i64> =
+        transaction.prepare_cached("SELECT epoch FROM node WHERE name = ?1")?.query_row([node], |row| row.get(0)).optional()?;
+    match latest {
+        Some(latest) if latest == epoch.0 => Ok(()),
+        Some(latest) => Err(Refusal::Record(StoreError::Fenced { node: node.to_owned(), ours: epoch.0, latest })),
+        None => Err(Refusal::Record(StoreError::NotJoined)),
+    }
+}
+
+/// How a batch changes the counts of one run.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    succeeded: i64,
+    failed: i64,
+    cancelled: i64,
+}
+
+impl Tally {
+    fn count(&mut self, outcome: Outcome, by: i64) {
+        match outcome {
+            Outcome::Succeeded => self.succeeded += by,
+            Outcome::Cancelled => self.cancelled += by,
+            Outcome::Failed | Outcome::TimedOut | Outcome::Signalled | Outcome::SpawnFailed | Outcome::Lost => self.failed += by,
+        }
+    }
+}
+
+/// One transaction under way.
+struct Append<'t> {
+    transaction: &'t Transaction<'t>,
+    node: &'t str,
+    /// Held, because there may be a million of them.
+    insert_partial: CachedStatement<'t>,
+    /// One update a run instead of one a partial.
+    tallies: BTreeMap<RunKey, Tally>,
+}
+
+impl Append<'_> {
+    fn record(&mut self, record: &Record) -> Result<(), Refusal> {
+        match record {
+            Record::Watermark { job, watermark, schedule_fingerprint, boot_id } => self.execute(
+                "INSERT INTO job (name, watermark, fingerprint, boot_id) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (name) DO UPDATE SET watermark = ?2, fingerprint = ?3, boot_id = ?4",
+                params![&**job, values::micros(*watermark), schedule_fingerprint.cast_signed(), boot_id.as_deref()],
+            ),
+            Record::Decided { .. } => self.decided(record),
+            Record::Fired { run } => self.fired(run),
+            Record::Claimed { run, upto, at } => self.change_run(
+                *run,
+                "UPDATE run SET claimed = max(claimed, ?2), started = coalesce(started, ?3) WHERE key = ?1 AND ended IS NULL",
+                params![run.0, upto, values::micros(*at)],
+            ),
+            Record::Partial(partial) => self.partial(partial),
+            Record::Finished(summary) => self.finished(summary),
+        }
+    }
+
+    fn decided(&self, record: &Record) -> Result<(), Refusal> {
+        let Record::Decided { job, first, last, count, decision, run, at } = record else { return Ok(()) };
+        let moved = self
+            .transaction
+            .prepare_cached("UPDATE job SET watermark = max(watermark, ?2) WHERE name = ?1")?
+            .execute(params![&**job, values::micros(*last)])?;
+        if moved == 0 {
+            return Err(Refusal::Record(StoreError::UnknownJob { job: job.to_string() }));
+        }
+        self.execute(
+            "INSERT INTO decision (job, first, last, count, decision, run, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                &**job,
+                values::micros(*first),
+                values::micros(*last),
+                saturated(*count),
+                decision.name(),
+                run.map(|run| run.0),
+                values::micros(*at)
+            ],
+        )
+    }
+
+    fn fired(&self, run: &RunInfo) -> Result<(), Refusal> {
+        let inserted = self
+            .transaction
+            .prepare_cached(
+                "INSERT INTO run (key, id, job, cause, nominal, zone, fired, targets, partials, node)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                run.key.0,
+                &*run.id.0,
+                &*run.job.name,
+                run.cause.name(),
+                values::micros(run.nominal),
+                &*run.job.timetable.zone.name,
+                values::micros(run.fired),
+                values::targets_text(&run.targets)?,
+                run.targets.partials(),
+                self.node,
+            ]);
+        match inserted {
+            Err(error) if is_violation(&error, ffi::SQLITE_CONSTRAINT_UNIQUE) => {
+                Err(Refusal::Record(StoreError::Exists { id: run.id.clone() }))
+            }
+            inserted => Ok(inserted.map(drop)?),
+        }
+    }
+
+    fn partial(&mut self, partial: &PartialRecord) -> Result<(), Refusal> {
+        let outcome = partial.retry.is_none().then_some(partial.outcome);
+        let columns = params![
+            partial.run.0,
+            partial.index,
+            partial.target.as_ref().map(|target| &*target.key),
+            outcome.map(Outcome::name),
+            partial.attempt,
+            partial.retry.map(values::micros),
+            values::micros(partial.started),
+            values::micros(partial.ended),
+            saturated(partial.duration.as_micros()),
+            partial.exit_code,
+            partial.signal,
+            partial.result.as_ref().map(|result| result.get()),
+            partial.error.as_deref(),
+        ];
+        let inserted = self.insert_partial.execute(columns).map_err(|error| unknown_run(partial.run, error))?;
+        let tally = self.tallies.entry(partial.run).or_default();
+        if inserted == 0 {
+            if let Some(earlier) = recorded_outcome(self.transaction, partial)? {
+                tally.count(earlier, -1);
+            }
+            self.transaction.prepare_cached(UPDATE_PARTIAL)?.execute(columns)?;
+        }
+        if let Some(outcome) = outcome {
+            tally.count(outcome, 1);
+        }
+        self.output(partial.run, i64::from(partial.index), partial.attempt, partial.output.as_ref())
+    }
+
+    fn finished(&mut self, summary: &RunSummary) -> Result<(), Refusal> {
+        // The summary has the final counts.
+        self.tallies.remove(&summary.run);
+        self.change_run(
+            summary.run,
+            "UPDATE run SET outcome = ?2, ended = ?3, succeeded = ?4, failed = ?5, cancelled = ?6, reason = ?7, result = ?8
+             WHERE key = ?1 AND ended IS NULL",
+            params![
+                summary.run.0,
+                summary.outcome.name(),
+                values::micros(summary.ended),
+                summary.succeeded,
+                summary.failed,
+                summary.cancelled,
+                summary.reason.as_deref(),
+                summary.result.as_ref().map(|result| result.get()),
+            ],
+        )?;
+        self.output(summary.run, GATHER_INDEX, 0, summary.output.as_ref())
+    }
+
+    fn output(&self, run: RunKey, index: i64, attempt: u32, output: Option<&CapturedOutput>) -> Result<(), Refusal> {
+        let Some(output) = output.filter(|output| **output != CapturedOutput::default()) else { return Ok(()) };
+        self.execute(
+            "INSERT OR REPLACE INTO output (run, idx, attempt, head, tail, cut) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![run.0, index, attempt, output.head, output.tail, saturated(output.cut)],
+        )
+    }
+
+    fn write_tallies(&mut self) -> Result<(), Refusal> {
+        for (run, tally) in std::mem::take(&mut self.tallies) {
+            self.execute(
+                "UPDATE run SET succeeded = succeeded + ?2, failed = failed + ?3, cancelled = cancelled + ?4 WHERE key = ?1",
+                params![run.0, tally.succeeded, tally.failed, tally.cancelled],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn execute(&self, sql: &str, columns: &[&dyn rusqlite::ToSql]) -> Result<(), Refusal> {
+        self.transaction.prepare_cached(sql)?.execute(columns)?;
+        Ok(())
+    }
+
+    fn change_run(&self, run: RunKey, sql: &str, columns: &[&dyn rusqlite::ToSql]) -> Result<(), Refusal> {
+        match self.transaction.prepare_cached(sql)?.execute(columns)? {
+            0 => Err(Refusal::Record(StoreError::UnknownRun { run })),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What an earlier attempt of the partial ended with, if it ended the partial.
+fn recorded_outcome(transaction: &Transaction<'_>, partial: &PartialRecord) -> Result<Option<Outcome>, Refusal> {
+    let mut statement = transaction.prepare_cached("SELECT outcome FROM partial WHERE run = ?1 AND idx = ?2")?;
+    Ok(statement.query_row(params![partial.run.0, partial.index], |row| values::optional_named(row, 0, Outcome::from_name))?)
+}
+
+fn unknown_run(run: RunKey, error: rusqlite::Error) -> Refusal {
+    if is_violation(&error, ffi::SQLITE_CONSTRAINT_FOREIGNKEY) {
+        Refusal::Record(StoreError::UnknownRun { run })
+    } else {
+        Refusal::Sql(error)
+    }
+}
+
+fn is_violation(error: &rusqlite::Error, kind: i32) -> bool {
+    error.sqlite_error().is_some_and(|inner| inner.code == ErrorCode::ConstraintViolation && inner.extended_code == kind)
+}
+
+/// `SQLite` integers are signed.
+fn saturated(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,73 @@
+//! What a restart reads back.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Result, Row};
+
+use super::append::KEYS_PER_NODE;
+use super::values;
+use crate::engine::{Cause, Outcome, RecoveredJob, RecoveredRun, Recovery, RunId, RunKey};
+
+pub(super) fn recover(connection: &Connection, node: &str) -> Result<Recovery> {
+    let mut recovery = Recovery { jobs: jobs(connection)?, runs: live_runs(connection, node)?, last_key: last_key(connection, node)? };
+    for run in &mut recovery.runs {
+        read_partials(connection, run)?;
+    }
+    Ok(recovery)
+}
+
+fn jobs(connection: &Connection) -> Result<Vec<RecoveredJob>> {
+    let mut statement = connection.prepare("SELECT name, watermark, fingerprint, boot_id FROM job ORDER BY name")?;
+    let rows = statement.query_map([], |row| {
+        Ok(RecoveredJob {
+            name: row.get::<_, Arc<str>>(0)?,
+            watermark: values::time(row, 1)?,
+            schedule_fingerprint: row.get::<_, i64>(2)?.cast_unsigned(),
+            boot_id: row.get(3)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn live_runs(connection: &Connection, node: &str) -> Result<Vec<RecoveredRun>> {
+    let mut statement = connection
+        .prepare("SELECT key, id, job, cause, nominal, fired, targets, claimed FROM run WHERE node = ?1 AND ended IS NULL ORDER BY key")?;
+    statement.query_map([node], live_run)?.collect()
+}
+
+fn live_run(row: &Row<'_>) -> Result<RecoveredRun> {
+    Ok(RecoveredRun {
+        key: RunKey(row.get(0)?),
+        id: RunId(row.get(1)?),
+        job: row.get(2)?,
+        cause: values::named(row, 3, Cause::from_name)?,
+        nominal: values::time(row, 4)?,
+        fired: values::time(row, 5)?,
+        targets: values::targets(row, 6)?,
+        claimed: row.get(7)?,
+        ended: Vec::new(),
+        retrying: Vec::new(),
+    })
+}
+
+fn read_partials(connection: &Connection, run: &mut RecoveredRun) -> Result<()> {
+    let mut statement = connection.prepare_cached("SELECT idx, outcome, attempt FROM partial WHERE run = ?1 ORDER BY idx")?;
+    let mut rows = statement.query([run.key.0])?;
+    while let Some(row) = rows.next()? {
+        match values::optional_named(row, 1, Outcome::from_name)? {
+            Some(outcome) => run.ended.push((row.get(0)?, outcome)),
+            None => run.retrying.push((row.get(0)?, row.get(2)?)),
+        }
+    }
+    Ok(())
+}
+
+/// The greatest key of the node's own range; before its first run, the one before the range.
+fn last_key(connection: &Connection, node: &str) -> Result<i64> {
+    let number: Option<i64> = connection.query_row("SELECT number FROM node WHERE name = ?1", [node], |row| row.get(0)).optional()?;
+    // Numbers start at 1; the first node's keys at 1 as well.
+    let base = number.map_or(0, |number| (number - 1) * KEYS_PER_NODE);
+    let greatest: Option<i64> =
+        connection.query_row("SELECT max(key) FROM run WHERE key > ?1 AND key < ?2", [base, base + KEYS_PER_NODE], |row| row.get(0))?;
+    Ok(greatest.unwrap_or(base))
+}
