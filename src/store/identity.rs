@@ -25,6 +25,7 @@ pub fn is_alive(pid: u32, of_boot: &str) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
     use super::*;
 

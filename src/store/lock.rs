@@ -70,6 +70,7 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

@@ -11,11 +11,12 @@ mod view;
 mod writer;
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests;
 
 use jiff::Timestamp;
 
-pub use error::{LookupError, StoreError};
+pub use error::{Fault, LookupError, StoreError};
 pub use lock::{LockError, StateLock};
 pub use sqlite::{Reader, Sqlite};
 pub use view::{DecisionView, OutputView, PartialCounts, PartialView, RunFilter, RunView};

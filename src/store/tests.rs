@@ -193,8 +193,8 @@ fn a_restart_after_any_record_reads_what_was_recorded() {
     for (record, expected) in story {
         opened.append(&[record]).unwrap();
         // A crash: the old connection is never closed, a new daemon joins beside it.
-        let (store, epoch) = join(opened.dir.path(), "daemon");
-        std::mem::forget(std::mem::replace(&mut opened.store, store));
+        let (successor, epoch) = join(opened.dir.path(), "daemon");
+        std::mem::forget(std::mem::replace(&mut opened.store, successor));
         opened.epoch = epoch;
         assert_eq!(recovered(&mut *opened.store), expected);
     }

@@ -27,18 +27,14 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
 /// Whether records reach the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Health {
+    #[default]
     Good,
     /// The disk refuses; what was recorded is kept and tried again.
-    Degraded {
-        reason: String,
-        since: Instant,
-    },
+    Degraded { reason: String, since: Instant },
     /// Nothing more is written: another writer took over, or the database is damaged. The daemon must end.
-    Failed {
-        reason: String,
-    },
+    Failed { reason: String },
 }
 
 /// What [`Writer::close`] could not bring to disk.
@@ -179,12 +175,6 @@ struct Queue {
     ended: bool,
 }
 
-impl Default for Health {
-    fn default() -> Self {
-        Self::Good
-    }
-}
-
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -272,15 +262,15 @@ impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
         let mut since = None;
         loop {
             let Err(error) = self.store.append(self.epoch, records) else {
-                self.set_health(Health::Good);
+                self.set_health(&Health::Good);
                 return true;
             };
             let reason = error.to_string();
             if !error.is_transient() {
-                self.set_health(Health::Failed { reason });
+                self.set_health(&Health::Failed { reason });
                 return false;
             }
-            self.set_health(Health::Degraded { reason, since: *since.get_or_insert_with(Instant::now) });
+            self.set_health(&Health::Degraded { reason, since: *since.get_or_insert_with(Instant::now) });
             if !self.back_off(backoff) {
                 return false;
             }
@@ -305,14 +295,14 @@ impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
         }
     }
 
-    fn set_health(&mut self, health: Health) {
+    fn set_health(&mut self, health: &Health) {
         let mut current = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current == health {
+        if *current == *health {
             return;
         }
-        current.clone_from(&health);
+        current.clone_from(health);
         drop(current);
-        (self.on_health)(&health);
+        (self.on_health)(health);
     }
 }
 
@@ -361,5 +351,5 @@ fn ends_in_half(messages: &VecDeque<Message>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "writer_tests.rs"]
+#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests;

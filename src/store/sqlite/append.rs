@@ -152,7 +152,7 @@ impl Append<'_> {
             Record::Fired { run } => self.fired(run),
             Record::Claimed { run, upto, at } => self.change_run(
                 *run,
-                "UPDATE run SET claimed = max(claimed, ?2), started = coalesce(started, ?3) WHERE key = ?1 AND ended IS NULL",
+                "UPDATE run SET claimed = ?2, started = coalesce(started, ?3) WHERE key = ?1 AND ended IS NULL",
                 params![run.0, upto, values::micros(*at)],
             ),
             Record::Partial(partial) => self.partial(partial),

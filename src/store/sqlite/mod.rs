@@ -28,7 +28,7 @@ use crate::engine::{Record, Recovery, RunId};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Databases up to this many bytes are checked whole when opened, about 0.1 s; greater ones show damage when it is met.
-const MAX_CHECKED_BYTES: u64 = 64 << 20;
+const MAX_CHECKED_BYTES: u64 = 16 << 20;
 
 /// The write-ahead log is cut back to this many bytes after a checkpoint.
 const MAX_IDLE_WAL_BYTES: i64 = 16 << 20;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, ToSql, params};
 
 use super::{BUSY_TIMEOUT, STATEMENTS, fault, known_version, values};
 use crate::engine::{Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
@@ -20,6 +20,9 @@ const RUN_COLUMNS: &str = "key, id, job, cause, nominal, zone, fired, started, e
                            cancelled, reason, result";
 
 const PARTIAL_COLUMNS: &str = "idx, target, outcome, attempt, started, ended, duration_us, exit_code, signal, result, error";
+
+const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY partial_unsucceeded \
+                               WHERE run = ?1 AND outcome IS NOT 'succeeded' GROUP BY outcome";
 
 /// A reading connection. Not shared between threads: open one for each.
 #[derive(Debug)]
@@ -47,9 +50,7 @@ impl Reader {
 
     /// A page of runs, latest first.
     pub fn runs(&self, filter: &RunFilter) -> Result<Vec<RunView>, StoreError> {
-        let (conditions, mut values) = conditions(filter);
-        values.push(Box::new(filter.limit.min(MAX_PAGE)));
-        let sql = format!("SELECT {RUN_COLUMNS} FROM run WHERE {conditions} ORDER BY fired DESC, key DESC LIMIT ?");
+        let (sql, values) = runs_question(filter);
         self.all(&sql, rusqlite::params_from_iter(values), run_view)
     }
 
@@ -68,16 +69,12 @@ impl Reader {
     /// A page of the run's recorded partials in index order, from the first after `after`. With `failed`, only those that ended
     /// otherwise than succeeded or cancelled.
     pub fn partials(&self, run: RunKey, failed: bool, after: Option<u32>, limit: u32) -> Result<Vec<PartialView>, StoreError> {
-        let only = if failed { "AND outcome IS NOT 'succeeded' AND outcome <> 'cancelled'" } else { "" };
-        let sql = format!("SELECT {PARTIAL_COLUMNS} FROM partial WHERE run = ?1 AND idx > ?2 {only} ORDER BY idx LIMIT ?3");
-        self.all(&sql, params![run.0, after.map_or(-1, i64::from), limit.min(MAX_PAGE)], partial_view)
+        self.all(&partials_question(failed), params![run.0, after.map_or(-1, i64::from), limit.min(MAX_PAGE)], partial_view)
     }
 
     /// The `count` partials whose last attempt took longest, longest first. Those under a millisecond are not ranked.
     pub fn slowest(&self, run: RunKey, count: u32) -> Result<Vec<PartialView>, StoreError> {
-        let sql =
-            format!("SELECT {PARTIAL_COLUMNS} FROM partial WHERE run = ?1 AND duration_us >= 1000 ORDER BY duration_us DESC, idx LIMIT ?2");
-        self.all(&sql, params![run.0, count.min(MAX_PAGE)], partial_view)
+        self.all(&slowest_question(), params![run.0, count.min(MAX_PAGE)], partial_view)
     }
 
     /// The outputs of a partial (or, with `None`, of the gather command), in the order of attempts.
@@ -118,8 +115,7 @@ impl Reader {
             .and_then(|mut statement| statement.query_row([run.0], |row| row.get(0)).optional())
             .map_err(|error| fault(&self.path, error))?;
         let mut counts = PartialCounts { succeeded: succeeded.unwrap_or(0), ..PartialCounts::default() };
-        let sql = "SELECT outcome, count(*) FROM partial WHERE run = ?1 AND outcome IS NOT 'succeeded' GROUP BY outcome";
-        let rest = self.all(sql, [run.0], |row| Ok((values::optional_named(row, 0, Outcome::from_name)?, row.get(1)?)))?;
+        let rest = self.all(COUNTS_QUESTION, [run.0], |row| Ok((values::optional_named(row, 0, Outcome::from_name)?, row.get(1)?)))?;
         for (outcome, count) in rest {
             *counts.of(outcome) = count;
         }
@@ -163,11 +159,11 @@ impl PartialCounts {
 }
 
 /// The filter as SQL and the values of its `?`, in order.
-fn conditions(filter: &RunFilter) -> (String, Vec<Box<dyn rusqlite::ToSql>>) {
-    let mut sql = vec!["true"];
-    let mut values: Vec<Box<dyn rusqlite::ToSql>> = Vec::new();
-    let mut condition = |text, value: Box<dyn rusqlite::ToSql>| {
-        sql.push(text);
+fn runs_question(filter: &RunFilter) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut conditions = vec!["true"];
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut condition = |text, value: Box<dyn ToSql>| {
+        conditions.push(text);
         values.push(value);
     };
     if let Some(job) = &filter.job {
@@ -186,9 +182,24 @@ fn conditions(filter: &RunFilter) -> (String, Vec<Box<dyn rusqlite::ToSql>>) {
         condition("(fired, key) < (SELECT fired, key FROM run WHERE key = ?)", Box::new(before.0));
     }
     if filter.failed {
-        sql.push("outcome <> 'succeeded'");
+        conditions.push("outcome <> 'succeeded'");
     }
-    (sql.join(" AND "), values)
+    let conditions = conditions.join(" AND ");
+    values.push(Box::new(filter.limit.min(MAX_PAGE)));
+    (format!("SELECT {RUN_COLUMNS} FROM run WHERE {conditions} ORDER BY fired DESC, key DESC LIMIT ?"), values)
+}
+
+fn partials_question(failed: bool) -> String {
+    let (index, only) =
+        if failed { ("INDEXED BY partial_unsucceeded", "AND outcome IS NOT 'succeeded' AND outcome <> 'cancelled'") } else { ("", "") };
+    format!("SELECT {PARTIAL_COLUMNS} FROM partial {index} WHERE run = ?1 AND idx > ?2 {only} ORDER BY idx LIMIT ?3")
+}
+
+fn slowest_question() -> String {
+    format!(
+        "SELECT {PARTIAL_COLUMNS} FROM partial INDEXED BY partial_slow
+         WHERE run = ?1 AND duration_us >= 1000 ORDER BY duration_us DESC, idx DESC LIMIT ?2"
+    )
 }
 
 fn run_view(row: &Row<'_>) -> rusqlite::Result<RunView> {
@@ -257,4 +268,48 @@ fn decision_view(row: &Row<'_>) -> rusqlite::Result<DecisionView> {
 /// A clock that was set back in between makes a negative difference; it is shown as none.
 fn milliseconds(micros: i64) -> u64 {
     u64::try_from(micros / 1000).unwrap_or(0)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+mod tests {
+    use super::super::Sqlite;
+    use super::*;
+
+    /// The question is answered from an index, in its order: else its time would grow with the history.
+    fn check(sql: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let _store = Sqlite::open(dir.path()).unwrap();
+        let connection = Reader::open(dir.path()).unwrap().connection;
+        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let values = vec![1; explain.parameter_count()];
+        let plan: Vec<String> =
+            explain.query_map(rusqlite::params_from_iter(values), |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        assert!(["INDEX", "PRIMARY KEY"].iter().any(|index| plan[0].contains(index)), "{sql}: {plan:?}");
+        assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE FOR ORDER BY")), "{sql}: {plan:?}");
+    }
+
+    #[test]
+    fn runs_are_read_through_an_index() {
+        let all = RunFilter::default();
+        let (job, since) = (Some("sync".to_owned()), Some(Timestamp::UNIX_EPOCH));
+        for filter in [
+            all.clone(),
+            RunFilter { job: job.clone(), ..all.clone() },
+            RunFilter { job, since, ..all.clone() },
+            RunFilter { since, before: Some(RunKey(1)), ..all.clone() },
+            RunFilter { failed: true, ..all.clone() },
+            RunFilter { failed: true, since, ..all },
+        ] {
+            check(&runs_question(&filter).0);
+        }
+    }
+
+    #[test]
+    fn partials_are_read_through_an_index() {
+        check(&partials_question(false));
+        check(&partials_question(true));
+        check(&slowest_question());
+        check(COUNTS_QUESTION);
+    }
 }

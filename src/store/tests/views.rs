@@ -48,7 +48,7 @@ fn runs_are_filtered_and_paged_latest_first() {
 #[test]
 fn a_run_is_shown_whole() {
     let run = history().reader().run("sync@20260311T020100Z").unwrap();
-    insta::assert_json_snapshot!(run, @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&run).unwrap(), @r#"
     {
       "id": "sync@20260311T020100Z",
       "key": 1,
@@ -65,9 +65,7 @@ fn a_run_is_shown_whole() {
       "failed": 0,
       "cancelled": 1,
       "reason": "all went well",
-      "result": {
-        "rows": 3
-      },
+      "result": {"rows":3},
       "duration_ms": 9000
     }
     "#);
@@ -173,28 +171,4 @@ fn a_reader_works_without_a_daemon() {
     let Opened { dir, store, .. } = history();
     drop(store);
     assert_eq!(Reader::open(dir.path()).unwrap().run("sweep").unwrap().partials, 1);
-}
-
-/// Each question goes through an index: without one, its time would grow with the history.
-#[test]
-fn no_question_scans_a_table() {
-    let opened = history();
-    let connection = rusqlite::Connection::open(opened.dir.path().join(DATABASE_FILE)).unwrap();
-    for sql in [
-        "SELECT * FROM run WHERE true ORDER BY fired DESC, key DESC LIMIT 9",
-        "SELECT * FROM run WHERE job = ? AND fired >= ? ORDER BY fired DESC, key DESC LIMIT 9",
-        "SELECT * FROM run WHERE true AND outcome <> 'succeeded' ORDER BY fired DESC, key DESC LIMIT 9",
-        "SELECT * FROM partial WHERE run = ?1 AND idx > ?2 AND outcome IS NOT 'succeeded' AND outcome <> 'cancelled' ORDER BY idx LIMIT 9",
-        "SELECT * FROM partial WHERE run = ?1 AND duration_us >= 1000 ORDER BY duration_us DESC, idx LIMIT 9",
-        "SELECT outcome, count(*) FROM partial WHERE run = ?1 AND outcome IS NOT 'succeeded' GROUP BY outcome",
-        "SELECT key FROM run WHERE node = ? AND ended IS NULL",
-    ] {
-        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let values = vec![1; explain.parameter_count()];
-        let plan: Vec<String> =
-            explain.query_map(rusqlite::params_from_iter(values), |row| row.get(3)).unwrap().map(Result::unwrap).collect();
-        assert!(plan[0].contains("USING INDEX") || plan[0].contains("USING COVERING INDEX"), "{sql}: {plan:?}");
-        let sorts = plan.iter().any(|step| step == "USE TEMP B-TREE FOR ORDER BY");
-        assert!(!sorts, "{sql}: {plan:?}");
-    }
 }
