@@ -1,30 +1,46 @@
-//! Which boot this is, and whether the program behind a pid of some boot is still alive.
+//! Who is alive: a process is named by its pid and the boot of the machine it runs in.
 
 use std::fs;
+use std::io;
 
-use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
+const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The kernel's name for this boot of the machine (random(4)), or `unknown` where `/proc` is not mounted.
-pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
+/// The id of this boot of the machine: a UUID, new at each boot.
+pub fn boot_id() -> io::Result<String> {
+    fs::read_to_string(BOOT_ID_FILE).map(|text| text.trim().to_owned())
 }
 
-/// Whether the program `pid` of boot `boot_id` may be alive; when in doubt, it is.
+/// Whether a process has this pid now. One of another user counts; one that has ended and waits to be reaped does not.
+pub fn is_running(pid: u32) -> bool {
+    // The state follows the command, which is in parentheses and may itself contain some.
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()))
+        .is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Whether the process `pid` of the boot `boot_id` is still there. A pid from another boot names nobody.
 pub fn is_alive(pid: u32, of_boot: &str) -> bool {
-    let Ok(pid) = i32::try_from(pid) else { return false };
-    of_boot == boot_id() && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
+    boot_id().is_ok_and(|now| now == of_boot) && is_running(pid)
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
     use super::*;
 
     #[test]
-    fn we_are_alive_and_other_boots_are_not() {
-        assert!(is_alive(std::process::id(), &boot_id()));
-        assert!(!is_alive(std::process::id(), "an earlier boot"));
-        assert!(!is_alive(u32::MAX, &boot_id()));
+    fn this_process_is_alive() {
+        assert!(is_alive(std::process::id(), &boot_id().unwrap()));
+    }
+
+    #[test]
+    fn a_pid_of_another_boot_is_dead() {
+        assert!(!is_alive(std::process::id(), "00000000-0000-0000-0000-000000000000"));
+    }
+
+    #[test]
+    fn a_pid_beyond_the_kernel_limit_is_dead() {
+        assert!(!is_running(u32::MAX));
     }
 }

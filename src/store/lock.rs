@@ -1,44 +1,55 @@
-//! One daemon per state directory: a lock that the kernel gives up with its holder, not a pid file.
+//! One daemon per state directory: a `flock` on a file in it, which the kernel releases however the daemon ends.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use super::error::shown;
 
-/// The lock; given up when dropped, and by the kernel when the process dies.
+/// The locked file inside the state directory. It stays when the lock is released: removing it would let two daemons lock two
+/// files of the same name.
+const LOCK_FILE: &str = "lock";
+
+/// The longest pid text that is read back.
+const MAX_PID_DIGITS: u64 = 10;
+
+/// Held for as long as this process is the daemon of the directory.
 #[derive(Debug)]
 pub struct StateLock {
-    _lock: Flock<File>,
+    // Closing the file releases the lock.
+    _file: File,
 }
 
-/// Why the state directory is not ours.
+/// Why the directory could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("another daemon (pid {holder}) runs with the state directory `{}`", path.display())]
-    Held { path: PathBuf, holder: String },
-    #[error("cannot use the state directory `{}`: {source}", path.display())]
+    #[error("{} uses the state directory `{}`; stop it, or name another `state_dir`", holder(*pid), shown(dir))]
+    Held { dir: PathBuf, pid: Option<u32> },
+    #[error("cannot create or lock `{}`: {source}", shown(path))]
     Io { path: PathBuf, source: io::Error },
 }
 
 impl StateLock {
-    /// Takes the lock of `directory`, which is made (mode 0700) where there is none. Fails at once when another holds it.
-    pub fn acquire(directory: &Path) -> Result<Self, LockError> {
-        let failed = |source| LockError::Io { path: directory.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        let path = directory.join("lock");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut lock) => {
-                write_pid(&mut lock).map_err(failed)?;
-                Ok(Self { _lock: lock })
-            }
-            Err((mut file, Errno::EAGAIN)) => Err(LockError::Held { path: directory.to_owned(), holder: read_pid(&mut file) }),
-            Err((_, errno)) => Err(failed(errno.into())),
+    /// Take the directory, which is made (mode 0700) where it is missing. Does not wait.
+    pub fn acquire(dir: &Path) -> Result<Self, LockError> {
+        make_state_dir(dir).map_err(|source| LockError::Io { path: dir.to_owned(), source })?;
+        let path = dir.join(LOCK_FILE);
+        let failed = |source| LockError::Io { path: path.clone(), source };
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LockError::Held { dir: dir.to_owned(), pid: read_pid(&mut file) }),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
+        write_pid(&mut file).map_err(failed)?;
+        Ok(Self { _file: file })
     }
+}
+
+/// Make the directory and its parents; those made are private to this user.
+pub(super) fn make_state_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 fn write_pid(file: &mut File) -> io::Result<()> {
@@ -47,28 +58,51 @@ fn write_pid(file: &mut File) -> io::Result<()> {
     writeln!(file, "{}", std::process::id())
 }
 
-/// The pid in the file, for people: digits only, whoever wrote it.
-fn read_pid(file: &mut File) -> String {
+/// `None` in the instant between the holder's lock and its writing.
+fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
-    // What cannot be read is shown as unknown.
-    let _ = file.take(20).read_to_string(&mut text);
-    let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
-    if digits.is_empty() { "unknown".to_owned() } else { digits }
+    file.take(MAX_PID_DIGITS).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another batchd".to_owned(), |pid| format!("another batchd (pid {pid})"))
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
-    fn a_second_one_is_refused_and_told_who_holds_it() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let state = directory.path().join("state");
-        let first = StateLock::acquire(&state).expect("free");
-        let refused = StateLock::acquire(&state).expect_err("held").to_string();
-        let expected = format!("another daemon (pid {}) runs with the state directory `{}`", std::process::id(), state.display());
-        assert_eq!(refused, expected);
-        drop(first);
-        StateLock::acquire(&state).expect("free again");
+    fn the_second_is_told_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let _held = StateLock::acquire(dir.path()).unwrap();
+        let refused = StateLock::acquire(dir.path()).unwrap_err().to_string();
+        let (pid, dir) = (std::process::id(), dir.path().display());
+        assert_eq!(refused, format!("another batchd (pid {pid}) uses the state directory `{dir}`; stop it, or name another `state_dir`"));
+    }
+
+    #[test]
+    fn dropping_releases() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(StateLock::acquire(dir.path()).unwrap());
+        StateLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_missing_directory_is_made_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("a/state");
+        let _held = StateLock::acquire(&state).unwrap();
+        assert_eq!(state.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(matches!(StateLock::acquire(file.path()), Err(LockError::Io { .. })));
     }
 }

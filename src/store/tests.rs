@@ -1,298 +1,300 @@
-//! The suite that every [`Store`] passes, the refusals of the file, the writer thread and the reader.
+//! The suite that every store passes, and what is special about the `SQLite` one.
 
-use std::path::PathBuf;
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan};
+use serde_json::value::RawValue;
 
 use super::*;
-use crate::config::Targets;
-use crate::engine::{CapturedOutput, Cause, Decision, Outcome, PartialRecord, RunInfo, RunKey, RunOutcome, RunSummary, Then, Ticket};
+use crate::config::{
+    CatchUp, CatchUpPolicy, Interrupted, Job, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
+};
+use crate::engine::{CapturedOutput, Cause, Decision, Outcome, PartialRecord, RunInfo, RunKey, RunOutcome, RunSummary};
+use crate::schedule::{Dst, Timetable, Zone};
+
+/// Seconds after the start of every story here.
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + (1_773_194_400 + seconds).seconds()
+}
+
+fn job(name: &str) -> Arc<Job> {
+    Arc::new(Job {
+        name: name.into(),
+        description: None,
+        schedule_text: vec![],
+        timetable: Timetable {
+            schedules: vec![],
+            zone: Zone { name: "Europe/Berlin".into(), rules: jiff::tz::TimeZone::UTC },
+            dst: Dst::default(),
+        },
+        jitter: Duration::ZERO,
+        enabled: true,
+        work: Work::Command(vec!["true".into()]),
+        targets: Targets::None,
+        concurrency: 1,
+        partial_timeout: None,
+        timeout: None,
+        retry: Retry { attempts: 1, delay: Duration::ZERO, factor: 1.0, max_delay: Duration::ZERO, jitter: 0.0, on_exit: vec![] },
+        max_failures: MaxFailures::Any,
+        gather: None,
+        overlap: Overlap::Skip,
+        catch_up: CatchUp { policy: CatchUpPolicy::None, window: Duration::ZERO, max: 1 },
+        on_interrupted: Interrupted::Resume,
+        stop: StopPolicy { signal: 15, grace: Duration::from_secs(10) },
+        process: Process::default(),
+        output_max_size: 1024,
+    })
+}
 
 fn node(name: &str) -> Node {
-    Node { name: name.to_owned(), pid: 1, boot_id: "boot".to_owned() }
+    Node { name: name.into(), pid: 7, boot_id: "boot".into() }
 }
 
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_800_000_000 + second).expect("in range")
+fn range(partials: i64) -> Targets {
+    Targets::Range { start: 10, end: 10 + partials }
 }
 
-fn fired(key: i64, targets: Targets) -> Record {
-    let job = crate::config::test_job("job");
-    let id = RunId::new("job", Cause::Schedule, at(key));
-    let run = RunInfo { key: RunKey(key), id, job: Arc::new(job), cause: Cause::Schedule, nominal: at(key), fired: at(key), targets };
-    Record::Fired { run: Arc::new(run) }
+fn watermark(job: &str) -> Record {
+    Record::Watermark { job: job.into(), watermark: at(0), schedule_fingerprint: u64::MAX, boot_id: Some("boot".into()) }
 }
 
-fn partial(key: i64, index: u32, attempt: u32, outcome: Outcome, retry: bool) -> Record {
-    Record::Partial(Box::new(PartialRecord {
+pub(super) fn decided(job: &str, run: Option<i64>, seconds: i64) -> Record {
+    let decision = if run.is_some() { Decision::Ran } else { Decision::Missed };
+    let (first, last, run) = (at(seconds), at(seconds), run.map(RunKey));
+    Record::Decided { job: job.into(), first, last, count: 1, decision, run, at: at(seconds) }
+}
+
+pub(super) fn fired(key: i64, name: &str, seconds: i64, targets: Targets) -> Record {
+    let (cause, nominal) = (Cause::Schedule, at(seconds));
+    let id = RunId::new(name, cause, nominal);
+    Record::Fired { run: Arc::new(RunInfo { key: RunKey(key), id, job: job(name), cause, nominal, fired: nominal, targets }) }
+}
+
+fn claimed(key: i64, upto: u32) -> Record {
+    Record::Claimed { run: RunKey(key), upto, at: at(61) }
+}
+
+fn partial(key: i64, index: u32, outcome: Outcome) -> PartialRecord {
+    PartialRecord {
         run: RunKey(key),
         index,
-        target: Targets::Range { start: 0, end: 10 }.get(index),
-        attempt,
+        target: range(i64::from(index) + 1).get(index),
+        attempt: 1,
         outcome,
-        retry: retry.then(|| at(9)),
-        started: at(1),
-        ended: at(2),
-        duration: Duration::from_millis(1_500),
-        exit_code: Some(3),
+        retry: None,
+        started: at(61),
+        ended: at(62),
+        duration: Duration::from_millis(5 * u64::from(index)),
+        exit_code: Some(i32::from(outcome != Outcome::Succeeded)),
         signal: None,
-        result: serde_json::value::to_raw_value(&index).ok(),
+        result: None,
         error: None,
-        output: Some(CapturedOutput { head: b"\xff\0raw".to_vec(), tail: Vec::new(), cut: 0 }),
-    }))
+        output: None,
+    }
+}
+
+fn ended(key: i64, index: u32, outcome: Outcome) -> Record {
+    Record::Partial(Box::new(partial(key, index, outcome)))
+}
+
+fn retrying(key: i64, index: u32, attempt: u32) -> Record {
+    Record::Partial(Box::new(PartialRecord { attempt, retry: Some(at(90)), ..partial(key, index, Outcome::Failed) }))
 }
 
 fn finished(key: i64, outcome: RunOutcome) -> Record {
-    let run = RunKey(key);
-    let (reason, result, output) = (None, None, None);
-    Record::Finished(Box::new(RunSummary { run, outcome, ended: at(60), succeeded: 2, failed: 1, cancelled: 0, reason, result, output }))
+    Record::Finished(Box::new(RunSummary {
+        run: RunKey(key),
+        outcome,
+        ended: at(70),
+        succeeded: 2,
+        failed: 0,
+        cancelled: 1,
+        reason: Some("all went well".into()),
+        result: Some(json(r#"{"rows":3}"#).into()),
+        output: Some(CapturedOutput { head: b"sum\n".to_vec(), tail: vec![], cut: 0 }),
+    }))
 }
 
-/// Runs `check` against every implementation; `reopen` is a crash and a restart.
-fn every_store(check: impl Fn(&dyn Fn() -> Box<dyn Store>)) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("state/batchd.db");
-    check(&|| Box::new(Sqlite::open(&path).expect("opens")));
+fn json(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.into()).unwrap()
+}
+
+/// A state directory, and a store in it that has joined as `daemon`.
+struct Opened {
+    dir: tempfile::TempDir,
+    store: Box<dyn Store>,
+    epoch: Epoch,
+}
+
+impl Opened {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, epoch) = join(dir.path(), "daemon");
+        Self { dir, store, epoch }
+    }
+
+    fn with(records: &[Record]) -> Self {
+        let mut opened = Self::new();
+        opened.append(records).unwrap();
+        opened
+    }
+
+    fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        self.store.append(self.epoch, records)
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::open(self.dir.path()).unwrap()
+    }
+}
+
+fn join(dir: &Path, name: &str) -> (Box<dyn Store>, Epoch) {
+    let mut store: Box<dyn Store> = Box::new(Sqlite::open(dir).unwrap());
+    let epoch = store.join(&node(name)).unwrap();
+    (store, epoch)
+}
+
+/// What a restart reads, on one line a thing.
+fn recovered(store: &mut dyn Store) -> String {
+    use std::fmt::Write;
+    let recovery = store.recover().unwrap();
+    let mut text = format!("last {}", recovery.last_key);
+    for job in recovery.jobs {
+        let seconds = job.watermark.as_second() - at(0).as_second();
+        write!(text, "; {} decided to {seconds}", job.name).unwrap();
+    }
+    for run in recovery.runs {
+        let ended: Vec<_> = run.ended.iter().map(|(index, outcome)| format!("{index} {outcome}")).collect();
+        let (claimed, partials) = (run.claimed, run.targets.partials());
+        write!(text, "; run {} claimed {claimed}/{partials} ended {ended:?} retrying {:?}", run.key.0, run.retrying).unwrap();
+    }
+    text
 }
 
 #[test]
-fn each_prefix_of_a_story_is_recovered_as_recorded() {
-    every_store(|reopen| {
-        let mut expected = Vec::new();
-        let mut tell = |records: &[Record], state: &str| {
-            let mut store = reopen();
-            let epoch = store.join(&node("daemon")).expect("joined");
-            store.append(epoch, records).expect("appended");
-            drop(store);
-            let recovery = reopen().recover(&node("daemon")).expect("recovered");
-            let runs = recovery
-                .runs
-                .iter()
-                .map(|run| format!("{} claimed {} ended {:?} retrying {:?}", run.key.0, run.claimed, run.ended, run.retrying));
-            let runs = runs.collect::<Vec<_>>().join("; ");
-            let watermarks: Vec<_> = recovery.jobs.iter().map(|job| job.watermark.duration_since(at(0)).as_secs()).collect();
-            expected.push(state.to_owned());
-            assert_eq!(format!("{watermarks:?} {runs}"), state, "after {expected:?}");
-        };
-        let watermark =
-            Record::Watermark { job: "job".into(), watermark: at(0), schedule_fingerprint: u64::MAX, boot_id: Some("b".into()) };
-        let ran = |key| Record::Decided {
-            job: "job".into(),
-            first: at(key),
-            last: at(key),
-            count: 1,
-            decision: Decision::Ran,
-            run: Some(RunKey(key)),
-            at: at(key),
-        };
-        tell(&[watermark], "[0] ");
-        tell(&[fired(5, Targets::Range { start: 0, end: 3 }), ran(5)], "[5] 5 claimed 0 ended [] retrying []");
-        tell(&[Record::Claimed { run: RunKey(5), upto: 2, at: at(6) }], "[5] 5 claimed 2 ended [] retrying []");
-        tell(&[partial(5, 1, 1, Outcome::Failed, true)], "[5] 5 claimed 2 ended [] retrying [(1, 1)]");
-        tell(&[partial(5, 0, 1, Outcome::Succeeded, false)], "[5] 5 claimed 2 ended [(0, Succeeded, 1)] retrying [(1, 1)]");
-        tell(&[partial(5, 1, 2, Outcome::TimedOut, false)], "[5] 5 claimed 2 ended [(0, Succeeded, 1), (1, TimedOut, 2)] retrying []");
-        tell(&[finished(5, RunOutcome::Failed)], "[5] ");
-    });
+fn a_restart_after_any_record_reads_what_was_recorded() {
+    let story = [
+        (watermark("sync"), "last 0; sync decided to 0"),
+        (decided("sync", Some(1), 60), "last 0; sync decided to 60"),
+        (fired(1, "sync", 60, range(3)), "last 1; sync decided to 60; run 1 claimed 0/3 ended [] retrying []"),
+        (claimed(1, 2), "last 1; sync decided to 60; run 1 claimed 2/3 ended [] retrying []"),
+        (ended(1, 0, Outcome::Succeeded), r#"last 1; sync decided to 60; run 1 claimed 2/3 ended ["0 succeeded"] retrying []"#),
+        (retrying(1, 1, 1), r#"last 1; sync decided to 60; run 1 claimed 2/3 ended ["0 succeeded"] retrying [(1, 1)]"#),
+        (retrying(1, 1, 2), r#"last 1; sync decided to 60; run 1 claimed 2/3 ended ["0 succeeded"] retrying [(1, 2)]"#),
+        (
+            ended(1, 1, Outcome::TimedOut),
+            r#"last 1; sync decided to 60; run 1 claimed 2/3 ended ["0 succeeded", "1 timed_out"] retrying []"#,
+        ),
+        (finished(1, RunOutcome::Succeeded), "last 1; sync decided to 60"),
+    ];
+    let mut opened = Opened::new();
+    for (record, expected) in story {
+        opened.append(&[record]).unwrap();
+        // A crash: the old connection is never closed, a new daemon joins beside it.
+        let (successor, epoch) = join(opened.dir.path(), "daemon");
+        std::mem::forget(std::mem::replace(&mut opened.store, successor));
+        opened.epoch = epoch;
+        assert_eq!(recovered(&mut *opened.store), expected);
+    }
 }
 
 #[test]
-fn a_batch_is_whole_or_not_at_all() {
-    every_store(|reopen| {
-        let mut store = reopen();
-        let epoch = store.join(&node("daemon")).expect("joined");
-        store.append(epoch, &[fired(1, Targets::None)]).expect("appended");
-        let twice = store.append(epoch, &[fired(2, Targets::None), fired(1, Targets::None)]).expect_err("it exists");
-        assert_eq!(twice.to_string(), "run `job@20270115T080001Z` exists already");
-        let unknown = store.append(epoch, &[fired(3, Targets::None), finished(99, RunOutcome::Failed)]).expect_err("nobody knows it");
-        assert_eq!(unknown.to_string(), "a record names a run that is not known: 99");
-        let keys: Vec<_> = store.recover(&node("daemon")).expect("recovered").runs.iter().map(|run| run.key.0).collect();
-        assert_eq!(keys, [1]);
-    });
+fn what_a_run_was_fired_with_reads_back() {
+    let table = serde_json::from_str(r#"{"host":"b","port":5432}"#).unwrap();
+    let list = [
+        Target { key: "a".into(), value: TargetValue::Text("a".into()) },
+        Target { key: "b".into(), value: TargetValue::Table(Arc::new(table)) },
+    ];
+    for (key, targets) in [(1, Targets::None), (2, Targets::List(list.into())), (3, range(5))] {
+        let mut opened = Opened::with(&[fired(key, "sync", 60, targets.clone())]);
+        let run = opened.store.recover().unwrap().runs.pop().unwrap();
+        assert_eq!((run.targets, run.nominal, run.cause, &*run.job), (targets, at(60), Cause::Schedule, "sync"));
+    }
+}
+
+#[test]
+fn a_job_reads_back() {
+    let job = Opened::with(&[watermark("sync")]).store.recover().unwrap().jobs.pop().unwrap();
+    assert_eq!((job.watermark, job.schedule_fingerprint, job.boot_id.as_deref()), (at(0), u64::MAX, Some("boot")));
+}
+
+#[test]
+fn a_late_decision_does_not_move_the_watermark_back() {
+    let mut opened = Opened::with(&[watermark("sync"), decided("sync", None, 120), decided("sync", None, 60)]);
+    assert_eq!(recovered(&mut *opened.store), "last 0; sync decided to 120");
 }
 
 #[test]
 fn a_later_writer_fences_the_earlier() {
-    every_store(|reopen| {
-        let mut store = reopen();
-        let old = store.join(&node("daemon")).expect("joined");
-        let new = store.join(&node("daemon")).expect("joined");
-        assert!(new > old);
-        assert!(matches!(store.append(old, &[fired(1, Targets::None)]), Err(StoreError::Fenced)));
-        store.append(new, &[fired(1, Targets::None)]).expect("appended");
-    });
+    let mut earlier = Opened::new();
+    let (mut later, epoch) = join(earlier.dir.path(), "daemon");
+    let refused = earlier.append(&[watermark("sync")]).unwrap_err().to_string();
+    assert_eq!(refused, "a later writer has taken over as node `daemon` (its epoch is 2, ours 1); this process must end");
+    later.append(epoch, &[watermark("sync")]).unwrap();
+}
+
+/// The records are refused with this message, and none of them is kept.
+fn check_refused(records: &[Record], expected: &str) {
+    let mut opened = Opened::with(&[fired(1, "sync", 60, range(3))]);
+    let before = recovered(&mut *opened.store);
+    assert_eq!(opened.append(records).unwrap_err().to_string(), expected);
+    assert_eq!(recovered(&mut *opened.store), before);
 }
 
 #[test]
-fn what_a_dead_foreground_run_left_is_closed() {
-    every_store(|reopen| {
-        let mut store = reopen();
-        let epoch = store.join(&node("run-7")).expect("joined");
-        store
-            .append(epoch, &[fired(1, Targets::Range { start: 0, end: 3 }), partial(1, 0, 1, Outcome::Succeeded, false)])
-            .expect("appended");
-        let epoch = store.join(&node("daemon")).expect("joined");
-        assert_eq!(store.recover(&node("daemon")).expect("recovered").runs.len(), 0);
-        let others = store.others(&node("daemon")).expect("read");
-        assert_eq!(others, [node("run-7")]);
-        assert_eq!(store.close(&others[0], at(9)).expect("closed"), 1);
-        assert_eq!(store.others(&node("daemon")).expect("read"), []);
-        assert!(store.append(epoch, &[]).is_ok());
-    });
-}
-
-#[test]
-fn what_is_not_our_database_is_refused_and_left_alone() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("batchd.db");
-    let refused = |path: &PathBuf| Sqlite::open(path).expect_err("refused").to_string().replace(&path.display().to_string(), "DB");
-
-    std::fs::write(&path, "a diary, not a database, and long enough to have a header of its own: ".repeat(9)).expect("write");
-    assert_eq!(refused(&path), "`DB` is not a batchd database; move it away, or name another `state_dir`");
-    std::fs::remove_file(&path).expect("removed");
-
-    let other = rusqlite::Connection::open(&path).expect("opens");
-    other.execute_batch("CREATE TABLE theirs (a)").expect("created");
-    assert_eq!(refused(&path), "`DB` is not a batchd database; move it away, or name another `state_dir`");
-    drop(other);
-    std::fs::remove_file(&path).expect("removed");
-
-    drop(Sqlite::open(&path).expect("made"));
-    let newer = rusqlite::Connection::open(&path).expect("opens");
-    newer.pragma_update(None, "user_version", 9_999).expect("set");
-    assert_eq!(refused(&path), "the database `DB` has version 9999, and this batchd knows up to 1; install the newer batchd");
-    assert!(matches!(Reader::open(&directory.path().join("none.db")), Err(StoreError::NoState(_))));
-}
-
-/// Fails as often as it is told to, then works.
-struct Flaky {
-    failures: u32,
-    written: Arc<Mutex<Vec<usize>>>,
-    error: fn() -> StoreError,
-}
-
-impl Store for Flaky {
-    fn join(&mut self, _: &Node) -> Result<Epoch, StoreError> {
-        Ok(Epoch(1))
-    }
-    fn recover(&mut self, _: &Node) -> Result<crate::engine::Recovery, StoreError> {
-        Ok(crate::engine::Recovery::default())
-    }
-    fn others(&mut self, _: &Node) -> Result<Vec<Node>, StoreError> {
-        Ok(Vec::new())
-    }
-    fn close(&mut self, _: &Node, _: Timestamp) -> Result<usize, StoreError> {
-        Ok(0)
-    }
-    fn append(&mut self, _: Epoch, records: &[Record]) -> Result<(), StoreError> {
-        if self.failures > 0 {
-            self.failures -= 1;
-            return Err((self.error)());
-        }
-        self.written.lock().expect("not poisoned").push(records.len());
-        Ok(())
-    }
-}
-
-fn full() -> StoreError {
-    StoreError::Io { path: "db".into(), source: std::io::ErrorKind::StorageFull.into() }
-}
-
-fn ticket(n: u64) -> Then {
-    Then::Answer { ticket: Ticket(n), answer: crate::engine::Answer::Stopping }
-}
-
-#[test]
-fn a_full_disk_delays_and_loses_nothing() {
-    let written = Arc::new(Mutex::new(Vec::new()));
-    let (notify, notified) = channel();
-    let (report, reported) = channel();
-    let store = Flaky { failures: 2, written: Arc::clone(&written), error: full };
-    let writer = Writer::spawn(
-        Box::new(store),
-        Epoch(1),
-        move |then| notify.send(then).expect("listening"),
-        move |health| report.send(health).expect("listening"),
+fn a_batch_with_a_refused_record_is_refused_whole() {
+    check_refused(&[watermark("sync"), fired(2, "sync", 60, range(3))], "the run `sync@20260311T020100Z` exists already");
+    check_refused(&[watermark("sync"), claimed(2, 1)], "a record names run 2, which does not exist or has ended");
+    check_refused(&[watermark("sync"), ended(2, 0, Outcome::Lost)], "a record names run 2, which does not exist or has ended");
+    check_refused(&[watermark("sync"), finished(2, RunOutcome::Failed)], "a record names run 2, which does not exist or has ended");
+    check_refused(
+        &[watermark("sync"), decided("other", None, 60)],
+        "a record decides nominal times of job `other`, which has no watermark",
     );
-    let writer = writer.expect("a thread");
-    writer.record(fired(1, Targets::None));
-    writer.when_durable(ticket(1));
-    writer.record(fired(2, Targets::None));
-    writer.when_durable(ticket(2));
-    assert_eq!([notified.recv().expect("told"), notified.recv().expect("told")], [ticket(1), ticket(2)]);
-    assert!(matches!(reported.recv(), Ok(Health::Degraded { reason }) if reason.contains("`db`")));
-    assert!(matches!(reported.recv(), Ok(Health::Healthy)));
-    assert!(writer.close(Duration::from_secs(10)));
-    assert_eq!(written.lock().expect("not poisoned").iter().sum::<usize>(), 2);
 }
 
 #[test]
-fn what_can_never_be_written_is_reported_and_nobody_is_told_it_is_durable() {
-    let (notify, notified) = channel();
-    let (report, reported) = channel();
-    let store = Flaky { failures: u32::MAX, written: Arc::default(), error: || StoreError::Fenced };
-    let writer = Writer::spawn(
-        Box::new(store),
-        Epoch(1),
-        move |then| notify.send(then).expect("listening"),
-        move |health| report.send(health).expect("listening"),
-    );
-    let writer = writer.expect("a thread");
-    writer.record(fired(1, Targets::None));
-    writer.when_durable(ticket(1));
-    assert!(matches!(reported.recv(), Ok(Health::Failed(StoreError::Fenced))));
-    assert!(notified.recv().is_err());
-    assert!(!writer.close(Duration::from_secs(10)));
+fn a_run_ends_once() {
+    let mut opened = Opened::with(&[fired(1, "sync", 60, range(3)), finished(1, RunOutcome::Succeeded)]);
+    assert!(matches!(opened.append(&[finished(1, RunOutcome::Failed)]), Err(StoreError::UnknownRun { .. })));
 }
 
 #[test]
-fn readers_see_what_was_recorded() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("batchd.db");
-    let mut store = Sqlite::open(&path).expect("made");
-    let epoch = store.join(&node("daemon")).expect("joined");
-    for key in [1, 2, 62] {
-        store
-            .append(epoch, &[fired(key, Targets::Range { start: 0, end: 10 }), Record::Claimed { run: RunKey(key), upto: 10, at: at(3) }])
-            .expect("appended");
+fn nothing_is_recorded_before_joining() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open(dir.path()).unwrap();
+    assert!(matches!(store.append(Epoch(1), &[watermark("sync")]), Err(StoreError::NotJoined)));
+}
+
+#[test]
+fn a_foreground_run_takes_no_key_of_the_daemon() {
+    let mut daemon = Opened::with(&[fired(1, "sync", 60, range(3))]);
+    let (mut foreground, epoch) = join(daemon.dir.path(), "run-9");
+    let base = foreground.recover().unwrap().last_key;
+    assert_eq!(base, 1 << 32);
+    foreground.append(epoch, &[fired(base + 1, "once", 60, range(3))]).unwrap();
+    assert_eq!(foreground.recover().unwrap().last_key, base + 1);
+    assert_eq!(recovered(&mut *daemon.store), "last 1; run 1 claimed 0/3 ended [] retrying []");
+}
+
+#[test]
+fn runs_of_dead_nodes_are_interrupted() {
+    let mut daemon = Opened::with(&[fired(1, "sync", 60, range(3))]);
+    for (name, job) in [("run-8", "alive"), ("run-9", "dead")] {
+        let mut store = Sqlite::open(daemon.dir.path()).unwrap();
+        let pid = name[4..].parse().unwrap();
+        let epoch = store.join(&Node { pid, ..node(name) }).unwrap();
+        let key = store.recover().unwrap().last_key + 1;
+        store.append(epoch, &[fired(key, job, 60, range(3)), ended(key, 0, Outcome::Succeeded)]).unwrap();
     }
-    let ends = [(0, Outcome::Succeeded), (3, Outcome::Failed), (7, Outcome::Succeeded)];
-    let partials: Vec<_> = ends.iter().map(|(index, outcome)| partial(2, *index, 1, *outcome, false)).collect();
-    store.append(epoch, &partials).expect("appended");
-    store.append(epoch, &[finished(2, RunOutcome::PartlyFailed), finished(1, RunOutcome::Succeeded)]).expect("appended");
-
-    let reader = Reader::open(&path).expect("opens beside the writer");
-    let keys = |filter: RunFilter| reader.runs(&filter).expect("read").iter().map(|run| run.key.0).collect::<Vec<_>>();
-    assert_eq!(keys(RunFilter::default()), [62, 2, 1]);
-    assert_eq!(keys(RunFilter { before: Some(RunKey(62)), limit: 1, ..RunFilter::default() }), [2]);
-    assert_eq!(keys(RunFilter { failed: true, ..RunFilter::default() }), [2]);
-    assert_eq!(keys(RunFilter { since: Some(at(2)), until: Some(at(62)), ..RunFilter::default() }), [2]);
-    assert_eq!(keys(RunFilter { job: Some("other".into()), ..RunFilter::default() }), [0_i64; 0]);
-
-    assert_eq!(reader.run("job").expect("the latest").key, RunKey(62));
-    let run = reader.run("job@20270115T080002Z").expect("by name");
-    assert_eq!((run.key, run.duration_ms, run.failed), (RunKey(2), Some(57_000), 1));
-    assert_eq!(reader.run("job@20270115T0801").expect("by its beginning").key, RunKey(62));
-    let ambiguous = reader.run("job@20270115T08000").expect_err("two").to_string();
-    assert_eq!(ambiguous, "`job@20270115T08000` could be any of `job@20270115T080002Z`, `job@20270115T080001Z`");
-    assert_eq!(reader.run("x").expect_err("none").to_string(), "no run is called `x`");
-    assert_eq!(reader.last_runs().expect("read").len(), 1);
-
-    let indexes =
-        |filter, after| reader.partials(RunKey(2), &filter, after, 2).expect("read").iter().map(|row| row.index).collect::<Vec<_>>();
-    assert_eq!(indexes(PartialFilter::default(), None), [0, 3]);
-    assert_eq!(indexes(PartialFilter::default(), Some(3)), [7]);
-    assert_eq!(indexes(PartialFilter { failed: true }, None), [3]);
-    assert_eq!(reader.partial_counts(RunKey(2)).expect("read"), [("failed".to_owned(), 1), ("succeeded".to_owned(), 2)].into());
-    assert_eq!(reader.outputs(RunKey(2), Some(3)).expect("read")[0].head, b"\xff\0raw");
-
-    let mut lines = reader.result_lines(RunKey(2));
-    let first = String::from_utf8(lines().expect("a line")).expect("UTF-8");
-    assert_eq!(
-        first,
-        r#"{"index":0,"target":"0","outcome":"succeeded","attempts":1,"started":"2027-01-15T08:00:01Z","ended":"2027-01-15T08:00:02Z","duration_ms":1500.0,"exit_code":3,"signal":null,"result":0,"error":null}"#
-    );
-    assert_eq!((lines().is_some(), lines().is_some(), lines()), (true, true, None));
+    let dead = daemon.store.finish_abandoned(daemon.epoch, at(99), &|pid, boot| pid == 8 && boot == "boot").unwrap();
+    assert_eq!(dead.iter().map(|id| &*id.0).collect::<Vec<_>>(), ["dead@20260311T020100Z"]);
+    let run = daemon.reader().run("dead").unwrap();
+    assert_eq!((run.outcome, run.succeeded, run.cancelled, run.ended), (Some(RunOutcome::Interrupted), 1, 2, Some(at(99))));
+    assert_eq!(daemon.reader().run("alive").unwrap().outcome, None);
 }
+
+mod files;
+mod views;

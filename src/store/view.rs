@@ -1,7 +1,5 @@
-//! What readers get. These are the JSON shapes of the API and the command line: names are stable, times are RFC 3339 in UTC,
-//! and a field without a value is `null`.
-
-use std::collections::BTreeMap;
+//! What readers see: these structures are the JSON shapes of the API and of `--json`. Names and meaning are stable; fields may
+//! be added. Times are RFC 3339 in UTC, to the microsecond. What has not happened is `null`.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,84 +10,125 @@ use crate::engine::{Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunView {
-    /// The name for people: `daily-report@20260311T020000Z`.
+    /// The name, derived from job, cause and nominal time.
     pub id: RunId,
-    /// Ascending in the order of creation.
+    /// The number by which pages go on; ascending within one node.
     pub key: RunKey,
     pub job: String,
+    /// Why it exists.
     pub cause: Cause,
-    /// The instant that the schedule names.
+    /// The instant the schedule names, before jitter; of a manual run, the request's.
     pub nominal: Timestamp,
-    /// The job's zone, an IANA name.
+    /// The IANA zone of the schedule.
     pub zone: String,
     /// When it was decided.
     pub fired: Timestamp,
-    /// When its first targets were claimed; `null`: it waits.
+    /// When the first partials could start.
     pub started: Option<Timestamp>,
-    /// `null`: it has no end yet.
     pub ended: Option<Timestamp>,
-    /// From `started` to `ended`, in milliseconds.
-    pub duration_ms: Option<i64>,
+    /// `null` while the run is live.
     pub outcome: Option<RunOutcome>,
-    /// How many partials were planned.
+    /// How many partials it has.
     pub partials: u32,
-    /// `succeeded`, `failed` and `cancelled` count partials; 0 until the run has ended.
+    /// How many have succeeded so far.
     pub succeeded: u32,
+    /// How many have ended otherwise than succeeded or cancelled so far.
     pub failed: u32,
+    /// How many were cancelled; of an ended run, also those never started.
     pub cancelled: u32,
-    /// Why it ended so, one line.
+    /// Why it ended so; one line for people.
     pub reason: Option<String>,
-    /// What the gather command returned.
+    /// The gather command's result: any JSON.
     pub result: Option<Box<RawValue>>,
+    /// From `started` to `ended`, in whole milliseconds.
+    pub duration_ms: Option<u64>,
 }
 
-/// One partial: a line of the gathered results.
+/// One partial: the line that a gather command reads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PartialView {
-    /// The place in target order, from 0.
+    /// The position of its target, from 0.
     pub index: u32,
-    /// A string or a table, as configured; `null` for a job without targets.
+    /// Its target, a string or a table; `null` in a run without targets.
     pub target: Option<Box<RawValue>>,
-    /// Of the last attempt.
-    pub outcome: Outcome,
-    /// How many attempts there were.
+    /// `null` while another attempt is due.
+    pub outcome: Option<Outcome>,
+    /// How many attempts have ended.
     pub attempts: u32,
+    /// When the last attempt started.
     pub started: Timestamp,
+    /// When the last attempt ended.
     pub ended: Timestamp,
-    pub duration_ms: f64,
+    /// How long the last attempt took, in whole milliseconds.
+    pub duration_ms: u64,
     pub exit_code: Option<i32>,
+    /// The number of the signal that ended it.
     pub signal: Option<i32>,
-    /// What it wrote to `BATCHD_RESULT`, or its last line of output when that is JSON.
+    /// What it returned: any JSON.
     pub result: Option<Box<RawValue>>,
-    /// One line for people.
+    /// Why it failed; one line for people.
     pub error: Option<String>,
 }
 
-/// What became of one or several nominal times.
+/// What became of one or several consecutive nominal times of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionView {
     pub job: String,
+    /// The first nominal time it covers.
     pub first: Timestamp,
+    /// The last nominal time it covers; equal to `first` for one.
     pub last: Timestamp,
-    /// How many nominal times from `first` to `last`.
+    /// How many nominal times it covers.
     pub count: u64,
     pub decision: Decision,
-    /// The run, where it ran.
-    pub run: Option<RunKey>,
+    /// The run that was made, or that covers them.
+    pub run: Option<RunId>,
     /// When it was decided.
     pub at: Timestamp,
 }
 
-/// The kept output of one attempt, raw.
+/// What was kept of an attempt's output. Bytes that are not UTF-8 are shown as U+FFFD; control characters are passed on, so
+/// whoever prints it escapes them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputView {
+    /// The partial; `null` for the gather command.
+    pub index: Option<u32>,
+    /// From 1; 0 for the gather command.
     pub attempt: u32,
-    pub head: Vec<u8>,
+    pub head: String,
     /// Empty when nothing was cut.
-    pub tail: Vec<u8>,
+    pub tail: String,
     /// Bytes between head and tail that were not kept.
     pub cut: u64,
 }
 
-/// How many partials have which outcome on record.
-pub type PartialCounts = BTreeMap<String, u32>;
+/// How far a run's partials are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartialCounts {
+    pub succeeded: u32,
+    pub failed: u32,
+    pub timed_out: u32,
+    pub signalled: u32,
+    pub spawn_failed: u32,
+    pub cancelled: u32,
+    pub lost: u32,
+    /// An attempt has ended and another is due.
+    pub retrying: u32,
+}
+
+/// Which runs to list, latest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    pub job: Option<String>,
+    pub outcome: Option<RunOutcome>,
+    /// Only those that ended otherwise than succeeded.
+    pub failed: bool,
+    /// Fired at this time or later.
+    pub since: Option<Timestamp>,
+    /// Fired before this time.
+    pub until: Option<Timestamp>,
+    /// Only those after this one in the list: the last run of the page before.
+    pub before: Option<RunKey>,
+    /// At most so many; never more than [`super::sqlite::MAX_PAGE`].
+    pub limit: u32,
+}

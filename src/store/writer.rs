@@ -1,189 +1,319 @@
-//! The way in: one thread that commits records in groups, in order, and says when they are on disk.
+//! The writer thread: takes what the loop records, commits it in groups and tells when something is on disk.
 //!
-//! A batch that cannot be written (full disk, I/O error, read-only or locked file) is kept and tried again: nothing after it is
-//! written first, nobody is told that it is durable, and [`Health`] says so. What can never succeed ends the daemon instead.
+//! The loop never waits for the disk. When the disk is full or fails, the batch is kept and tried again until it works, and the
+//! health says so; the loop is expected to hold new fires while [`Writer::backlog`] is large.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, channel, sync_channel};
-use std::sync::{Arc, atomic};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use super::{Epoch, Store, StoreError};
+use super::{Epoch, Store};
 use crate::engine::{Record, Then};
 
-/// Records nobody waits for are committed at the latest after this.
-const LINGER: Duration = Duration::from_millis(50);
+/// This many waiting records are committed without waiting for more.
+const FULL_GROUP: usize = 100;
 
-/// So many records make one transaction at most.
-const MAX_BATCH: usize = 1_000;
+/// One transaction takes at most this many records.
+const MAX_GROUP: usize = 1000;
 
-/// The waits between tries of a batch that could not be written.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(2);
+/// A record waits at most this long for company.
+const GROUP_TIME: Duration = Duration::from_millis(50);
+
+/// The wait after a first failure; doubled after each further one, up to [`MAX_BACKOFF`].
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
 /// Whether records reach the disk.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    Healthy,
-    /// They wait for the disk; tries go on.
-    Degraded {
-        reason: String,
-    },
-    /// They never will: the thread has ended.
-    Failed(StoreError),
+    #[default]
+    Good,
+    /// The disk refuses; what was recorded is kept and tried again.
+    Degraded { reason: String, since: Instant },
+    /// Nothing more is written: another writer took over, or the database is damaged. The daemon must end.
+    Failed { reason: String },
 }
 
-/// What goes to the thread.
-enum Message {
-    Record(Record),
-    Then(Then),
+/// What [`Writer::close`] could not bring to disk.
+#[derive(Debug, thiserror::Error)]
+#[error("{records} records were not written: {reason}")]
+pub struct Unwritten {
+    pub records: usize,
+    pub reason: String,
 }
 
-/// The handle of the thread.
-#[derive(Debug)]
+/// The handle of the loop. Dropped without [`Writer::close`], the thread still writes what it can at once, and ends.
 pub struct Writer {
-    queue: std::sync::mpsc::Sender<Message>,
-    backlog: Arc<atomic::AtomicUsize>,
-    closing: Arc<atomic::AtomicBool>,
-    closed: Receiver<()>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("backlog", &self.backlog()).field("health", &self.health()).finish_non_exhaustive()
+    }
+}
+
 impl Writer {
-    /// Starts the thread. `notify` is called for each [`Then`] once everything before it is on disk, `report` when the health
-    /// changes.
+    /// Start the thread. `notify` is called on it, in order, for each [`Writer::when_durable`] once it holds; `on_health` for
+    /// each change of the health. Neither may block for long.
     pub fn spawn(
         store: Box<dyn Store>,
         epoch: Epoch,
         notify: impl FnMut(Then) + Send + 'static,
-        report: impl FnMut(Health) + Send + 'static,
+        on_health: impl FnMut(&Health) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (queue, messages) = channel();
-        let (done, closed) = sync_channel(1);
-        let backlog = Arc::new(atomic::AtomicUsize::new(0));
-        let closing = Arc::new(atomic::AtomicBool::new(false));
-        let work = Work {
-            store,
-            epoch,
-            messages,
-            notify: Box::new(notify),
-            report: Box::new(report),
-            backlog: Arc::clone(&backlog),
-            closing: Arc::clone(&closing),
-            degraded: false,
-            _done: done,
-        };
-        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || work.run())?;
-        Ok(Self { queue, backlog, closing, closed, thread: Some(thread) })
+        let shared = Arc::new(Shared::default());
+        let mut side = WriterSide { shared: shared.clone(), store, epoch, notify, on_health };
+        let thread = thread::Builder::new().name("store".to_owned()).spawn(move || {
+            // Ended is ended, also by a panic of a callback: `close` must not wait for ever.
+            let _ended = Ended(side.shared.clone());
+            side.write_all();
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Appends a record. Never blocks.
+    /// Put a record behind all others. Never waits. After [`Health::Failed`] it is dropped.
     pub fn record(&self, record: Record) {
-        self.send(Message::Record(record));
+        let mut queue = self.shared.queue();
+        if queue.ended {
+            return;
+        }
+        queue.messages.push_back(Message::Record(record));
+        self.shared.backlog.fetch_add(1, Ordering::Relaxed);
+        let waiting = queue.messages.len();
+        drop(queue);
+        if waiting == 1 || waiting == FULL_GROUP {
+            self.shared.changed.notify_all();
+        }
     }
 
-    /// Commits without delay what was appended so far, and says so.
+    /// Have `then` handed to `notify` once all that was recorded before is on disk.
     pub fn when_durable(&self, then: Then) {
-        self.send(Message::Then(then));
+        let mut queue = self.shared.queue();
+        if queue.ended {
+            return;
+        }
+        queue.messages.push_back(Message::WhenDurable(then));
+        queue.awaited += 1;
+        drop(queue);
+        self.shared.changed.notify_all();
     }
 
     /// Records that are not on disk yet.
     pub fn backlog(&self) -> usize {
-        self.backlog.load(atomic::Ordering::Relaxed)
+        self.shared.backlog.load(Ordering::Relaxed)
     }
 
-    /// Writes what is left and ends the thread; gives up after `deadline`, and says whether everything is on disk.
-    pub fn close(mut self, deadline: Duration) -> bool {
-        self.closing.store(true, atomic::Ordering::Relaxed);
-        let Self { queue, .. } = &mut self;
-        // The thread ends when the last sender is gone.
-        *queue = channel().0;
-        if self.closed.recv_timeout(deadline) == Err(RecvTimeoutError::Timeout) {
-            return false;
-        }
-        let panicked = self.thread.take().is_some_and(|thread| thread.join().is_err());
-        !panicked && self.backlog() == 0
+    pub fn health(&self) -> Health {
+        self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn send(&self, message: Message) {
-        if matches!(message, Message::Record(_)) {
-            self.backlog.fetch_add(1, atomic::Ordering::Relaxed);
+    /// Write everything and end the thread. Gives up after `patience`, also when the disk hangs.
+    pub fn close(mut self, patience: Duration) -> Result<(), Unwritten> {
+        let close_by = Instant::now() + patience;
+        let mut queue = self.shared.queue();
+        queue.close_by = Some(close_by);
+        self.shared.changed.notify_all();
+        while !queue.ended && Instant::now() < close_by {
+            queue = self.shared.wait(queue, close_by);
         }
-        // The thread is gone only after it has reported that it failed.
-        let _ = self.queue.send(message);
+        let ended = queue.ended;
+        drop(queue);
+        if let Some(thread) = self.thread.take().filter(|_| ended) {
+            // A panic there has been reported by its hook; what it left unwritten counts below.
+            let _panicked = thread.join();
+        }
+        match self.backlog() {
+            0 => Ok(()),
+            records => Err(Unwritten { records, reason: self.why_unwritten() }),
+        }
+    }
+
+    fn why_unwritten(&self) -> String {
+        match self.health() {
+            Health::Good => "the disk did not answer in time".to_owned(),
+            Health::Degraded { reason, .. } | Health::Failed { reason } => reason,
+        }
     }
 }
 
-/// The thread's side.
-struct Work {
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue();
+        queue.close_by.get_or_insert_with(Instant::now);
+        drop(queue);
+        self.shared.changed.notify_all();
+    }
+}
+
+#[derive(Debug)]
+enum Message {
+    Record(Record),
+    WhenDurable(Then),
+}
+
+/// Between the loop and the thread. The locks are held for a few instructions only, never during a write.
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    backlog: AtomicUsize,
+    health: Mutex<Health>,
+}
+
+#[derive(Default)]
+struct Queue {
+    messages: VecDeque<Message>,
+    /// How many of the messages are waited for.
+    awaited: usize,
+    /// Set by `close`: write what there is, until then.
+    close_by: Option<Instant>,
+    ended: bool,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until something changed or the time has come; may also return early.
+    fn wait<'q>(&self, queue: MutexGuard<'q, Queue>, until: Instant) -> MutexGuard<'q, Queue> {
+        let left = until.saturating_duration_since(Instant::now());
+        self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.ended = true;
+        queue.messages = VecDeque::new();
+        drop(queue);
+        self.0.changed.notify_all();
+    }
+}
+
+/// One transaction, and who waits for it.
+#[derive(Debug, Default)]
+struct Group {
+    records: Vec<Record>,
+    thens: Vec<Then>,
+}
+
+/// What the thread owns.
+struct WriterSide<N, H> {
+    shared: Arc<Shared>,
     store: Box<dyn Store>,
     epoch: Epoch,
-    messages: Receiver<Message>,
-    notify: Box<dyn FnMut(Then) + Send>,
-    report: Box<dyn FnMut(Health) + Send>,
-    backlog: Arc<atomic::AtomicUsize>,
-    closing: Arc<atomic::AtomicBool>,
-    degraded: bool,
-    /// Dropped with the thread, which tells `close`.
-    _done: SyncSender<()>,
+    notify: N,
+    on_health: H,
 }
 
-impl Work {
-    fn run(mut self) {
-        let mut batch: Vec<Record> = Vec::new();
-        let mut thens: Vec<Then> = Vec::new();
-        while let Ok(first) = self.messages.recv() {
-            let mut next = Some(first);
-            while let Some(message) = next {
-                match message {
-                    Message::Record(record) => batch.push(record),
-                    Message::Then(then) => thens.push(then),
-                }
-                next = if batch.len() < MAX_BATCH { self.gather(!thens.is_empty()) } else { None };
-            }
-            if !self.commit(&batch) {
+impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
+    fn write_all(&mut self) {
+        while let Some(group) = self.next_group() {
+            if !group.records.is_empty() && !self.commit(&group.records) {
                 return;
             }
-            self.backlog.fetch_sub(batch.len(), atomic::Ordering::Relaxed);
-            batch.clear();
-            thens.drain(..).for_each(&mut self.notify);
+            self.shared.backlog.fetch_sub(group.records.len(), Ordering::Relaxed);
+            group.thens.into_iter().for_each(&mut self.notify);
         }
     }
 
-    /// The next message of the batch: what is there already, or, when nobody waits, what comes soon.
-    fn gather(&self, urgent: bool) -> Option<Message> {
-        match self.messages.try_recv() {
-            Ok(message) => Some(message),
-            Err(TryRecvError::Empty) if !urgent => self.messages.recv_timeout(LINGER).ok(),
-            Err(_) => None,
+    /// Wait for records, then a little for more. `None`: closed, and all is written.
+    fn next_group(&self) -> Option<Group> {
+        let mut queue = self.shared.queue();
+        while queue.messages.is_empty() {
+            if queue.close_by.is_some() {
+                return None;
+            }
+            queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    /// Writes the batch, however often it takes. False: it can never be written, or the daemon leaves and cannot wait.
-    fn commit(&mut self, batch: &[Record]) -> bool {
-        let mut wait = FIRST_RETRY;
+        let commit_at = Instant::now() + GROUP_TIME;
         loop {
-            let error = match if batch.is_empty() { Ok(()) } else { self.store.append(self.epoch, batch) } {
-                Ok(()) => {
-                    if std::mem::take(&mut self.degraded) {
-                        (self.report)(Health::Healthy);
-                    }
-                    return true;
-                }
-                Err(error) => error,
-            };
-            if !error.is_temporary() {
-                (self.report)(Health::Failed(error));
-                return false;
+            let hurry = queue.awaited > 0 || queue.messages.len() >= FULL_GROUP || queue.close_by.is_some();
+            if hurry || Instant::now() >= commit_at {
+                return Some(take_group(&mut queue));
             }
-            if !std::mem::replace(&mut self.degraded, true) {
-                (self.report)(Health::Degraded { reason: error.to_string() });
-            }
-            if self.closing.load(atomic::Ordering::Relaxed) && wait == LAST_RETRY {
-                return false;
-            }
-            std::thread::sleep(wait);
-            wait = (wait * 2).min(LAST_RETRY);
+            queue = self.shared.wait(queue, commit_at);
         }
+    }
+
+    /// Until it is on disk; `false`: it never will be.
+    fn commit(&mut self, records: &[Record]) -> bool {
+        let mut backoff = FIRST_BACKOFF;
+        let mut since = None;
+        loop {
+            let Err(error) = self.store.append(self.epoch, records) else {
+                self.set_health(&Health::Good);
+                return true;
+            };
+            let reason = error.to_string();
+            if !error.is_transient() {
+                self.set_health(&Health::Failed { reason });
+                return false;
+            }
+            self.set_health(&Health::Degraded { reason, since: *since.get_or_insert_with(Instant::now) });
+            if !self.back_off(backoff) {
+                return false;
+            }
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+    }
+
+    /// `false`: `close` has no more patience.
+    fn back_off(&self, backoff: Duration) -> bool {
+        let retry_at = Instant::now() + backoff;
+        let mut queue = self.shared.queue();
+        loop {
+            let now = Instant::now();
+            if queue.close_by.is_some_and(|close_by| close_by <= now) {
+                return false;
+            }
+            if retry_at <= now {
+                return true;
+            }
+            let until = queue.close_by.map_or(retry_at, |close_by| close_by.min(retry_at));
+            queue = self.shared.wait(queue, until);
+        }
+    }
+
+    fn set_health(&mut self, health: &Health) {
+        let mut current = self.shared.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == *health {
+            return;
+        }
+        current.clone_from(health);
+        drop(current);
+        (self.on_health)(health);
     }
 }
+
+/// The longest beginning of the queue that may be one transaction.
+fn take_group(queue: &mut Queue) -> Group {
+    let mut group = Group::default();
+    while let Some(message) = queue.messages.front() {
+        if group.records.len() >= MAX_GROUP && matches!(message, Message::Record(_)) {
+            break;
+        }
+        match queue.messages.pop_front() {
+            Some(Message::Record(record)) => group.records.push(record),
+            Some(Message::WhenDurable(then)) => {
+                queue.awaited -= 1;
+                group.thens.push(then);
+            }
+            None => break,
+        }
+    }
+    group
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+mod tests;

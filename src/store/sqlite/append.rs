@@ -1,158 +1,350 @@
-//! Records into rows: one transaction a batch, fenced.
+//! Records become rows: one transaction for a whole batch, behind the fence.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
 
-use super::{GATHER_INDEX, explain};
-use crate::config::Targets;
-use crate::engine::{CapturedOutput, PartialRecord, Record, RunInfo, RunSummary};
+use super::{fault, values};
+use crate::config::TargetValue;
+use crate::engine::{CapturedOutput, Decides, Decision, Outcome, PartialRecord, Record, RunId, RunInfo, RunKey, RunOutcome, RunSummary};
 use crate::store::{Epoch, StoreError};
 
-/// What a statement came to: the error of the database, or a refusal of ours.
-enum Refusal {
-    Database(rusqlite::Error),
-    Store(StoreError),
+/// The `idx` of the gather command's output.
+const GATHER_INDEX: i64 = -1;
+
+const INSERT_PARTIAL: &str = "
+    INSERT INTO partial
+        (run, idx, target, outcome, attempt, retry_at, started, ended, duration_us, exit_code, signal, result, error, target_key, retrying)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+    ON CONFLICT DO NOTHING";
+
+const UPDATE_PARTIAL: &str = "
+    UPDATE partial SET target = ?3, outcome = ?4, attempt = ?5, retry_at = ?6, started = ?7, ended = ?8, duration_us = ?9,
+        exit_code = ?10, signal = ?11, result = ?12, error = ?13, target_key = ?14, retrying = ?15, retried = NULL
+    WHERE run = ?1 AND idx = ?2";
+
+/// Why a transaction was given up; the path is added above.
+pub(super) enum Refusal {
+    Sql(rusqlite::Error),
+    Record(StoreError),
+}
+
+impl Refusal {
+    pub(super) fn at(self, path: &Path) -> StoreError {
+        match self {
+            Self::Sql(error) => fault(path, error),
+            Self::Record(error) => error,
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Refusal {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
+        Self::Sql(error)
     }
 }
 
-pub(super) fn append(connection: &mut Connection, path: &Path, node: &str, epoch: Epoch, records: &[Record]) -> Result<(), StoreError> {
-    let result = write(connection, node, epoch, records);
-    result.map_err(|refusal| match refusal {
-        Refusal::Database(error) => explain(path, error),
-        Refusal::Store(error) => error,
-    })
-}
-
-fn write(connection: &mut Connection, node: &str, epoch: Epoch, records: &[Record]) -> Result<(), Refusal> {
+pub(super) fn append(connection: &mut Connection, node: &str, epoch: Epoch, records: &[Record]) -> Result<(), Refusal> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let sql = "SELECT epoch FROM node WHERE name = ?1";
-    let current: i64 = transaction.prepare_cached(sql)?.query_row([node], |row| row.get(0))?;
-    if current != epoch.0 {
-        return Err(Refusal::Store(StoreError::Fenced));
-    }
+    refuse_fenced(&transaction, node, epoch)?;
+    let mut append =
+        Append { transaction: &transaction, node, insert_partial: transaction.prepare_cached(INSERT_PARTIAL)?, tallies: BTreeMap::new() };
     for record in records {
-        write_one(&transaction, node, record)?;
+        append.record(record)?;
     }
+    append.write_tallies()?;
+    drop(append);
     Ok(transaction.commit()?)
 }
 
-fn write_one(transaction: &Transaction<'_>, node: &str, record: &Record) -> Result<(), Refusal> {
-    match record {
-        Record::Watermark { job, watermark, schedule_fingerprint, boot_id } => {
-            let sql = "INSERT INTO job (name, watermark, schedule_fingerprint, boot_id) VALUES (?1, ?2, ?3, ?4)
-                       ON CONFLICT (name) DO UPDATE SET watermark = ?2, schedule_fingerprint = ?3, boot_id = ?4";
-            let fingerprint = schedule_fingerprint.cast_signed();
-            transaction.prepare_cached(sql)?.execute(params![&**job, micros(*watermark), fingerprint, boot_id.as_deref()])?;
+/// End the unfinished runs of dead nodes as interrupted. What was not recorded of them never will be.
+pub(super) fn finish_abandoned(
+    connection: &mut Connection,
+    node: &str,
+    epoch: Epoch,
+    at: Timestamp,
+    is_alive: &dyn Fn(u32, &str) -> bool,
+) -> Result<Vec<RunId>, Refusal> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    refuse_fenced(&transaction, node, epoch)?;
+    let mut finished = Vec::new();
+    for other in dead_nodes(&transaction, node, is_alive)? {
+        let mut statement = transaction.prepare_cached(
+            "UPDATE run SET ended = max(fired, ?2), outcome = ?3, reason = 'its process has died',
+                 cancelled = max(0, partials - succeeded - failed)
+             WHERE node = ?1 AND ended IS NULL RETURNING id",
+        )?;
+        let rows = statement.query_map(params![other, values::micros(at), RunOutcome::Interrupted.name()], |row| row.get(0).map(RunId))?;
+        for id in rows {
+            finished.push(id?);
         }
-        Record::Decided { job, first, last, count, decision, at } => {
-            let sql = "INSERT INTO decision (job, first, last, count, decision, run, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            let run = None::<i64>;
-            let row = params![&**job, micros(*first), micros(*last), count.cast_signed(), decision.name(), run, micros(*at)];
-            transaction.prepare_cached(sql)?.execute(row)?;
-            let sql = "UPDATE job SET watermark = ?2 WHERE name = ?1";
-            transaction.prepare_cached(sql)?.execute(params![&**job, micros(*last)])?;
-        }
-        Record::Fired { run, .. } => fire(transaction, node, run)?,
-        Record::Claimed { run, upto, at } => {
-            let sql = "UPDATE run SET claimed = ?2, started = coalesce(started, ?3) WHERE key = ?1";
-            known(run.0, transaction.prepare_cached(sql)?.execute(params![run.0, upto, micros(*at)])?)?;
-        }
-        Record::Retried { run, index, attempt } => {
-            let sql = "UPDATE partial SET retried = ?3 WHERE run = ?1 AND idx = ?2";
-            known(run.0, transaction.prepare_cached(sql)?.execute(params![run.0, index, attempt])?)?;
-        }
-        Record::Partial(partial) => record_partial(transaction, partial)?,
-        Record::Finished(summary) => finish(transaction, summary)?,
     }
-    Ok(())
+    transaction.commit()?;
+    Ok(finished)
 }
 
-fn fire(transaction: &Transaction<'_>, node: &str, run: &RunInfo) -> Result<(), Refusal> {
-    let sql = "INSERT INTO run (key, id, job, cause, nominal, zone, fired, targets, partials, node)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-    let targets = targets_json(&run.targets);
-    let zone = &*run.job.timetable.zone.name;
-    let (nominal, fired) = (micros(run.nominal), micros(run.fired));
-    let row = params![run.key.0, &*run.id.0, &*run.job.name, run.cause.name(), nominal, zone, fired, targets, run.targets.partials(), node];
-    match transaction.prepare_cached(sql)?.execute(row) {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-            Err(Refusal::Store(StoreError::Exists(run.id.clone())))
+fn dead_nodes(transaction: &Transaction<'_>, node: &str, is_alive: &dyn Fn(u32, &str) -> bool) -> Result<Vec<String>, Refusal> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT name, pid, boot_id FROM node
+         WHERE name <> ?1 AND name IN (SELECT node FROM run WHERE ended IS NULL) ORDER BY name",
+    )?;
+    let mut rows = statement.query([node])?;
+    let mut dead = Vec::new();
+    while let Some(row) = rows.next()? {
+        if !is_alive(row.get(1)?, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?) {
+            dead.push(row.get(0)?);
         }
-        result => Ok(drop(result?)),
     }
+    Ok(dead)
 }
 
-fn record_partial(transaction: &Transaction<'_>, partial: &PartialRecord) -> Result<(), Refusal> {
-    let sql = "INSERT OR REPLACE INTO partial
-                   (run, idx, target, outcome, attempt, retry, started, ended, duration, exit_code, signal, result, error)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-    let target = partial.target.as_ref().and_then(|target| serde_json::to_string(&target.value).ok());
-    let row = params![
-        partial.run.0,
-        partial.index,
-        target,
-        partial.outcome.name(),
-        partial.attempt,
-        partial.retry.map(micros),
-        micros(partial.started),
-        micros(partial.ended),
-        duration_micros(partial.duration),
-        partial.exit_code,
-        partial.signal,
-        partial.result.as_ref().map(|result| result.get()),
-        partial.error.as_deref(),
-    ];
-    transaction.prepare_cached(sql)?.execute(row)?;
-    keep_output(transaction, partial.run.0, i64::from(partial.index), partial.attempt, partial.output.as_ref())
-}
-
-fn finish(transaction: &Transaction<'_>, summary: &RunSummary) -> Result<(), Refusal> {
-    let sql = "UPDATE run SET ended = ?2, outcome = ?3, succeeded = ?4, failed = ?5, cancelled = ?6, reason = ?7, result = ?8
-               WHERE key = ?1 AND ended IS NULL";
-    let RunSummary { run, outcome, ended, succeeded, failed, cancelled, reason, result, output } = summary;
-    let result = result.as_ref().map(|result| result.get());
-    let row = params![run.0, micros(*ended), outcome.name(), succeeded, failed, cancelled, reason.as_deref(), result];
-    known(run.0, transaction.prepare_cached(sql)?.execute(row)?)?;
-    // Attempts that will not follow any more.
-    let sql = "UPDATE partial SET retry = NULL WHERE run = ?1 AND retry IS NOT NULL";
-    if *failed > 0 {
-        transaction.prepare_cached(sql)?.execute([run.0])?;
-    }
-    keep_output(transaction, run.0, GATHER_INDEX, 1, output.as_ref())
-}
-
-fn keep_output(transaction: &Transaction<'_>, run: i64, index: i64, attempt: u32, output: Option<&CapturedOutput>) -> Result<(), Refusal> {
-    let Some(CapturedOutput { head, tail, cut }) = output.filter(|output| !output.head.is_empty()) else { return Ok(()) };
-    let sql = "INSERT OR REPLACE INTO output (run, idx, attempt, head, tail, cut) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    transaction.prepare_cached(sql)?.execute(params![run, index, attempt, head, tail, cut.cast_signed()])?;
-    Ok(())
-}
-
-fn known(run: i64, rows: usize) -> Result<(), Refusal> {
-    if rows == 0 { Err(Refusal::Store(StoreError::UnknownRun(run))) } else { Ok(()) }
-}
-
-/// `NULL` for none, `[0, 5]` for a range, `{"list": [...]}` for a list.
-fn targets_json(targets: &Targets) -> Option<String> {
-    match targets {
-        Targets::None => None,
-        Targets::Range { start, end } => Some(format!("[{start},{end}]")),
-        Targets::List(list) => serde_json::to_string(&serde_json::json!({ "list": list })).ok(),
+fn refuse_fenced(transaction: &Transaction<'_>, node: &str, epoch: Epoch) -> Result<(), Refusal> {
+    let latest: Option<i64> =
+        transaction.prepare_cached("SELECT epoch FROM node WHERE name = ?1")?.query_row([node], |row| row.get(0)).optional()?;
+    match latest {
+        Some(latest) if latest == epoch.0 => Ok(()),
+        Some(latest) => Err(Refusal::Record(StoreError::Fenced { node: node.to_owned(), ours: epoch.0, latest })),
+        None => Err(Refusal::Record(StoreError::NotJoined)),
     }
 }
 
-pub(super) fn micros(at: Timestamp) -> i64 {
-    at.as_microsecond()
+/// How a batch changes the counts of one run.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    succeeded: i64,
+    failed: i64,
+    cancelled: i64,
 }
 
-fn duration_micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+impl Tally {
+    fn count(&mut self, outcome: Outcome, by: i64) {
+        match outcome {
+            Outcome::Succeeded => self.succeeded += by,
+            Outcome::Cancelled => self.cancelled += by,
+            Outcome::Failed | Outcome::TimedOut | Outcome::Signalled | Outcome::SpawnFailed | Outcome::Lost => self.failed += by,
+        }
+    }
+}
+
+/// One transaction under way.
+struct Append<'t> {
+    transaction: &'t Transaction<'t>,
+    node: &'t str,
+    /// Held, because there may be a million of them.
+    insert_partial: CachedStatement<'t>,
+    /// One update a run instead of one a partial.
+    tallies: BTreeMap<RunKey, Tally>,
+}
+
+impl Append<'_> {
+    fn record(&mut self, record: &Record) -> Result<(), Refusal> {
+        match record {
+            Record::Watermark { job, watermark, schedule_fingerprint, boot_id } => self.execute(
+                "INSERT INTO job (name, watermark, fingerprint, boot_id) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (name) DO UPDATE SET watermark = ?2, fingerprint = ?3, boot_id = ?4",
+                params![&**job, values::micros(*watermark), schedule_fingerprint.cast_signed(), boot_id.as_deref()],
+            ),
+            Record::Decided { .. } => self.decided(record),
+            Record::Fired { run, decides } => self.fired(run, decides),
+            Record::Claimed { run, upto, at } => self.change_run(
+                *run,
+                "UPDATE run SET claimed = ?2, started = coalesce(started, ?3) WHERE key = ?1 AND ended IS NULL",
+                params![run.0, upto, values::micros(*at)],
+            ),
+            Record::Retried { run, index, attempt } => {
+                let sql = "UPDATE partial SET retried = ?3 WHERE run = ?1 AND idx = ?2";
+                self.change_run(*run, sql, params![run.0, index, attempt])
+            }
+            Record::Partial(partial) => self.partial(partial),
+            Record::Finished(summary) => self.finished(summary),
+        }
+    }
+
+    fn decided(&self, record: &Record) -> Result<(), Refusal> {
+        let Record::Decided { job, first, last, count, decision, at } = record else { return Ok(()) };
+        self.decide(job, (*first, *last), *count, *decision, None, *at)
+    }
+
+    /// Writes a decision down and moves the job's watermark there.
+    fn decide(
+        &self,
+        job: &str,
+        (first, last): (Timestamp, Timestamp),
+        count: u64,
+        decision: Decision,
+        run: Option<RunKey>,
+        at: Timestamp,
+    ) -> Result<(), Refusal> {
+        let moved = self
+            .transaction
+            .prepare_cached("UPDATE job SET watermark = max(watermark, ?2) WHERE name = ?1")?
+            .execute(params![job, values::micros(last)])?;
+        if moved == 0 {
+            return Err(Refusal::Record(StoreError::UnknownJob { job: job.to_string() }));
+        }
+        self.execute(
+            "INSERT INTO decision (job, first, last, count, decision, run, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                job,
+                values::micros(first),
+                values::micros(last),
+                saturated(count),
+                decision.name(),
+                run.map(|run| run.0),
+                values::micros(at)
+            ],
+        )
+    }
+
+    fn fired(&self, run: &RunInfo, decides: &Decides) -> Result<(), Refusal> {
+        let inserted = self
+            .transaction
+            .prepare_cached(
+                "INSERT INTO run (key, id, job, cause, nominal, zone, fired, targets, partials, node)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                run.key.0,
+                &*run.id.0,
+                &*run.job.name,
+                run.cause.name(),
+                values::micros(run.nominal),
+                &*run.job.timetable.zone.name,
+                values::micros(run.fired),
+                values::targets_text(&run.targets)?,
+                run.targets.partials(),
+                self.node,
+            ]);
+        match inserted {
+            Err(error) if is_violation(&error, ffi::SQLITE_CONSTRAINT_UNIQUE) => {
+                Err(Refusal::Record(StoreError::Exists { id: run.id.clone() }))
+            }
+            inserted => Ok(inserted.map(drop)?),
+        }?;
+        match decides {
+            Decides::Nominal => self.decide(&run.job.name, (run.nominal, run.nominal), 1, Decision::Ran, Some(run.key), run.fired),
+            Decides::Boot(boot) => self.execute("UPDATE job SET boot_id = ?2 WHERE name = ?1", params![&*run.job.name, &**boot]),
+            Decides::Nothing => Ok(()),
+        }
+    }
+
+    fn partial(&mut self, partial: &PartialRecord) -> Result<(), Refusal> {
+        let ended = partial.retry.is_none();
+        let (outcome, retrying) = (ended.then_some(partial.outcome), (!ended).then_some(partial.outcome));
+        let target = partial.target.as_ref().map(|target| values::json_text(&target.value)).transpose()?;
+        let target_key = partial.target.as_ref().filter(|target| matches!(target.value, TargetValue::Table(_))).map(|target| &*target.key);
+        let columns = params![
+            partial.run.0,
+            partial.index,
+            target,
+            outcome.map(Outcome::name),
+            partial.attempt,
+            partial.retry.map(values::micros),
+            values::micros(partial.started),
+            values::micros(partial.ended),
+            saturated(partial.duration.as_micros()),
+            partial.exit_code,
+            partial.signal,
+            partial.result.as_ref().map(|result| result.get()),
+            partial.error.as_deref(),
+            target_key,
+            retrying.map(Outcome::name),
+        ];
+        let inserted = self.insert_partial.execute(columns).map_err(|error| unknown_run(partial.run, error))?;
+        let tally = self.tallies.entry(partial.run).or_default();
+        if inserted == 0 {
+            if let Some(earlier) = recorded_outcome(self.transaction, partial)? {
+                tally.count(earlier, -1);
+            }
+            self.transaction.prepare_cached(UPDATE_PARTIAL)?.execute(columns)?;
+        }
+        if let Some(outcome) = outcome {
+            tally.count(outcome, 1);
+        }
+        self.output(partial.run, i64::from(partial.index), partial.attempt, partial.output.as_ref())
+    }
+
+    fn finished(&mut self, summary: &RunSummary) -> Result<(), Refusal> {
+        // The summary has the final counts.
+        self.tallies.remove(&summary.run);
+        self.change_run(
+            summary.run,
+            "UPDATE run SET outcome = ?2, ended = ?3, succeeded = ?4, failed = ?5, cancelled = ?6, reason = ?7, result = ?8
+             WHERE key = ?1 AND ended IS NULL",
+            params![
+                summary.run.0,
+                summary.outcome.name(),
+                values::micros(summary.ended),
+                summary.succeeded,
+                summary.failed,
+                summary.cancelled,
+                summary.reason.as_deref(),
+                summary.result.as_ref().map(|result| result.get()),
+            ],
+        )?;
+        // What waited for another attempt has failed as its last one did.
+        if summary.failed > 0 {
+            self.execute(
+                "UPDATE partial SET outcome = retrying, retrying = NULL, retry_at = NULL, retried = NULL
+                 WHERE run = ?1 AND outcome IS NOT 'succeeded' AND outcome IS NULL",
+                params![summary.run.0],
+            )?;
+        }
+        self.output(summary.run, GATHER_INDEX, 0, summary.output.as_ref())
+    }
+
+    fn output(&self, run: RunKey, index: i64, attempt: u32, output: Option<&CapturedOutput>) -> Result<(), Refusal> {
+        let Some(output) = output.filter(|output| **output != CapturedOutput::default()) else { return Ok(()) };
+        self.execute(
+            "INSERT OR REPLACE INTO output (run, idx, attempt, head, tail, cut) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![run.0, index, attempt, output.head, output.tail, saturated(output.cut)],
+        )
+    }
+
+    fn write_tallies(&mut self) -> Result<(), Refusal> {
+        for (run, tally) in std::mem::take(&mut self.tallies) {
+            self.execute(
+                "UPDATE run SET succeeded = succeeded + ?2, failed = failed + ?3, cancelled = cancelled + ?4 WHERE key = ?1",
+                params![run.0, tally.succeeded, tally.failed, tally.cancelled],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn execute(&self, sql: &str, columns: &[&dyn rusqlite::ToSql]) -> Result<(), Refusal> {
+        self.transaction.prepare_cached(sql)?.execute(columns)?;
+        Ok(())
+    }
+
+    fn change_run(&self, run: RunKey, sql: &str, columns: &[&dyn rusqlite::ToSql]) -> Result<(), Refusal> {
+        match self.transaction.prepare_cached(sql)?.execute(columns)? {
+            0 => Err(Refusal::Record(StoreError::UnknownRun { run })),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What an earlier attempt of the partial ended with, if it ended the partial.
+fn recorded_outcome(transaction: &Transaction<'_>, partial: &PartialRecord) -> Result<Option<Outcome>, Refusal> {
+    let mut statement = transaction.prepare_cached("SELECT outcome FROM partial WHERE run = ?1 AND idx = ?2")?;
+    Ok(statement.query_row(params![partial.run.0, partial.index], |row| values::optional_named(row, 0, Outcome::from_name))?)
+}
+
+fn unknown_run(run: RunKey, error: rusqlite::Error) -> Refusal {
+    if is_violation(&error, ffi::SQLITE_CONSTRAINT_FOREIGNKEY) {
+        Refusal::Record(StoreError::UnknownRun { run })
+    } else {
+        Refusal::Sql(error)
+    }
+}
+
+fn is_violation(error: &rusqlite::Error, kind: i32) -> bool {
+    error.sqlite_error().is_some_and(|inner| inner.code == ErrorCode::ConstraintViolation && inner.extended_code == kind)
+}
+
+/// `SQLite` integers are signed.
+fn saturated(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
 }

@@ -1,136 +1,245 @@
-//! The records in one `SQLite` file: write-ahead log, `synchronous = FULL` (with less, a power cut lost acknowledged commits).
+//! The store of one machine: a `SQLite` database in write-ahead mode, synced at each commit.
+//!
+//! A database that cannot be trusted is refused, never replaced by an empty one: an empty one would forget what was decided,
+//! and batches would run twice or not at all.
 
 mod append;
+mod reader;
 mod recover;
 mod schema;
+mod values;
 
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, ffi, params};
 
-use super::{Epoch, Node, Store, StoreError};
-use crate::engine::{Record, Recovery, RunOutcome};
+pub use reader::{MAX_CANDIDATES, MAX_PAGE, Reader};
 
-/// How long a statement waits for another program's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+use super::lock::make_state_dir;
+use super::{DATABASE_FILE, Epoch, Node, Store, StoreError};
+use crate::engine::{Record, Recovery, RunId};
 
-pub(super) use recover::{instant, named};
+/// How long a statement waits for another program's lock before the append is refused (and tried again by the writer).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The index of a gather command's output.
-pub(super) const GATHER_INDEX: i64 = -1;
+/// Databases up to this many bytes are checked whole when opened, about 0.1 s; greater ones show damage when it is met.
+const MAX_CHECKED_BYTES: u64 = 16 << 20;
 
-/// The write side of a database file.
+/// The write-ahead log is cut back to this many bytes after a checkpoint.
+const MAX_IDLE_WAL_BYTES: i64 = 16 << 20;
+
+/// Prepared statements kept; more than there are.
+const STATEMENTS: usize = 32;
+
+/// The writing connection.
 #[derive(Debug)]
 pub struct Sqlite {
-    connection: Connection,
     path: PathBuf,
-    node: String,
+    connection: Connection,
+    /// Device and inode of the file that was opened.
+    file: (u64, u64),
+    busy_timeout: Duration,
+    node: Option<String>,
+    /// A write or sync failed: the connection's view of the file is not to be trusted, so the next append opens it anew.
+    failed: bool,
 }
 
 impl Sqlite {
-    /// Opens the database, and makes it where there is none. Nothing that is not ours is ever overwritten.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        create_private(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
-        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let explain = |error| explain(path, error);
-        let found = check_version(&connection, path)?;
-        connection.pragma_update(None, "journal_mode", "WAL").map_err(explain)?;
-        connection.pragma_update(None, "synchronous", "FULL").map_err(explain)?;
-        schema::migrate(&mut connection, found).map_err(explain)?;
-        connection.set_prepared_statement_cache_capacity(32);
-        Ok(Self { connection, path: path.to_owned(), node: String::new() })
+    /// Open the database in `state_dir`, or make both where there is none.
+    pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
+        Self::open_patiently(state_dir, BUSY_TIMEOUT)
     }
 
-    fn explain(&self, error: rusqlite::Error) -> StoreError {
-        explain(&self.path, error)
+    pub(super) fn open_patiently(state_dir: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
+        make_state_dir(state_dir).map_err(|error| io_fault(state_dir, error))?;
+        let path = state_dir.join(DATABASE_FILE);
+        if !path.try_exists().map_err(|error| io_fault(&path, error))? {
+            create(&path)?;
+        }
+        refuse_cut_off(&path)?;
+        let connection = connect(&path, busy_timeout)?;
+        let file = file_identity(&path)?;
+        Ok(Self { path, connection, file, busy_timeout, node: None, failed: false })
+    }
+
+    /// A file moved away is still written by this connection, but whoever starts next would not find what it writes.
+    fn refuse_replaced(&self) -> Result<(), StoreError> {
+        match file_identity(&self.path) {
+            Ok(file) if file == self.file => Ok(()),
+            _ => Err(StoreError::Replaced { path: self.path.clone() }),
+        }
+    }
+
+    fn ready(&mut self) -> Result<(), StoreError> {
+        self.refuse_replaced()?;
+        if self.failed {
+            self.connection = connect(&self.path, self.busy_timeout)?;
+            self.failed = false;
+        }
+        Ok(())
+    }
+
+    fn node(&self) -> Result<&str, StoreError> {
+        self.node.as_deref().ok_or(StoreError::NotJoined)
     }
 }
 
 impl Store for Sqlite {
     fn join(&mut self, node: &Node) -> Result<Epoch, StoreError> {
-        self.node.clone_from(&node.name);
-        let sql = "INSERT INTO node (name, epoch, pid, boot_id) VALUES (?1, 1, ?2, ?3)
-                   ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1, pid = ?2, boot_id = ?3 RETURNING epoch";
-        let row = self.connection.query_row(sql, params![node.name, node.pid, node.boot_id], |row| row.get(0));
-        row.map(Epoch).map_err(|error| self.explain(error))
+        self.ready()?;
+        let epoch = join(&mut self.connection, node).map_err(|error| fault(&self.path, error))?;
+        self.node = Some(node.name.clone());
+        Ok(Epoch(epoch))
     }
 
-    fn recover(&mut self, node: &Node) -> Result<Recovery, StoreError> {
-        recover::recover(&self.connection, &node.name).map_err(|error| self.explain(error))
-    }
-
-    fn others(&mut self, node: &Node) -> Result<Vec<Node>, StoreError> {
-        let sql = "SELECT name, pid, boot_id FROM node WHERE name <> ?1
-                   AND EXISTS (SELECT 1 FROM run WHERE run.node = node.name AND run.ended IS NULL)";
-        let read = || {
-            let mut statement = self.connection.prepare(sql)?;
-            let rows = statement.query_map([&node.name], |row| Ok(Node { name: row.get(0)?, pid: row.get(1)?, boot_id: row.get(2)? }))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|error| self.explain(error))
-    }
-
-    fn close(&mut self, node: &Node, at: Timestamp) -> Result<usize, StoreError> {
-        let sql = "UPDATE run SET ended = ?2, outcome = ?3, reason = 'the program that carried it out died',
-                       succeeded = (SELECT count(*) FROM partial WHERE partial.run = run.key AND outcome = 'succeeded'),
-                       failed = (SELECT count(*) FROM partial WHERE partial.run = run.key AND outcome NOT IN ('succeeded', 'cancelled')),
-                       cancelled = partials - (SELECT count(*) FROM partial WHERE partial.run = run.key AND outcome <> 'cancelled')
-                   WHERE node = ?1 AND ended IS NULL";
-        let outcome = RunOutcome::Interrupted.name();
-        self.connection.execute(sql, params![node.name, at.as_microsecond(), outcome]).map_err(|error| self.explain(error))
+    fn recover(&mut self) -> Result<Recovery, StoreError> {
+        self.ready()?;
+        recover::recover(&self.connection, self.node()?).map_err(|error| fault(&self.path, error))
     }
 
     fn append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), StoreError> {
-        append::append(&mut self.connection, &self.path, &self.node, epoch, records)
+        self.ready()?;
+        let node = self.node.as_deref().ok_or(StoreError::NotJoined)?;
+        let done = append::append(&mut self.connection, node, epoch, records).map_err(|refusal| refusal.at(&self.path));
+        self.failed = matches!(done, Err(StoreError::Io { .. }));
+        done
+    }
+
+    fn finish_abandoned(&mut self, epoch: Epoch, at: Timestamp, is_alive: &dyn Fn(u32, &str) -> bool) -> Result<Vec<RunId>, StoreError> {
+        self.ready()?;
+        let node = self.node.as_deref().ok_or(StoreError::NotJoined)?;
+        append::finish_abandoned(&mut self.connection, node, epoch, at, is_alive).map_err(|refusal| refusal.at(&self.path))
     }
 }
 
-/// Opens a connection with the settings that readers and the writer share.
-pub(super) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| explain(path, error))?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| explain(path, error))?;
+fn join(connection: &mut Connection, node: &Node) -> rusqlite::Result<i64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let epoch = transaction.query_row(
+        "INSERT INTO node (name, epoch, pid, boot_id) VALUES (?1, 1, ?2, ?3)
+         ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1, pid = excluded.pid, boot_id = excluded.boot_id
+         RETURNING epoch",
+        params![node.name, node.pid, node.boot_id],
+        |row| row.get(0),
+    )?;
+    transaction.commit()?;
+    Ok(epoch)
+}
+
+/// Make the database under another name and link it into place whole, so that a file under its own name that is empty or has no
+/// tables is always damage, and the first of two creators wins.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let failed = |error| io_fault(path, error);
+    if path.with_extension("db-wal").exists() {
+        let found = "the file is missing, but its `-wal` is there".to_owned();
+        return Err(StoreError::Corrupt { path: path.to_owned(), found });
+    }
+    let draft = path.with_extension(format!("new-{}", std::process::id()));
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
+    let made = Connection::open(&draft).and_then(|mut connection| {
+        schema::migrate(&mut connection, 0)?;
+        connection.close().map_err(|(_, error)| error)
+    });
+    let linked = made.map_err(|error| fault(path, error)).and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => Ok(()),
+    });
+    fs::remove_file(&draft).map_err(failed)?;
+    linked?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+}
+
+/// `SQLite` takes an empty file for an empty database; here it is what a crash of the file system leaves.
+fn refuse_cut_off(path: &Path) -> Result<(), StoreError> {
+    let length = fs::metadata(path).map_err(|error| io_fault(path, error))?.len();
+    if length == 0 {
+        return Err(StoreError::Corrupt { path: path.to_owned(), found: "the file is empty".to_owned() });
+    }
+    Ok(())
+}
+
+fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
+    let failed = |error| fault(path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(busy_timeout).map_err(failed)?;
+    let version = known_version(&connection, path)?;
+    configure(&connection).map_err(failed)?;
+    refuse_damaged(&connection, path)?;
+    schema::migrate(&mut connection, version).map_err(failed)?;
     Ok(connection)
 }
 
-/// The version of the database, 0 for an empty file; anything that is not ours, or newer, is refused.
-pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
-    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(|error| explain(path, error));
-    let (version, application) = (pragma("user_version")?, pragma("application_id")?);
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(|error| explain(path, error))?;
-    if application != schema::APPLICATION_ID && (tables > 0 || version > 0) {
-        return Err(StoreError::NotADatabase(path.to_owned()));
+/// The schema version of a database that this release can read.
+fn known_version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let marks = schema::marks(connection).map_err(|error| fault(path, error))?;
+    if marks.application_id != schema::APPLICATION_ID {
+        let found = format!("its application id is {:#x}", marks.application_id);
+        return Err(StoreError::NotADatabase { path: path.to_owned(), found });
     }
-    if version > schema::VERSION {
-        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: schema::VERSION });
+    if marks.version > schema::VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), found: marks.version, known: schema::VERSION });
     }
-    Ok(version)
+    Ok(marks.version)
 }
 
-/// Says in our words what went wrong.
-pub(super) fn explain(path: &Path, error: rusqlite::Error) -> StoreError {
-    let path = path.to_owned();
-    let detail = error.to_string();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => StoreError::NotADatabase(path),
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { path, detail },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { path, detail },
-        _ => StoreError::Database { path, source: error },
-    }
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "journal_size_limit", MAX_IDLE_WAL_BYTES)
 }
 
-/// Makes the file and its directory for our eyes only; `SQLite` gives its other files the same mode.
-fn create_private(path: &Path) -> std::io::Result<()> {
-    if let Some(directory) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+fn refuse_damaged(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    if fs::metadata(path).map_err(|error| io_fault(path, error))?.len() > MAX_CHECKED_BYTES {
+        return Ok(());
     }
-    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+    let found: Option<String> =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).optional().map_err(|error| fault(path, error))?;
+    match found {
+        Some(found) if found != "ok" => {
+            let found = found.lines().last().unwrap_or_default().escape_debug().to_string();
+            Err(StoreError::Corrupt { path: path.to_owned(), found })
+        }
         _ => Ok(()),
+    }
+}
+
+fn file_identity(path: &Path) -> Result<(u64, u64), StoreError> {
+    let file = fs::metadata(path).map_err(|error| io_fault(path, error))?;
+    Ok((file.dev(), file.ino()))
+}
+
+fn io_fault(path: &Path, error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path: path.to_owned() },
+        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path: path.to_owned() },
+        _ => StoreError::Io { path: path.to_owned(), fault: error.into() },
+    }
+}
+
+/// Sort what `SQLite` said by what can be done about it.
+fn fault(path: &Path, error: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    if error.sqlite_error().is_some_and(|inner| inner.extended_code == ffi::SQLITE_READONLY_DBMOVED) {
+        return StoreError::Replaced { path };
+    }
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => StoreError::NotADatabase { path, found: "it is no SQLite file".to_owned() },
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { path, found: error.to_string().escape_debug().to_string() },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { path },
+        Some(ErrorCode::DiskFull) => StoreError::Full { path },
+        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { path },
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => StoreError::Io { path, fault: error.into() },
+        _ if values::is_unreadable(&error) => StoreError::Corrupt { path, found: error.to_string().escape_debug().to_string() },
+        _ => StoreError::Database { path, fault: error.into() },
     }
 }

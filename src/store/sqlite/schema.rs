@@ -1,53 +1,134 @@
-//! The tables, and how an older database becomes a newer one. Times are microseconds since the epoch, UTC.
+//! The tables, and how a database of an older release becomes one of this.
+//!
+//! Times are microseconds since the epoch, UTC. Outcomes, causes and decisions are stored under their documented names, so
+//! that the database can be read with `sqlite3` alone.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
-/// What this batchd writes, in `PRAGMA user_version`.
-pub(super) const VERSION: i64 = 1;
-
-/// Tells our databases from others, in `PRAGMA application_id`: the bytes `btcd`.
+/// Marks the file as ours ("btcd").
 pub(super) const APPLICATION_ID: i64 = 0x6274_6364;
 
-/// `partial` and `output` are clustered by run and index: a run's results are read back as one ascending scan.
-const TABLES: &str = "
+/// The script at position N takes a database from version N to N + 1. Released scripts are never edited.
+const MIGRATIONS: [&str; 1] = [VERSION_1];
+
+const VERSION_1: &str = "
+-- Who writes. `epoch` fences the earlier writers of a node.
 CREATE TABLE node (
-    name TEXT PRIMARY KEY, epoch INTEGER NOT NULL, pid INTEGER NOT NULL, boot_id TEXT NOT NULL
-) WITHOUT ROWID;
+    name TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    pid INTEGER NOT NULL,
+    boot_id TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE job (
-    name TEXT PRIMARY KEY, watermark INTEGER NOT NULL, schedule_fingerprint INTEGER NOT NULL, boot_id TEXT
-) WITHOUT ROWID;
+    name TEXT PRIMARY KEY,
+    watermark INTEGER NOT NULL,
+    fingerprint INTEGER NOT NULL,
+    boot_id TEXT
+) STRICT, WITHOUT ROWID;
+
+-- While a run is live, the counts are those so far.
 CREATE TABLE run (
-    key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL, cause TEXT NOT NULL, nominal INTEGER NOT NULL,
-    zone TEXT NOT NULL, fired INTEGER NOT NULL, targets TEXT, partials INTEGER NOT NULL, node TEXT NOT NULL,
-    claimed INTEGER NOT NULL DEFAULT 0, started INTEGER, ended INTEGER, outcome TEXT,
-    succeeded INTEGER, failed INTEGER, cancelled INTEGER, reason TEXT, result TEXT
-);
-CREATE INDEX run_by_job ON run (job, key);
-CREATE INDEX run_open ON run (node) WHERE ended IS NULL;
-CREATE INDEX run_not_succeeded ON run (key) WHERE outcome <> 'succeeded';
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    job TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    nominal INTEGER NOT NULL,
+    zone TEXT NOT NULL,
+    fired INTEGER NOT NULL,
+    targets TEXT NOT NULL,
+    partials INTEGER NOT NULL,
+    claimed INTEGER NOT NULL DEFAULT 0,
+    node TEXT NOT NULL,
+    started INTEGER,
+    ended INTEGER,
+    outcome TEXT,
+    succeeded INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    cancelled INTEGER NOT NULL DEFAULT 0,
+    reason TEXT,
+    result TEXT
+) STRICT;
+CREATE INDEX run_by_time ON run (fired);
+CREATE INDEX run_by_job ON run (job, fired);
+CREATE INDEX run_failed ON run (fired) WHERE outcome <> 'succeeded';
+CREATE INDEX run_live ON run (node) WHERE ended IS NULL;
+
 CREATE TABLE decision (
-    job TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL, decision TEXT NOT NULL,
-    run INTEGER, at INTEGER NOT NULL
-);
-CREATE INDEX decision_by_job ON decision (job, last);
+    job TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    decision TEXT NOT NULL,
+    run INTEGER,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX decision_by_time ON decision (job, last);
+
+-- `target` is JSON, and `target_key` set where it is a table. While another attempt is due, `outcome` is null, `retrying` the
+-- outcome of the last one and `retry_at` the time; `retried` is the attempt that may have been started since.
 CREATE TABLE partial (
-    run INTEGER NOT NULL, idx INTEGER NOT NULL, target TEXT, outcome TEXT NOT NULL, attempt INTEGER NOT NULL, retry INTEGER, retried INTEGER,
-    started INTEGER NOT NULL, ended INTEGER NOT NULL, duration INTEGER NOT NULL, exit_code INTEGER, signal INTEGER,
-    result TEXT, error TEXT, PRIMARY KEY (run, idx)
-) WITHOUT ROWID;
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    idx INTEGER NOT NULL,
+    target TEXT,
+    target_key TEXT,
+    outcome TEXT,
+    attempt INTEGER NOT NULL,
+    retrying TEXT,
+    retry_at INTEGER,
+    retried INTEGER,
+    started INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    exit_code INTEGER,
+    signal INTEGER,
+    result TEXT,
+    error TEXT,
+    PRIMARY KEY (run, idx)
+) STRICT, WITHOUT ROWID;
+-- Both indexes are partial, so that a million quick successes cost nothing.
+CREATE INDEX partial_unsucceeded ON partial (run, idx, outcome) WHERE outcome IS NOT 'succeeded';
+CREATE INDEX partial_slow ON partial (run, duration_us) WHERE duration_us >= 1000;
+
+-- `idx` is -1 for the gather command.
 CREATE TABLE output (
-    run INTEGER NOT NULL, idx INTEGER NOT NULL, attempt INTEGER NOT NULL, head BLOB NOT NULL, tail BLOB NOT NULL,
-    cut INTEGER NOT NULL, PRIMARY KEY (run, idx, attempt)
-) WITHOUT ROWID;
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    idx INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    head BLOB NOT NULL,
+    tail BLOB NOT NULL,
+    cut INTEGER NOT NULL,
+    PRIMARY KEY (run, idx, attempt)
+) STRICT;
 ";
 
-/// Brings the database to [`VERSION`]. A crash in between leaves the old version.
-pub(super) fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
-    if found == VERSION {
+/// The version this release writes and reads.
+pub(super) const VERSION: i64 = 1;
+const _: () = assert!(MIGRATIONS.len() == 1 && VERSION == 1, "each version has its script");
+
+/// What a file says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marks {
+    pub(super) application_id: i64,
+    pub(super) version: i64,
+}
+
+/// Read the marks. The first statement on a new connection, so this is where a file that is no database is found out.
+pub(super) fn marks(connection: &Connection) -> rusqlite::Result<Marks> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get(0));
+    Ok(Marks { application_id: pragma("application_id")?, version: pragma("user_version")? })
+}
+
+/// Bring the tables from `from` to [`VERSION`], in one transaction.
+pub(super) fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
+    let pending = MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(0));
+    if pending.len() == 0 {
         return Ok(());
     }
-    let transaction = connection.transaction()?;
-    transaction.execute_batch(TABLES)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for script in pending {
+        transaction.execute_batch(script)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()

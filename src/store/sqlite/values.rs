@@ -1,0 +1,92 @@
+//! How values are written into columns and read back.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Error, Result, Row};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::config::{Target, Targets};
+
+/// A value in the database that no release writes.
+#[derive(Debug, thiserror::Error)]
+#[error("unreadable {what} `{}`", found.escape_debug())]
+struct Unreadable {
+    what: &'static str,
+    found: String,
+}
+
+/// The `targets` column: `"none"`, `{"list":[…]}` or `{"range":[start,end]}`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredTargets {
+    None,
+    List(Arc<[Target]>),
+    Range(i64, i64),
+}
+
+pub(super) fn targets_text(targets: &Targets) -> Result<String> {
+    let stored = match targets {
+        Targets::None => StoredTargets::None,
+        Targets::List(list) => StoredTargets::List(list.clone()),
+        Targets::Range { start, end } => StoredTargets::Range(*start, *end),
+    };
+    json_text(&stored)
+}
+
+pub(super) fn json_text(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::ToSqlConversionFailure(error.into()))
+}
+
+pub(super) fn targets(row: &Row<'_>, column: usize) -> Result<Targets> {
+    let text = row.get_ref(column)?.as_str()?;
+    match serde_json::from_str(text) {
+        Ok(StoredTargets::None) => Ok(Targets::None),
+        Ok(StoredTargets::List(list)) => Ok(Targets::List(list)),
+        Ok(StoredTargets::Range(start, end)) => Ok(Targets::Range { start, end }),
+        Err(_) => Err(unreadable(column, "targets", text)),
+    }
+}
+
+/// Whole microseconds, so that a time reads back as it was written to that precision.
+pub(super) fn micros(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+pub(super) fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+    let micros: i64 = row.get(column)?;
+    Timestamp::from_microsecond(micros).map_err(|_| unreadable(column, "time", &micros.to_string()))
+}
+
+pub(super) fn optional_time(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
+    if row.get::<_, Option<i64>>(column)?.is_none() { Ok(None) } else { time(row, column).map(Some) }
+}
+
+/// A value of one of the closed lists.
+pub(super) fn named<T>(row: &Row<'_>, column: usize, from_name: fn(&str) -> Option<T>) -> Result<T> {
+    let name = row.get_ref(column)?.as_str()?;
+    from_name(name).ok_or_else(|| unreadable(column, "name", name))
+}
+
+pub(super) fn optional_named<T>(row: &Row<'_>, column: usize, from_name: fn(&str) -> Option<T>) -> Result<Option<T>> {
+    if row.get_ref(column)?.as_str_or_null()?.is_none() { Ok(None) } else { named(row, column, from_name).map(Some) }
+}
+
+pub(super) fn optional_json(row: &Row<'_>, column: usize) -> Result<Option<Box<RawValue>>> {
+    let Some(text) = row.get::<_, Option<String>>(column)? else { return Ok(None) };
+    RawValue::from_string(text).map(Some).map_err(|error| unreadable(column, "JSON", &error.to_string()))
+}
+
+/// Whether the database answered, but with what cannot have been written.
+pub(super) fn is_unreadable(error: &Error) -> bool {
+    matches!(error, Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..))
+}
+
+fn unreadable(column: usize, what: &'static str, found: &str) -> Error {
+    /// Enough to recognise it by.
+    const SHOWN: usize = 60;
+    let found = found.chars().take(SHOWN).collect();
+    Error::FromSqlConversionFailure(column, Type::Text, Box::new(Unreadable { what, found }))
+}

@@ -1,0 +1,111 @@
+//! Database files that cannot be used are refused with what to do, and stay as they are.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+
+use super::*;
+
+/// Open a state directory whose database was changed by `damage`; the refusal, with the path as `PATH`.
+fn refusal(damage: impl FnOnce(&Path)) -> String {
+    let opened = Opened::with(&[watermark("sync"), fired(1, "sync", 60, range(3))]);
+    let Opened { dir, store, .. } = opened;
+    drop(store);
+    let path = dir.path().join(DATABASE_FILE);
+    damage(&path);
+    let before = fs::read(&path).ok();
+    let refused = Sqlite::open_patiently(dir.path(), Duration::ZERO).unwrap_err();
+    assert_eq!(fs::read(&path).ok(), before, "a refused database was changed");
+    refused.to_string().replace(&path.display().to_string(), "PATH")
+}
+
+#[test]
+fn a_text_file_is_not_taken_for_a_database() {
+    let refused = refusal(|path| fs::write(path, "no database, but long enough to be read as one\n".repeat(99)).unwrap());
+    assert_eq!(refused, "`PATH` is not a batchd database (it is no SQLite file); move it away, or name another `state_dir`");
+}
+
+#[test]
+fn a_database_of_another_program_is_left_alone() {
+    let refused = refusal(|path| {
+        fs::remove_file(path).unwrap();
+        rusqlite::Connection::open(path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    });
+    assert_eq!(refused, "`PATH` is not a batchd database (its application id is 0x0); move it away, or name another `state_dir`");
+}
+
+#[test]
+fn an_empty_file_is_damage() {
+    let refused = refusal(|path| File::create(path).map(drop).unwrap());
+    assert_eq!(
+        refused,
+        "the database `PATH` is damaged: the file is empty; restore a backup, or save what can be read with \
+         `sqlite3 PATH .recover | sqlite3 PATH.new` and put that in its place"
+    );
+}
+
+#[test]
+fn overwritten_pages_are_damage() {
+    let refused = refusal(|path| File::options().write(true).open(path).unwrap().write_all_at(&[0xA5; 8192], 3 * 4096).unwrap());
+    assert!(refused.starts_with("the database `PATH` is damaged: "), "{refused}");
+}
+
+#[test]
+fn a_cut_off_file_is_damage() {
+    let refused = refusal(|path| File::options().write(true).open(path).unwrap().set_len(2 * 4096).unwrap());
+    assert!(refused.starts_with("the database `PATH` is damaged: "), "{refused}");
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let refused = refusal(|path| rusqlite::Connection::open(path).unwrap().pragma_update(None, "user_version", 9999).unwrap());
+    assert_eq!(refused, "the database `PATH` has schema version 9999, this batchd knows up to 1; start the newer batchd that wrote it");
+}
+
+#[test]
+fn a_log_without_its_database_is_damage() {
+    let refused = refusal(|path| fs::rename(path, path.with_extension("db-wal")).unwrap());
+    assert!(refused.starts_with("the database `PATH` is damaged: the file is missing, but its `-wal` is there"), "{refused}");
+}
+
+#[test]
+fn a_locked_database_is_refused_and_heals() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open_patiently(dir.path(), Duration::ZERO).unwrap();
+    let epoch = store.join(&node("daemon")).unwrap();
+    let other = rusqlite::Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let refused = store.append(epoch, &[watermark("sync")]).unwrap_err();
+    assert!(refused.is_transient() && matches!(refused, StoreError::Locked { .. }), "{refused}");
+    other.execute_batch("ROLLBACK").unwrap();
+    store.append(epoch, &[watermark("sync")]).unwrap();
+}
+
+#[test]
+fn a_replaced_database_is_noticed() {
+    let mut opened = Opened::new();
+    let path = opened.dir.path().join(DATABASE_FILE);
+    fs::copy(&path, path.with_extension("copy")).unwrap();
+    fs::rename(path.with_extension("copy"), &path).unwrap();
+    assert!(matches!(opened.append(&[watermark("sync")]), Err(StoreError::Replaced { .. })));
+}
+
+#[test]
+fn the_files_are_private_and_no_draft_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let _store = Sqlite::open(&state).unwrap();
+    let mut files: Vec<_> = fs::read_dir(&state)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| format!("{} {:o}", entry.file_name().display(), entry.metadata().unwrap().permissions().mode() & 0o777))
+        .collect();
+    files.sort();
+    assert_eq!(state.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(files, ["batchd.db 600", "batchd.db-shm 600", "batchd.db-wal 600"]);
+}
+
+#[test]
+fn a_reader_needs_a_database() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(Reader::open(dir.path()), Err(StoreError::NoState { .. })));
+}
