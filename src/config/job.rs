@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::schedule::Timetable;
+use crate::schedule::{Fold, Gap, Timetable};
+
+/// The parameters of FNV-1a with 64 bits: a hash that is the same in every release.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 /// The name of a job, unique in a configuration.
 pub type JobName = Arc<str>;
@@ -26,7 +30,7 @@ pub struct Job {
     pub enabled: bool,
     pub work: Work,
     pub targets: Targets,
-    /// Partials of one run in flight at once; at least 1.
+    /// Partials of one run in flight at once; at least 1, 8 unless configured.
     pub concurrency: usize,
     /// How long one attempt of a partial may take.
     pub partial_timeout: Option<Duration>,
@@ -41,7 +45,7 @@ pub struct Job {
     pub on_interrupted: Interrupted,
     pub stop: StopPolicy,
     pub process: Process,
-    /// Bytes of output kept per partial.
+    /// Bytes of output kept per partial; 1 MiB unless configured.
     pub output_max_size: u64,
 }
 
@@ -49,11 +53,18 @@ impl Job {
     /// A hash of what decides nominal times (schedules, zone, DST policy), the same in every process and release:
     /// when it changes, the watermark moves to the present.
     pub fn schedule_fingerprint(&self) -> u64 {
-        let zone = &*self.timetable.zone.name;
-        let dst = format!("{:?}", self.timetable.dst);
-        let texts = self.schedule_text.iter().map(String::as_str).chain([zone, &dst]);
-        let bytes = texts.flat_map(|text| text.bytes().chain([0xff]));
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        let dst = self.timetable.dst;
+        let gap: &[u8] = if dst.gap == Gap::Skip { b"skip" } else { b"run_after" };
+        let fold: &[u8] = match dst.fold {
+            Fold::First => b"first",
+            Fold::Second => b"second",
+            Fold::Both => b"both",
+        };
+        let texts = self.schedule_text.iter().map(|text| text.as_bytes());
+        let parts = texts.chain([self.timetable.zone.name.as_bytes(), gap, fold]);
+        // No part contains the separator, so that no two lists of parts make the same bytes.
+        let bytes = parts.flat_map(|part| part.iter().copied().chain([0]));
+        bytes.fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
     }
 }
 
@@ -124,12 +135,15 @@ pub enum TargetValue {
 /// Attempts of one partial.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
-    /// Counts the first; at least 1.
+    /// Counts the first; at least 1, which is the default.
     pub attempts: u32,
+    /// Before the second attempt; 5 s unless configured.
     pub delay: Duration,
+    /// By which the delay grows with each attempt; 2.0 unless configured.
     pub factor: f64,
+    /// 5 min unless configured, and never less than `delay`.
     pub max_delay: Duration,
-    /// 0.0 … 1.0: the share of the delay that is drawn from a hash.
+    /// 0.0 … 1.0: the share of the delay that is drawn from a hash; 0.2 unless configured.
     pub jitter: f64,
     /// Exit codes that are retried; empty for all failures.
     pub on_exit: Vec<i32>,
@@ -161,7 +175,7 @@ pub enum Overlap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CatchUp {
     pub policy: CatchUpPolicy,
-    /// Fires older than this are missed.
+    /// Fires older than this are missed; 24 h unless configured.
     pub window: Duration,
     /// At most this many runs are caught up; the oldest beyond are missed.
     pub max: usize,
@@ -189,6 +203,7 @@ pub enum Interrupted {
 pub struct StopPolicy {
     /// A signal number, SIGTERM unless configured.
     pub signal: i32,
+    /// 10 s unless configured.
     pub grace: Duration,
 }
 
@@ -203,7 +218,8 @@ pub struct Process {
     pub env: BTreeMap<String, String>,
     /// Absolute.
     pub env_file: Option<PathBuf>,
-    /// Names that are passed on from the daemon's own environment.
+    /// Names that are passed on from the daemon's own environment; unless configured `PATH`, `HOME`, `USER`, `LOGNAME`,
+    /// `SHELL`, `LANG`, `LC_ALL`, `TMPDIR` and `TZ`.
     pub inherit_env: Vec<String>,
 }
 

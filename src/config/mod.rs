@@ -1,7 +1,25 @@
 //! `jobs.toml`: text in, a usable [`Config`] or all problems out. PURE: the text, the directory of the file and the system's
 //! zone are arguments.
 
+pub mod change;
+mod draft;
+mod field;
+mod hints;
 mod job;
+mod keys;
+mod parse;
+mod policy;
+mod problem;
+mod quantity;
+mod render;
+mod syntax;
+mod targets;
+pub mod template;
+mod template_check;
+mod timetable;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +29,11 @@ use std::time::Duration;
 pub use job::{
     CatchUp, CatchUpPolicy, Interrupted, Job, JobName, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
+pub use parse::{Context, parse};
+pub use problem::{Problem, Problems, Severity};
+pub use syntax::MAX_FILE_SIZE;
 
+use self::field::Field;
 use crate::schedule::Zone;
 
 /// A validated configuration. Every default is filled in, every path absolute, every template and schedule checked.
@@ -28,13 +50,13 @@ pub struct Config {
 pub struct DaemonConfig {
     /// The zone of jobs that name none, and of log lines.
     pub timezone: Zone,
-    /// Absolute. Holds the database, the lock and the socket.
+    /// Absolute. Holds the database, the lock and the socket; `state` beside the file unless configured.
     pub state_dir: PathBuf,
-    /// Partials in flight at once, over all runs; at least 1.
+    /// Partials in flight at once, over all runs; at least 1, 64 unless configured.
     pub max_partials: usize,
-    /// How long live runs may go on after SIGTERM before they are stopped.
+    /// How long live runs may go on after SIGTERM before they are stopped; 30 s unless configured.
     pub drain_timeout: Duration,
-    /// Added to the environment of every job.
+    /// Added to the environment of every job; empty unless configured.
     pub env: BTreeMap<String, String>,
 }
 
@@ -45,9 +67,9 @@ pub struct LogConfig {
     pub dir: PathBuf,
     /// A file name without a directory.
     pub file: String,
-    /// Bytes at which the file is rotated.
+    /// Bytes at which the file is rotated; 5 MiB unless configured.
     pub max_size: u64,
-    /// How many rotated files are kept: `file.1` … `file.N`.
+    /// How many rotated files are kept: `file.1` … `file.N`; 5 unless configured.
     pub backups: u32,
     pub level: LogLevel,
     pub format: LogFormat,

@@ -1,0 +1,100 @@
+//! What a reload changes: jobs added, removed and changed, and the settings that need a restart.
+
+use super::{Config, Job, JobName};
+
+/// The difference of two configurations, jobs by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    pub added: Vec<JobName>,
+    pub removed: Vec<JobName>,
+    pub changed: Vec<JobChange>,
+    /// Settings of `[daemon]` and `[log]` that changed, such as `log.level`.
+    pub settings: Vec<&'static str>,
+    /// Those of `settings` that a running daemon cannot take over.
+    pub restart: Vec<&'static str>,
+}
+
+/// A job that both configurations have, with the keys that differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobChange {
+    pub name: JobName,
+    pub what: Vec<String>,
+}
+
+impl Change {
+    /// Whether both configurations are the same.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Compares two configurations.
+pub fn diff(old: &Config, new: &Config) -> Change {
+    let changed = new.jobs.iter().filter_map(|(name, job)| {
+        let what = differences(old.jobs.get(name)?, job);
+        (!what.is_empty()).then(|| JobChange { name: name.clone(), what })
+    });
+    let settings = settings(old, new);
+    Change {
+        added: new.jobs.keys().filter(|name| !old.jobs.contains_key(*name)).cloned().collect(),
+        removed: old.jobs.keys().filter(|name| !new.jobs.contains_key(*name)).cloned().collect(),
+        changed: changed.collect(),
+        restart: settings.iter().copied().filter(|setting| *setting == "daemon.state_dir").collect(),
+        settings,
+    }
+}
+
+fn differences(old: &Job, new: &Job) -> Vec<String> {
+    let pairs = [
+        ("description", old.description != new.description),
+        ("schedule", old.schedule_text != new.schedule_text || old.timetable.schedules != new.timetable.schedules),
+        ("timezone", old.timetable.zone != new.timetable.zone),
+        ("dst", old.timetable.dst != new.timetable.dst),
+        ("jitter", old.jitter != new.jitter),
+        ("enabled", old.enabled != new.enabled),
+        (handler_key(new), old.work != new.work),
+        ("targets", old.targets != new.targets),
+        ("concurrency", old.concurrency != new.concurrency),
+        ("partial_timeout", old.partial_timeout != new.partial_timeout),
+        ("timeout", old.timeout != new.timeout),
+        ("retry", old.retry != new.retry),
+        ("max_failures", old.max_failures != new.max_failures),
+        ("gather", old.gather != new.gather),
+        ("overlap", old.overlap != new.overlap),
+        ("catch_up", old.catch_up != new.catch_up),
+        ("on_interrupted", old.on_interrupted != new.on_interrupted),
+        ("stop", old.stop != new.stop),
+        ("cwd", old.process.directory() != new.process.directory()),
+        ("env", old.process.env != new.process.env),
+        ("env_file", old.process.env_file != new.process.env_file),
+        ("inherit_env", old.process.inherit_env != new.process.inherit_env),
+        ("output", old.output_max_size != new.output_max_size),
+    ];
+    pairs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
+}
+
+fn handler_key(job: &Job) -> &'static str {
+    match job.work {
+        super::Work::Command(_) => "command",
+        super::Work::Shell(_) => "shell",
+        super::Work::Handler(_) => "handler",
+    }
+}
+
+fn settings(old: &Config, new: &Config) -> Vec<&'static str> {
+    let pairs = [
+        ("daemon.timezone", old.daemon.timezone != new.daemon.timezone),
+        ("daemon.state_dir", old.daemon.state_dir != new.daemon.state_dir),
+        ("daemon.max_partials", old.daemon.max_partials != new.daemon.max_partials),
+        ("daemon.drain_timeout", old.daemon.drain_timeout != new.daemon.drain_timeout),
+        ("daemon.env", old.daemon.env != new.daemon.env),
+        ("log.dir", old.log.dir != new.log.dir),
+        ("log.file", old.log.file != new.log.file),
+        ("log.max_size", old.log.max_size != new.log.max_size),
+        ("log.backups", old.log.backups != new.log.backups),
+        ("log.level", old.log.level != new.log.level),
+        ("log.format", old.log.format != new.log.format),
+        ("log.console", old.log.console != new.log.console),
+    ];
+    pairs.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()
+}

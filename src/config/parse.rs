@@ -1,0 +1,345 @@
+//! The pass over a file: syntax first, then every table in turn; one run reports everything.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::draft::{Draft, MAX_CONCURRENCY, Reader, env};
+use super::field::{Field, fields};
+use super::keys::{Place, is_job_key, unknown};
+use super::problem::{Problem, Problems, Report, is_unprintable, shown};
+use super::template_check::{self, Shape};
+use super::timetable::Zones;
+use super::{
+    Config, DaemonConfig, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process, Targets, Zone, syntax,
+};
+use crate::schedule::Timetable;
+
+/// The longest name of a job, in characters.
+const MAX_NAME: usize = 64;
+
+/// Partials of one run at once, unless configured.
+const CONCURRENCY: usize = 8;
+
+/// Partials of all runs at once, unless configured.
+const MAX_PARTIALS: usize = 64;
+
+/// Bytes of output kept per partial, unless configured.
+const OUTPUT_MAX_SIZE: u64 = 1 << 20;
+
+/// What is passed on from the daemon's environment, unless configured.
+const INHERIT_ENV: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TMPDIR", "TZ"];
+
+/// The least size at which the log rotates; below, a few lines would.
+const MIN_LOG_SIZE: u64 = 1 << 10;
+
+/// What the text of a configuration does not say by itself.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The file as the user wrote it, for messages.
+    pub path: PathBuf,
+    /// The absolute directory of the file; relative paths start there.
+    pub base: PathBuf,
+    /// The zone of a file that names none.
+    pub system_zone: Zone,
+    /// The names of the Rust handlers that the embedding program registered.
+    pub handlers: Vec<String>,
+}
+
+/// Reads a configuration: all of it usable, with warnings, or all its problems in the order of the file.
+///
+/// # Errors
+/// [`Problems`] holds every problem that one pass finds: those of the syntax when there are any, else those of the contents.
+pub fn parse(text: &[u8], context: &Context) -> Result<(Config, Vec<Problem>), Problems> {
+    let source = syntax::text(text).map_err(|(source, problem)| Problems::new(&context.path, source, vec![problem]))?;
+    let (root, problems) = syntax::parse(source);
+    if !problems.is_empty() {
+        return Err(Problems::new(&context.path, source.as_bytes(), problems));
+    }
+    let mut reader = Reader { source, context, report: Report::default(), zones: Zones::default() };
+    let config = reader.config(root.get_ref());
+    match config {
+        Some(config) if !reader.report.has_errors() => {
+            reader.report.list.sort_by_key(|problem| problem.span.start);
+            Ok((config, reader.report.list))
+        }
+        _ => Err(reader.report.into_problems(&context.path, source.as_bytes())),
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn config(&mut self, root: &'a DeTable<'a>) -> Option<Config> {
+        let get = |name: &str| root.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value);
+        let source = self.source;
+        let field = |name: &'static str| get(name).map(|value| Field { name, value, source });
+        let daemon = self.daemon(field("daemon"));
+        let log = self.log(field("log"));
+        let table = field("defaults").and_then(|field| field.table("{ … }", &mut self.report));
+        let defaults = table.map(|table| self.draft(Place::Defaults, table)).unwrap_or_default();
+        let known = ["daemon", "log", "defaults", "jobs"];
+        let mut meant_as_jobs = false;
+        for (key, span, value) in fields(root) {
+            if !known.contains(&key) {
+                meant_as_jobs |= self.stray(key, span, Field { name: key, value, source });
+            }
+        }
+        let jobs = match field("jobs") {
+            Some(field) => self.jobs(field, &daemon, &defaults),
+            None if meant_as_jobs => return None,
+            None => {
+                self.report.push(no_jobs(0));
+                return None;
+            }
+        };
+        Some(Config { daemon, log, jobs })
+    }
+
+    /// A table or key at the top that is none of ours; whether it was meant as a job or as the table of jobs.
+    fn stray(&mut self, key: &str, span: std::ops::Range<usize>, field: Field<'a>) -> bool {
+        let holds = |key: &str| field.as_table().is_some_and(|table| table.keys().any(|name| name.get_ref() == key));
+        let looks_like_job = holds("schedule") || holds("command") || holds("shell");
+        if field.as_table().is_none() && is_job_key(key) && key != "cron" {
+            let problem = Problem::error(span, format!("`{}` stands outside of a table", shown(key)));
+            self.report.push(problem.help(format!("`{}` belongs in `[jobs.NAME]`, below that header", shown(key))));
+            return true;
+        }
+        if looks_like_job {
+            let name = shown(key);
+            let problem = Problem::error(span, format!("unknown table `{name}`, which looks like a job"));
+            self.report.push(problem.help(format!("did you mean `[jobs.{name}]`?")));
+            return true;
+        }
+        unknown(Place::Top, key, span, &mut self.report);
+        super::keys::meant(Place::Top, key) == Some("jobs")
+    }
+
+    fn daemon(&mut self, field: Option<Field<'a>>) -> DaemonConfig {
+        let mut daemon = DaemonConfig {
+            timezone: self.context.system_zone.clone(),
+            state_dir: self.context.base.join("state"),
+            max_partials: MAX_PARTIALS,
+            drain_timeout: Duration::from_secs(30),
+            env: BTreeMap::new(),
+        };
+        let Some(table) = field.and_then(|field| field.table("{ … }", &mut self.report)) else { return daemon };
+        for (key, span, value) in fields(table) {
+            let (field, report) = (Field { name: key, value, source: self.source }, &mut self.report);
+            match key {
+                "timezone" => set(&mut daemon.timezone, self.zones.read(field, report)),
+                "state_dir" => set(&mut daemon.state_dir, field.path(&self.context.base, report)),
+                "max_partials" => {
+                    set(&mut daemon.max_partials, field.integer(1..=MAX_CONCURRENCY, report).and_then(|count| usize::try_from(count).ok()));
+                }
+                "drain_timeout" => set(&mut daemon.drain_timeout, field.duration(report)),
+                "env" => daemon.env = env(field, report),
+                _ => unknown(Place::Daemon, key, span, report),
+            }
+        }
+        daemon
+    }
+
+    fn log(&mut self, field: Option<Field<'a>>) -> LogConfig {
+        const LEVELS: &[(&str, LogLevel)] = &[
+            ("error", LogLevel::Error),
+            ("warn", LogLevel::Warn),
+            ("info", LogLevel::Info),
+            ("debug", LogLevel::Debug),
+            ("trace", LogLevel::Trace),
+        ];
+        const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let mut log = LogConfig {
+            dir: self.context.base.join("logs"),
+            file: "batch.log".to_owned(),
+            max_size: 5 << 20,
+            backups: 5,
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            console: None,
+        };
+        let Some(table) = field.and_then(|field| field.table("{ … }", &mut self.report)) else { return log };
+        for (key, span, value) in fields(table) {
+            let (field, report) = (Field { name: key, value, source: self.source }, &mut self.report);
+            match key {
+                "dir" => set(&mut log.dir, field.path(&self.context.base, report)),
+                "file" => set(&mut log.file, file_name(field, report)),
+                "max_size" => set(&mut log.max_size, field.size(MIN_LOG_SIZE, report)),
+                "backups" => set(&mut log.backups, field.integer(0..=1_000, report).and_then(|count| u32::try_from(count).ok())),
+                "level" => set(&mut log.level, field.choice(LEVELS, report)),
+                "format" => set(&mut log.format, field.choice(FORMATS, report)),
+                "console" => log.console = field.boolean(report),
+                _ => unknown(Place::Log, key, span, report),
+            }
+        }
+        log
+    }
+
+    fn jobs(&mut self, field: Field<'a>, daemon: &DaemonConfig, defaults: &Draft<'a>) -> BTreeMap<JobName, Arc<Job>> {
+        let mut jobs = BTreeMap::new();
+        let Some(table) = field.as_table() else {
+            field.wrong_type("a table of tables", "write each job as `[jobs.NAME]`, with one pair of brackets", &mut self.report);
+            return jobs;
+        };
+        if table.is_empty() {
+            self.report.push(no_jobs(field.span().start));
+        }
+        for (name, span, value) in fields(table) {
+            let Some(table) = value.get_ref().as_table() else {
+                self.not_a_job(name, span, Field { name, value, source: self.source });
+                continue;
+            };
+            if let Some(problem) = bad_name(name, span.clone()) {
+                self.report.push(problem);
+            }
+            if let Some(job) = self.job(name, span, table, daemon, defaults) {
+                jobs.insert(job.name.clone(), Arc::new(job));
+            }
+        }
+        jobs
+    }
+
+    fn not_a_job(&mut self, name: &str, span: std::ops::Range<usize>, field: Field<'_>) {
+        let shown = shown(name);
+        if is_job_key(name) {
+            let problem = Problem::error(span, format!("`{shown}` stands in `[jobs]` itself, not in a job"));
+            self.report.push(problem.help(format!("`{shown}` belongs in `[jobs.NAME]`: give the job a name")));
+        } else {
+            let problem = Problem::error(span, format!("the job `{shown}` must be a table, found {}", field.found()));
+            self.report.push(problem.help(format!("write `[jobs.{shown}]` once, with one pair of brackets, and the job's keys below")));
+        }
+    }
+
+    fn job(
+        &mut self,
+        name: &str,
+        span: std::ops::Range<usize>,
+        table: &'a DeTable<'a>,
+        daemon: &DaemonConfig,
+        defaults: &Draft<'a>,
+    ) -> Option<Job> {
+        let draft = self.draft(Place::Job, table);
+        self.check_presence(name, &span, &draft);
+        let targets = draft.targets.clone().unwrap_or_default();
+        let process = self.process_of(&draft, daemon, defaults);
+        let shape = if draft.written.targets.is_some() && draft.targets.is_none() { Shape::Unknown } else { Shape::of(&targets) };
+        template_check::work(&draft, &shape, &process, &mut self.report);
+        self.check_sense(&draft, defaults, &targets);
+        let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
+        let (schedule_text, schedules) = draft.schedule?;
+        Some(Job {
+            name: name.into(),
+            description: draft.description.or_else(|| defaults.description.clone()),
+            schedule_text,
+            timetable: Timetable { schedules, zone, dst: draft.dst.build(defaults.dst) },
+            jitter: draft.jitter.or(defaults.jitter).unwrap_or_default(),
+            enabled: draft.enabled.or(defaults.enabled).unwrap_or(true),
+            work: draft.work?,
+            targets,
+            concurrency: draft.concurrency.or(defaults.concurrency).unwrap_or(CONCURRENCY),
+            partial_timeout: draft.partial_timeout.or(defaults.partial_timeout),
+            timeout: draft.timeout.or(defaults.timeout),
+            retry: draft.retry.build(&defaults.retry),
+            max_failures: draft.max_failures.or(defaults.max_failures).unwrap_or(MaxFailures::Any),
+            gather: draft.gather.or_else(|| defaults.gather.clone()),
+            overlap: draft.overlap.or(defaults.overlap).unwrap_or(Overlap::Skip),
+            catch_up: draft.catch_up.build(defaults.catch_up),
+            on_interrupted: draft.on_interrupted.or(defaults.on_interrupted).unwrap_or(Interrupted::Resume),
+            stop: draft.stop.build(defaults.stop),
+            process,
+            output_max_size: draft.output_max_size.or(defaults.output_max_size).unwrap_or(OUTPUT_MAX_SIZE),
+        })
+    }
+
+    fn check_presence(&mut self, name: &str, span: &std::ops::Range<usize>, draft: &Draft<'_>) {
+        let name = shown(name);
+        if !draft.written.schedule {
+            let problem = Problem::error(span.clone(), format!("the job `{name}` has no `schedule`"));
+            self.report.push(problem.help("add `schedule = \"0 2 * * *\"`, or `schedule = \"manual\"` for a job that is only run by hand"));
+        }
+        if !draft.written.handler {
+            let problem = Problem::error(span.clone(), format!("the job `{name}` has no handler: nothing to do"));
+            self.report
+                .push(problem.help("add exactly one of `command`, `shell` and `handler`, such as `command = [\"/usr/bin/backup\"]`"));
+        }
+        if let [(first, place), others @ ..] = draft.written.handlers.as_slice() {
+            for (other, span) in others {
+                let problem = Problem::error(span.clone(), format!("the job `{name}` has both `{first}` and `{other}`"));
+                self.report.push(problem.help("a job has exactly one handler: keep one").also(place.clone(), "the first is here"));
+            }
+        }
+    }
+
+    /// What is never wrong but cannot be meant.
+    fn check_sense(&mut self, draft: &Draft<'_>, defaults: &Draft<'_>, targets: &Targets) {
+        let (partial, whole) = (draft.partial_timeout.or(defaults.partial_timeout), draft.timeout.or(defaults.timeout));
+        if let (Some(partial), Some(whole), Some(work)) = (partial, whole, draft.written.work)
+            && partial > whole
+        {
+            self.report.push(Problem::warning(work.span(), "`partial_timeout` is longer than `timeout`, so it never applies"));
+        }
+        if let (Targets::None, Some(_), Some(work)) = (targets, draft.concurrency, draft.written.work)
+            && draft.written.targets.is_none()
+        {
+            self.report.push(Problem::warning(work.span(), "`concurrency` has no effect without `targets`: a run has one partial"));
+        }
+    }
+
+    fn process_of(&self, draft: &Draft<'_>, daemon: &DaemonConfig, defaults: &Draft<'_>) -> Process {
+        let mut env = daemon.env.clone();
+        env.extend(defaults.env.clone());
+        env.extend(draft.env.clone());
+        let inherit_env = draft.inherit_env.clone().or_else(|| defaults.inherit_env.clone());
+        Process {
+            cwd: draft.cwd.clone().or_else(|| defaults.cwd.clone()),
+            base: self.context.base.clone(),
+            env,
+            env_file: draft.env_file.clone().or_else(|| defaults.env_file.clone()),
+            inherit_env: inherit_env.unwrap_or_else(|| INHERIT_ENV.map(str::to_owned).to_vec()),
+        }
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn no_jobs(at: usize) -> Problem {
+    let problem = Problem::error(at..at, "the file defines no jobs");
+    problem.help("add a table such as:\n[jobs.backup]\nschedule = \"0 2 * * *\"\ncommand = [\"/usr/bin/backup\"]")
+}
+
+/// Names are letters, digits, `_ - .` of any script, and begin with a letter or digit.
+fn bad_name(name: &str, span: std::ops::Range<usize>) -> Option<Problem> {
+    let length = name.chars().count();
+    let allowed = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.');
+    let reason = if name.is_empty() {
+        "is empty".to_owned()
+    } else if length > MAX_NAME {
+        format!("is too long: {length} characters, at most {MAX_NAME} are allowed")
+    } else if name.contains(is_unprintable) {
+        "contains a control or invisible character".to_owned()
+    } else if let Some(character) = name.chars().find(|character| !allowed(*character)) {
+        format!("contains `{character}`")
+    } else if !name.starts_with(char::is_alphanumeric) {
+        format!("begins with `{}`", name.chars().next().unwrap_or_default())
+    } else {
+        return None;
+    };
+    let problem = Problem::error(span, format!("the job name \"{}\" {reason}", shown(name)));
+    Some(problem.help("names are letters, digits, `_`, `-` and `.`, begin with a letter or digit, and have at most 64 characters"))
+}
+
+fn file_name(field: Field<'_>, report: &mut Report) -> Option<String> {
+    let name = field.filled("name a file such as \"batch.log\"", report)?;
+    if name.contains('/') || name.contains(is_unprintable) || matches!(name, "." | "..") {
+        let problem =
+            Problem::error(field.span(), format!("`{}` must be a file name without a directory, found \"{}\"", field.name, shown(name)));
+        report.push(problem.help("the directory goes to `dir`"));
+        return None;
+    }
+    Some(name.to_owned())
+}

@@ -1,0 +1,198 @@
+//! Templates in argv and scripts: minijinja with strict names, over values that cost nothing until they are asked for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use jiff::ZonedDateTime;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Enumerator, Object, Serde, Value};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+
+use super::{Target, TargetValue};
+
+/// The most steps of one rendering, so that a loop in a template ends.
+const MAX_STEPS: u64 = 100_000;
+
+/// The longest rendered text, in bytes: what a Linux kernel takes as one argument.
+const MAX_RENDERED: usize = 128 << 10;
+
+/// The names that a template sees.
+pub(super) const ROOTS: [&str; 8] = ["job", "run", "nominal", "target", "env", "attempt", "index", "count"];
+
+/// The fields of `nominal`, all in the job's zone.
+pub(super) const NOMINAL_FIELDS: [&str; 13] =
+    ["date", "time", "datetime", "rfc3339", "year", "month", "day", "hour", "minute", "second", "weekday", "timestamp", "zone"];
+
+/// What a template can insert, of one attempt of one partial. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Values {
+    pub job: Arc<str>,
+    /// The name of the run for people.
+    pub run: Arc<str>,
+    /// In the job's zone.
+    pub nominal: ZonedDateTime,
+    pub target: Option<Target>,
+    pub env: Arc<BTreeMap<String, String>>,
+    /// From 1.
+    pub attempt: u32,
+    /// The partial's place among the targets, from 0.
+    pub index: u32,
+    /// How many partials the run has.
+    pub count: u32,
+}
+
+/// Why a template could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    #[error("the template `{template}` cannot be rendered: {reason}")]
+    Render { template: String, reason: String },
+    #[error("the template `{template}` renders to {size} bytes, at most {MAX_RENDERED} are allowed")]
+    TooLong { template: String, size: usize },
+}
+
+/// Renders one template, such as an element of an argv.
+///
+/// # Errors
+/// A name or field that does not exist, a loop without end, a result longer than an argument can be.
+pub fn render(template: &str, values: &Values) -> Result<String, TemplateError> {
+    if !template.contains('{') {
+        return Ok(template.to_owned());
+    }
+    static PLAIN: OnceLock<Environment<'static>> = OnceLock::new();
+    render_in(PLAIN.get_or_init(environment), template, values)
+}
+
+/// Renders a shell script: every value is inserted as one quoted word, whatever it contains.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_shell(template: &str, values: &Values) -> Result<String, TemplateError> {
+    if !template.contains('{') {
+        return Ok(template.to_owned());
+    }
+    static SHELL: OnceLock<Environment<'static>> = OnceLock::new();
+    render_in(SHELL.get_or_init(shell_environment), template, values)
+}
+
+fn render_in(environment: &Environment<'static>, template: &str, values: &Values) -> Result<String, TemplateError> {
+    let shown = || super::problem::shown(template);
+    let text = environment
+        .render_str(template, Value::from_object(values.clone()))
+        .map_err(|error| TemplateError::Render { template: shown(), reason: super::problem::shown(&reason(&error)) })?;
+    if text.len() > MAX_RENDERED {
+        return Err(TemplateError::TooLong { template: shown(), size: text.len() });
+    }
+    Ok(text)
+}
+
+/// The error without the place, which means nothing to someone who sees the template.
+pub(super) fn reason(error: &Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}
+
+pub(super) fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(MAX_STEPS));
+    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build().expect("the default delimiters differ");
+    environment.set_syntax(syntax);
+    environment.set_debug(false);
+    environment
+}
+
+fn shell_environment() -> Environment<'static> {
+    let mut environment = environment();
+    environment.set_formatter(|out, _, value| {
+        if value.is_undefined() {
+            return Err(Error::from(ErrorKind::UndefinedError));
+        }
+        out.write_str(&quoted(&value.to_string())).map_err(Error::from)
+    });
+    environment
+}
+
+/// One word of a POSIX shell. Always in quotes: `A=b`, `~` and a leading `-n` need no special case then.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+impl Object for Values {
+    fn get_value_by_str(self: &Arc<Self>, name: &str) -> Option<Value> {
+        Some(match name {
+            "job" => Value::from(self.job.clone()),
+            "run" => Value::from(self.run.clone()),
+            "nominal" => Value::from_object(Nominal(self.nominal.clone())),
+            "target" => match &self.target.as_ref()?.value {
+                TargetValue::Text(text) => Value::from(text.clone()),
+                TargetValue::Table(table) => Value::from(Serde(table.as_ref())),
+            },
+            "env" => Value::from_object(Variables(self.env.clone())),
+            "attempt" => self.attempt.into(),
+            "index" => self.index.into(),
+            "count" => self.count.into(),
+            _ => return None,
+        })
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Str(&ROOTS)
+    }
+}
+
+/// The environment of the job.
+#[derive(Debug)]
+struct Variables(Arc<BTreeMap<String, String>>);
+
+impl Object for Variables {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_str()?).map(|value| value.as_str().into())
+    }
+}
+
+/// The nominal time: by itself in RFC 3339, or one of its fields. Numbers of dates have their leading zeros.
+#[derive(Debug)]
+struct Nominal(ZonedDateTime);
+
+impl Nominal {
+    fn formatted(&self, format: &str) -> Value {
+        self.0.strftime(format).to_string().into()
+    }
+}
+
+const RFC_3339: &str = "%Y-%m-%dT%H:%M:%S%:z";
+
+impl Object for Nominal {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        Some(match key.as_str()? {
+            "date" => self.formatted("%Y-%m-%d"),
+            "time" => self.formatted("%H:%M:%S"),
+            "datetime" | "rfc3339" => self.formatted(RFC_3339),
+            "year" => self.formatted("%Y"),
+            "month" => self.formatted("%m"),
+            "day" => self.formatted("%d"),
+            "hour" => self.formatted("%H"),
+            "minute" => self.formatted("%M"),
+            "second" => self.formatted("%S"),
+            "weekday" => self.formatted("%A"),
+            "timestamp" => self.0.timestamp().as_second().into(),
+            "zone" => self.0.time_zone().iana_name().unwrap_or("UTC").into(),
+            _ => return None,
+        })
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Str(&NOMINAL_FIELDS)
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.strftime(RFC_3339))
+    }
+}

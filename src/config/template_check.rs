@@ -1,0 +1,211 @@
+//! Templates are checked at load: syntax, every name and field, and the quotes around values in a script.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use minijinja::{Environment, ErrorKind};
+
+use super::draft::Draft;
+use super::field::Field;
+use super::problem::{Problem, Report, nearest, shown};
+use super::template::{NOMINAL_FIELDS, ROOTS, Values, environment, reason};
+use super::{Process, Target, TargetValue, Targets};
+
+/// The most targets whose fields are compared; what a later one lacks is found when it runs.
+const MAX_COMPARED: usize = 10_000;
+
+/// What `target` is in the templates of a job.
+pub(super) enum Shape {
+    /// The run has no targets, or the template runs once for all of them.
+    None,
+    Text(Target),
+    /// The first target, and the fields that every target has.
+    Table(Target, BTreeSet<String>),
+    /// The targets have problems of their own.
+    Unknown,
+}
+
+impl Shape {
+    pub(super) fn of(targets: &Targets) -> Self {
+        let Some(first) = targets.get(0).filter(|_| !matches!(targets, Targets::None)) else { return Self::None };
+        let TargetValue::Table(table) = &first.value else { return Self::Text(first) };
+        let mut fields: BTreeSet<String> = table.keys().cloned().collect();
+        if let Targets::List(list) = targets {
+            for target in list.iter().skip(1).take(MAX_COMPARED) {
+                if let TargetValue::Table(table) = &target.value {
+                    fields.retain(|field| table.contains_key(field));
+                }
+            }
+        }
+        Self::Table(first, fields)
+    }
+}
+
+/// Checks the templates of a job's handler and of its gather command.
+pub(super) fn work(draft: &Draft<'_>, shape: &Shape, process: &Process, report: &mut Report) {
+    if let Some(field) = draft.written.work.filter(|field| field.name != "handler") {
+        each(field, shape, process, report);
+    }
+    if let Some(field) = draft.written.gather {
+        each(field, &Shape::None, process, report);
+    }
+}
+
+fn each(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
+    match field.as_array() {
+        Some(array) => array.iter().for_each(|value| check(field.with(value), shape, process, report)),
+        None => check(field, shape, process, report),
+    }
+}
+
+fn check(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
+    let Some(text) = field.as_str().filter(|text| text.contains("{{") || text.contains("{%") || text.contains("{#")) else { return };
+    let mut environment = environment();
+    environment.set_debug(true);
+    let template = match environment.template_from_str(text) {
+        Ok(template) => template,
+        Err(error) => {
+            let at = field.inside(error.range().unwrap_or(0..text.len()));
+            let problem = Problem::error(at, format!("`{}` has a template that is not valid: {}", field.name, shown(&reason(&error))));
+            return report.push(problem.help("a value is inserted with `{{ name }}`; a literal `{{` is written `{{ '{{' }}`"));
+        }
+    };
+    if field.name == "shell" {
+        check_quotes(field, text, report);
+    }
+    let mut paths: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+    paths.sort();
+    let before = report.list.len();
+    for path in &paths {
+        if environment.globals().all(|(name, _)| name != path) {
+            check_path(field, text, path, shape, process, report);
+        }
+    }
+    if report.list.len() == before && !matches!(shape, Shape::Unknown) {
+        try_out(field, text, &environment, &paths, shape, process, report);
+    }
+}
+
+/// One name with its fields, such as `target.id`.
+fn check_path(field: Field<'_>, text: &str, path: &str, shape: &Shape, process: &Process, report: &mut Report) {
+    let mut parts = path.split('.');
+    let (root, part) = (parts.next().unwrap_or_default(), parts.next());
+    let (message, help) = match (root, part) {
+        ("args", _) => ("`args` is not supported yet".to_owned(), None),
+        ("target", _) if matches!(shape, Shape::None) && field.name == "gather" => {
+            ("`target` has no value in `gather`, which runs once for all targets".to_owned(), None)
+        }
+        ("target", _) if matches!(shape, Shape::None) => {
+            ("`target` has no value: the job has no `targets`".to_owned(), Some("add `targets = [\"a\", \"b\"]`".to_owned()))
+        }
+        ("target", Some(part)) => match shape {
+            Shape::Text(_) => {
+                (format!("`target.{}` does not exist: the targets are strings", shown(part)), Some("write `{{ target }}`".to_owned()))
+            }
+            Shape::Table(_, fields) if !fields.contains(part) => {
+                let known = || fields.iter().map(String::as_str);
+                (format!("`target.{}` is not a field of every target", shown(part)), Some(one_of(part, known())))
+            }
+            _ => return,
+        },
+        ("nominal", Some(part)) if !NOMINAL_FIELDS.contains(&part) => {
+            (format!("`nominal.{}` does not exist", shown(part)), Some(one_of(part, NOMINAL_FIELDS)))
+        }
+        ("env", Some(part)) if !may_have(process, part) => {
+            let known = process.env.keys().chain(&process.inherit_env).map(String::as_str);
+            (format!("`env.{}` is not set by this job", shown(part)), Some(one_of(part, known)))
+        }
+        ("job" | "run" | "attempt" | "index" | "count", Some(part)) => {
+            (format!("`{root}.{}` does not exist: `{root}` is a single value", shown(part)), Some(format!("write `{{{{ {root} }}}}`")))
+        }
+        (root, _) if ROOTS.contains(&root) => return,
+        (root, _) => (format!("undefined name `{}` in a template", shown(root)), Some(one_of(root, ROOTS))),
+    };
+    let problem = Problem::error(field.inside(find(text, path)), format!("`{}`: {message}", field.name));
+    report.push(Problem { help, ..problem });
+}
+
+fn may_have(process: &Process, name: &str) -> bool {
+    process.env_file.is_some() || process.env.contains_key(name) || process.inherit_env.iter().any(|known| known == name)
+}
+
+fn one_of<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    match nearest(word, known.clone()) {
+        Some(near) => format!("did you mean `{}`?", shown(near)),
+        None => format!("known are: {}", known.into_iter().take(20).map(shown).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Where the path stands in the template, as a whole word inside of a tag.
+fn find(text: &str, path: &str) -> Range<usize> {
+    let in_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let in_tag = |at: usize| text[..at].rfind("{{").max(text[..at].rfind("{%")) > text[..at].rfind("}}").max(text[..at].rfind("%}"));
+    let bytes = text.as_bytes();
+    let whole = |at: usize| !in_word(at.checked_sub(1).and_then(|before| bytes.get(before))) && !in_word(bytes.get(at + path.len()));
+    let found = text.match_indices(path).map(|(at, _)| at).find(|at| whole(*at) && in_tag(*at));
+    found.map_or(0..text.len(), |at| at..at + path.len())
+}
+
+/// Renders once with the first target: filters, tests and functions are looked up only then.
+fn try_out(
+    field: Field<'_>,
+    text: &str,
+    environment: &Environment<'_>,
+    paths: &[String],
+    shape: &Shape,
+    process: &Process,
+    report: &mut Report,
+) {
+    let mut env = process.env.clone();
+    for name in paths.iter().filter_map(|path| path.strip_prefix("env.")) {
+        env.entry(name.to_owned()).or_default();
+    }
+    let target = match shape {
+        Shape::Text(target) | Shape::Table(target, _) => Some(target.clone()),
+        Shape::None | Shape::Unknown => None,
+    };
+    let nominal = jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+    let values = Values { job: "job".into(), run: "run".into(), nominal, target, env: Arc::new(env), attempt: 1, index: 0, count: 1 };
+    let Err(error) = environment.render_str(text, minijinja::Value::from_object(values)) else { return };
+    let at = field.inside(error.range().unwrap_or(0..text.len()));
+    let known_only_then = matches!(error.kind(), ErrorKind::UndefinedError) && process.env_file.is_some();
+    if !known_only_then {
+        report.error(at, format!("`{}` has a template that cannot be rendered: {}", field.name, shown(&reason(&error))));
+    }
+}
+
+/// A value is inserted as a quoted word: inside of further quotes these would end it, and the shell would read the value.
+fn check_quotes(field: Field<'_>, text: &str, report: &mut Report) {
+    let (mut quote, mut rest) = (None, text);
+    while let Some(character) = rest.chars().next() {
+        let at = text.len() - rest.len();
+        let tag = ["{{", "{%", "{#"].into_iter().find(|tag| rest.starts_with(tag));
+        if let Some(tag) = tag {
+            let close = match tag {
+                "{{" => "}}",
+                "{%" => "%}",
+                _ => "#}",
+            };
+            let length = rest.find(close).map_or(rest.len(), |end| end + close.len());
+            if let (Some(quote), "{{") = (quote, tag) {
+                let problem = Problem::error(field.inside(at..at + length), format!("`shell` inserts a value inside of {quote} quotes"));
+                report.push(problem.help("values are inserted as quoted words: remove the quotes around it, as in: echo {{ target }}.zst"));
+            }
+            rest = &rest[length..];
+            continue;
+        }
+        let mut length = character.len_utf8();
+        quote = match (quote, character) {
+            (None, '\'' | '"') => Some(character),
+            (Some(open), close) if open == close => None,
+            (Some('\''), _) => quote,
+            (_, '\\') => {
+                length += rest[1..].chars().next().map_or(0, char::len_utf8);
+                quote
+            }
+            _ => quote,
+        };
+        rest = &rest[length..];
+    }
+}
