@@ -7,7 +7,6 @@
 mod checks;
 mod disk;
 mod faults;
-mod jobs;
 mod story;
 mod world;
 

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use batchd::config::Config;
+use batchd::config::{self, Config};
 use batchd::engine::Event;
+use batchd::schedule::Zone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::checks;
@@ -50,6 +51,9 @@ on_interrupted = "rerun"
 catch_up = "none"
 "#;
 
+/// Of the random jobs. What falls due later than the drain is not decided.
+const LONGEST_JITTER: SignedDuration = SignedDuration::from_secs(40);
+
 /// How long a story goes on before it is brought to an end.
 const LENGTH: SignedDuration = SignedDuration::from_mins(6);
 
@@ -81,8 +85,7 @@ impl Story {
     /// Tells the story, checks every step, and brings it to an end in which everything must add up.
     pub(crate) fn run(self) -> Told {
         let mut choices = Choices::new(self.seed);
-        let (text, periods) = (FIXED.to_owned(), fixed_periods());
-        let _ = &mut choices;
+        let (text, periods) = if self.random { random_jobs(&mut choices) } else { (FIXED.to_owned(), fixed_periods()) };
         let seed = self.seed;
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.tell(&text, &periods, choices)));
         told.unwrap_or_else(|panic| {
@@ -102,17 +105,18 @@ impl Story {
         let effects = world.effects;
         world.crashes.clear();
         world.troubled = false;
-        settle(&mut world);
-        checks::ended(&world, periods, world.now.wall);
+        let drained = settle(&mut world);
+        checks::ended(&world, periods, drained - LONGEST_JITTER);
         Told { effects }
     }
 }
 
-/// Faults off: everything live must end. The fires of this time belong to the accounting as well.
-fn settle(world: &mut World) {
+/// Faults off: everything live must end. Returns when it was drained: the fires until then belong to the accounting.
+fn settle(world: &mut World) -> Timestamp {
     let until = world.now.wall + SignedDuration::from_mins(20);
     world.run_until(until);
     // A drain leaves waiting runs to the next daemon, which has no new fires and ends them.
+    let drained = world.now.wall;
     world.handle(Event::Drain);
     world.run_until(until + SignedDuration::from_mins(10));
     assert!(world.finished, "the drain has not ended");
@@ -123,12 +127,12 @@ fn settle(world: &mut World) {
     }
     world.config = Arc::new(quiet);
     world.restart(Duration::ZERO);
-    world.run_until(until + SignedDuration::from_hours(2));
+    // A hundred caught up runs of a job may have to follow each other.
+    world.run_until(until + SignedDuration::from_hours(24));
     // Disabling starts the accounting anew; what was decided before is what counts.
     world.disk.starts = decided.starts;
     world.disk.decided = decided.decided;
-    let last = |spans: &Vec<crate::disk::Decided>| spans.last().map(|span| span.last);
-    world.now.wall = world.disk.decided.values().filter_map(last).max().unwrap_or(world.now.wall);
+    drained
 }
 
 /// Crashes, reloads, cancels, triggers, drains and small steps of the clock at random instants.
@@ -208,6 +212,11 @@ fn random_jobs(choices: &mut Choices) -> (String, BTreeMap<&'static str, i64>) {
     (text, periods)
 }
 
-fn parse(_: &str) -> Arc<Config> {
-    crate::jobs::config(crate::jobs::fixed(), 5)
+fn parse(text: &str) -> Arc<Config> {
+    let system_zone = Zone::lookup("UTC").expect("UTC is known");
+    let context = config::Context { path: "jobs.toml".into(), base: "/".into(), system_zone, handlers: Vec::new() };
+    match config::parse(text.as_bytes(), &context) {
+        Ok((config, _)) => Arc::new(config),
+        Err(problems) => panic!("{}", problems.render(false)),
+    }
 }
