@@ -29,6 +29,7 @@ use std::time::Duration;
 pub use job::{
     CatchUp, CatchUpPolicy, Interrupted, Job, JobName, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
+pub use change::{Change, JobChange, diff};
 pub use parse::{Context, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use syntax::MAX_FILE_SIZE;

@@ -1,41 +1,43 @@
 //! The engine together with what performs its effects; the daemon and a foreground run drive the same one.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tracing::error;
 
-use super::{Progress, clock, narrate};
-use crate::engine::{self, Answer, Effect, Engine, Event, Record, RunInfo, RunKey, Ticket};
-use crate::runner::Runner;
-use crate::store::{Reader, Writer};
+use super::{Progress, clock, foreground, narrate};
+use crate::engine::{self, Answer, Effect, Engine, Event, Record, RunInfo, RunKey, RunOutcome, Ticket};
+use crate::runner::{ResultLines, Runner};
+use crate::store::{PartialView, Reader, Unwritten, Writer};
 
 /// See the module's documentation.
 pub(super) struct Core {
     pub(super) engine: Engine,
     writer: Writer,
     runner: Runner,
-    database: PathBuf,
+    state_dir: Arc<Path>,
     /// Runs whose end is not recorded yet, for the log.
     live: HashMap<RunKey, Arc<RunInfo>>,
     tickets: HashMap<Ticket, oneshot::Sender<Answer>>,
     last_ticket: u64,
     progress: Option<Box<dyn Progress>>,
+    /// How the run that ended last has ended.
+    pub(super) last_outcome: Option<RunOutcome>,
     /// The engine has said that nothing is live and all is on disk.
     pub(super) finished: bool,
 }
 
 impl Core {
-    pub(super) fn new(engine: Engine, writer: Writer, runner: Runner, database: PathBuf) -> Self {
+    pub(super) fn new(engine: Engine, writer: Writer, runner: Runner, state_dir: Arc<Path>) -> Self {
         let live: HashMap<_, _> = engine.runs().map(|run| (run.info.key, Arc::clone(run.info))).collect();
         for run in engine.runs() {
             narrate::resumed(run.info, run.counts.succeeded);
         }
         let tickets = HashMap::new();
-        Self { engine, writer, runner, database, live, tickets, last_ticket: 0, progress: None, finished: false }
+        Self { engine, writer, runner, state_dir, live, tickets, last_ticket: 0, progress: None, last_outcome: None, finished: false }
     }
 
     /// Reports the progress of runs to `progress` from now on.
@@ -77,31 +79,39 @@ impl Core {
         }
     }
 
+    /// Brings everything to the disk; gives up after `deadline`.
+    pub(super) fn close(self, deadline: Duration) -> Result<(), Unwritten> {
+        self.writer.close(deadline)
+    }
+
     fn record(&mut self, record: Record) {
         let run = match &record {
-            Record::Fired { run } => {
+            Record::Fired { run, .. } => {
                 self.live.insert(run.key, Arc::clone(run));
                 Some(Arc::clone(run))
             }
             Record::Partial(partial) => self.live.get(&partial.run).cloned(),
-            Record::Finished(summary) => self.live.remove(&summary.run),
-            Record::Watermark { .. } | Record::Decided { .. } | Record::Claimed { .. } => None,
+            Record::Finished(summary) => {
+                self.last_outcome = Some(summary.outcome);
+                self.live.remove(&summary.run)
+            }
+            Record::Watermark { .. } | Record::Decided { .. } | Record::Claimed { .. } | Record::Retried { .. } => None,
         };
         let job = match &record {
             Record::Decided { job, .. } => self.engine.job(job),
             _ => None,
         };
         narrate::record(&record, run.as_deref(), job);
-        if let (Some(progress), Some(run)) = (&mut self.progress, &run) {
-            progress.record(run, &record);
+        if let Some(progress) = &mut self.progress {
+            foreground::report(&mut **progress, &record);
         }
         self.writer.record(record);
     }
 
     fn gather(&mut self, run: Arc<RunInfo>) {
-        match Reader::open(&self.database) {
+        match Reader::open(&self.state_dir) {
             Ok(reader) => {
-                let lines = reader.result_lines(run.key);
+                let lines = result_lines(reader, run.key);
                 self.runner.gather(run, lines);
             }
             Err(error) => {
@@ -122,4 +132,22 @@ impl Core {
             }
         }
     }
+}
+
+/// Results are read in pages of so many.
+const PAGE: u32 = 1_000;
+
+/// The recorded results of a run as JSON lines, one a partial, in target order.
+fn result_lines(reader: Reader, run: RunKey) -> ResultLines {
+    let mut page = Vec::new().into_iter();
+    let mut after = None;
+    Box::new(move || {
+        if page.len() == 0 {
+            let read = reader.partials(run, false, after, PAGE);
+            page = read.inspect_err(|error| error!("the results of run {} cannot be read on: {error}", run.0)).unwrap_or_default().into_iter();
+        }
+        let partial: PartialView = page.next()?;
+        after = Some(partial.index);
+        serde_json::to_vec(&partial).ok()
+    })
 }

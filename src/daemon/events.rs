@@ -1,7 +1,7 @@
 //! Everything that can happen to the daemon, taken from its sources in one place.
 
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::clock::{Alarm, Ring};
 use super::reload::Reloaded;
@@ -47,12 +47,23 @@ pub(super) struct Sources {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) loaded: mpsc::UnboundedReceiver<Reloaded>,
     pub(super) signals: Option<SignalStream>,
-    pub(super) shutdown: tokio_util::sync::CancellationToken,
+    pub(super) shutdown: CancellationToken,
     pub(super) alarm: Alarm,
     pub(super) shutting_down: bool,
 }
 
 impl Sources {
+    /// Sources without an API, a file and an embedding program.
+    pub(super) fn new(
+        engine: mpsc::UnboundedReceiver<engine::Event>,
+        store: mpsc::UnboundedReceiver<Health>,
+        signals: Option<SignalStream>,
+        alarm: Alarm,
+    ) -> Self {
+        let (requests, loaded) = (mpsc::channel(1).1, mpsc::unbounded_channel().1);
+        Self { engine, store, requests, loaded, signals, shutdown: CancellationToken::new(), alarm, shutting_down: false }
+    }
+
     /// Waits for an event, and takes all that are ready with it, in the order they are to be acted on.
     pub(super) async fn next(&mut self, now: Now, wakeup: Wakeup) -> std::io::Result<Vec<Event>> {
         self.alarm.set(wakeup.wall)?;
@@ -70,7 +81,7 @@ impl Sources {
     async fn wait(&mut self, now: Now, wakeup: Wakeup) -> std::io::Result<Event> {
         let timeout = async {
             match wakeup.monotonic {
-                Some(at) => tokio::time::sleep_until(Instant::now() + at.saturating_sub(now.monotonic)).await,
+                Some(at) => tokio::time::sleep(at.saturating_sub(now.monotonic)).await,
                 None => std::future::pending().await,
             }
         };

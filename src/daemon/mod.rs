@@ -1,3 +1,99 @@
-//! The daemon.
+//! The daemon: the one clock reader, the loop, signals, reload, drain.
+//!
+//! A program of your own embeds it with its handlers:
+//!
+//! ```no_run
+//! use batchd::daemon::Daemon;
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! Daemon::builder().config("jobs.toml").build().run().await?;
+//! # Ok(())
+//! # }
+//! ```
+
 pub mod clock;
+mod core;
+mod events;
+mod foreground;
+mod narrate;
+mod open;
+mod progress;
+mod reload;
+mod serve;
 mod signals;
+pub mod source;
+mod status;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use self::foreground::{ForegroundError, Ran, RunOptions, run_once};
+pub use self::progress::Progress;
+pub use self::serve::ServeError;
+pub use self::signals::Signal;
+use crate::handler::{Handler, Registry};
+
+/// A daemon, ready to run.
+#[derive(Debug)]
+pub struct Daemon {
+    config: Arc<Path>,
+    handlers: Registry,
+    shutdown: CancellationToken,
+    signals: bool,
+}
+
+/// Puts a [`Daemon`] together.
+#[derive(Debug)]
+pub struct Builder {
+    config: PathBuf,
+    handlers: Registry,
+    shutdown: CancellationToken,
+    signals: bool,
+}
+
+impl Daemon {
+    /// A builder with the built-in handlers, which reads `jobs.toml` in the current directory and handles signals.
+    pub fn builder() -> Builder {
+        Builder { config: "jobs.toml".into(), handlers: Registry::default(), shutdown: CancellationToken::new(), signals: true }
+    }
+
+    /// Runs until SIGTERM, SIGINT or the shutdown token; returns when nothing is live and everything is on disk.
+    pub async fn run(self) -> Result<(), ServeError> {
+        serve::serve(self).await
+    }
+}
+
+impl Builder {
+    /// The configuration file.
+    #[must_use]
+    pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config = path.into();
+        self
+    }
+
+    /// Registers a handler for `handler = "NAME"` in the configuration.
+    #[must_use]
+    pub fn handler(mut self, name: impl Into<Arc<str>>, handler: impl Handler) -> Self {
+        self.handlers.insert(name, handler);
+        self
+    }
+
+    /// Drains and returns from [`Daemon::run`] when this token is cancelled.
+    #[must_use]
+    pub fn shutdown(mut self, token: CancellationToken) -> Self {
+        self.shutdown = token;
+        self
+    }
+
+    /// Whether the daemon installs handlers for SIGHUP, SIGTERM, SIGINT and SIGUSR1. The default is true.
+    #[must_use]
+    pub fn signals(mut self, handled: bool) -> Self {
+        self.signals = handled;
+        self
+    }
+
+    pub fn build(self) -> Daemon {
+        Daemon { config: self.config.into(), handlers: self.handlers, shutdown: self.shutdown, signals: self.signals }
+    }
+}

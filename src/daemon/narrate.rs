@@ -14,7 +14,7 @@ const MANY_PARTIALS: u32 = 1_000;
 /// Tells of a record, at the moment it is handed to the store. `run` and `job`: what it belongs to, where it does.
 pub(super) fn record(record: &Record, run: Option<&RunInfo>, job: Option<&Job>) {
     match (record, run) {
-        (Record::Fired { run }, _) => fired(run),
+        (Record::Fired { run, .. }, _) => fired(run),
         (Record::Decided { first, last, count, decision, .. }, _) => {
             if let Some(job) = job {
                 decided(job, (*first, *last), *count, *decision);
@@ -25,7 +25,7 @@ pub(super) fn record(record: &Record, run: Option<&RunInfo>, job: Option<&Job>) 
         (Record::Finished(summary), None) => {
             warn!(outcome = %summary.outcome, "interrupted run closed: {}", summary.reason.as_deref().unwrap_or("no reason"));
         }
-        (Record::Watermark { .. } | Record::Claimed { .. } | Record::Partial(_), _) => {}
+        (Record::Watermark { .. } | Record::Claimed { .. } | Record::Retried { .. } | Record::Partial(_), _) => {}
     }
 }
 
@@ -36,14 +36,14 @@ pub(super) fn resumed(run: &RunInfo, succeeded: u32) {
 }
 
 fn fired(run: &RunInfo) {
-    let nominal = run.nominal.to_zoned(run.job.timetable.zone.rules.clone());
+    let nominal = run.nominal.to_zoned_datetime(run.job.timetable.zone.rules.clone());
     let partials = plural(u64::from(run.targets.partials()), "partial");
     let cause = run.cause;
     info!(job = &*run.job.name, run = &*run.id.0, "fired for {} ({cause}), {partials}", nominal.strftime("%F %T %Z"));
 }
 
 fn decided(job: &Job, (first, last): (Timestamp, Timestamp), count: u64, decision: Decision) {
-    let local = |at: Timestamp| at.to_zoned(job.timetable.zone.rules.clone()).strftime("%F %T %Z").to_string();
+    let local = |at: Timestamp| at.to_zoned_datetime(job.timetable.zone.rules.clone()).strftime("%F %T %Z").to_string();
     let which = if count == 1 { local(first) } else { format!("{count} nominal times, {} to {}", local(first), local(last)) };
     let job = &*job.name;
     match decision {

@@ -6,15 +6,19 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
+use tracing::info;
 
-use super::source::{self, LoadError, Loaded};
-use crate::config::{Change, Config, JobName};
+use super::source::{self, LoadError};
+use crate::config::{Change, Config, JobName, Problems};
 use crate::engine::Engine;
 use crate::web::{ChangedJob, ReloadReport};
 
+/// So many jobs of each kind are named in the log.
+const MAX_NARRATED: usize = 100;
+
 /// A file read again, and who asked for it.
 pub(super) struct Reloaded {
-    pub(super) result: Result<Loaded, LoadError>,
+    pub(super) result: Result<(Config, Problems), LoadError>,
     /// Compare only; change nothing.
     pub(super) plan: bool,
     pub(super) replies: Vec<oneshot::Sender<ReloadReport>>,
@@ -82,7 +86,8 @@ pub(super) fn report(change: &Change, before: &BTreeMap<JobName, Option<Timestam
         added: change.added.iter().map(|name| row(name, &[])).collect(),
         removed: change.removed.iter().map(|name| row(name, &[])).collect(),
         changed: change.changed.iter().map(|changed| row(&changed.name, &changed.what)).collect(),
-        settings: change.settings.clone(),
+        settings: settings(change),
+        warnings: Vec::new(),
     }
 }
 
@@ -105,6 +110,12 @@ pub(super) fn narrate(report: &ReloadReport) {
     rows("added", added);
     rows("removed", removed);
     rows("changed", changed);
+}
+
+/// The settings that changed; those that only a restart puts in force say so.
+fn settings(change: &Change) -> Vec<String> {
+    let note = |setting: &&'static str| if change.restart.contains(setting) { " (takes effect at the next start)" } else { "" };
+    change.settings.iter().map(|setting| format!("{setting}{}", note(setting))).collect()
 }
 
 fn instant(at: Option<Timestamp>) -> String {

@@ -1,25 +1,29 @@
 //! From start to leave: lock, log, store, recovery, the API, and the loop.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::clock::{self, Alarm, Ring};
 use super::core::Core;
 use super::events::{Event, Sources};
+use super::narrate::plural;
 use super::reload::{self, Reloaded, Reloader};
 use super::signals::{Signal, SignalStream};
 use super::source::{self, LoadError};
-use super::{Daemon, open, status};
+use super::status::{self, Facts};
+use super::{Daemon, open};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::log::{self, Log};
-use crate::store::{self, Health};
-use crate::web::{self, Control, Request};
+use crate::store::{self, Health, StateLock};
+use crate::web::{self, Control, ReloadReport, Request};
 
 /// So many requests of the API wait for the loop before further ones have to.
 const MAX_REQUESTS: usize = 256;
@@ -38,8 +42,10 @@ pub enum ServeError {
     Store(#[from] store::StoreError),
     #[error(transparent)]
     Log(#[from] log::LogError),
-    #[error("cannot listen on `{path}`: {source}")]
-    Socket { path: String, source: io::Error },
+    #[error("cannot listen on `{}`: {source}", path.display())]
+    Socket { path: PathBuf, source: io::Error },
+    #[error("the records cannot be written any more: {0}")]
+    Unwritable(String),
     #[error("cannot use the timer of the wall clock: {0}")]
     Clock(io::Error),
     #[error("cannot install the signal handlers: {0}")]
@@ -52,49 +58,44 @@ struct Server {
     config: Arc<Config>,
     log: Log,
     reloader: Reloader,
-    facts: status::Facts,
-    /// The problems of the last reload, one line each; empty when it was applied.
-    reload_problems: Vec<String>,
-    health: Health,
-    /// How often the daemon was asked to leave.
-    leaving: u32,
+    facts: Facts,
+    /// Held until the end: one daemon per state directory.
+    _lock: StateLock,
 }
 
 /// Runs the daemon to its end.
 pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let signals = if daemon.signals { Some(SignalStream::install().map_err(ServeError::Signals)?) } else { None };
     let handlers: Arc<[String]> = daemon.handlers.names().map(str::to_owned).collect();
-    let loaded = source::load(&daemon.config, &handlers)?;
-    let config = Arc::new(loaded.config);
-    let state = open::state(&config)?;
-    let log = log::start(&config.log, &config.daemon.timezone, log::Console::detect(config.log.console))?;
+    let (config, warnings) = source::load(&daemon.config, &handlers)?;
+    let config = Arc::new(config);
+    let state_dir: Arc<Path> = config.daemon.state_dir.as_path().into();
+    let lock = StateLock::acquire(&state_dir)?;
+    let log = log::start(&config.log, &config.daemon.timezone, log::Console::Configured)?;
     info!("batchd {} starts with {}", env!("CARGO_PKG_VERSION"), daemon.config.display());
-    for warning in &loaded.warnings {
-        warn!("{warning}");
-    }
+    warnings.one_line().iter().for_each(|warning| warn!("{warning}"));
 
     let (engine_events, engine) = mpsc::unbounded_channel();
     let (store_events, store) = mpsc::unbounded_channel();
     let (loaded_events, loaded) = mpsc::unbounded_channel();
-    let (control, requests) = mpsc::channel(MAX_REQUESTS);
+    let (requests_to_loop, requests) = mpsc::channel(MAX_REQUESTS);
     let alarm = Alarm::new().map_err(ServeError::Clock)?;
-    let mut sources = Sources { engine, store, requests, loaded, signals, shutdown: daemon.shutdown, alarm, shutting_down: false };
+    let mut sources = Sources { requests, loaded, shutdown: daemon.shutdown, ..Sources::new(engine, store, signals, alarm) };
 
-    let opened = open::store(&state, store_events, engine_events.clone())?;
-    let runner = open::runner(&state, daemon.handlers, engine_events);
+    let opened = open::store(&state_dir, open::DAEMON.to_owned(), engine_events.clone(), store_events)?;
+    let interrupted: Vec<_> = opened.recovery.runs.iter().map(|run| run.key).collect();
+    let runner = open::runner(&state_dir, daemon.handlers, &interrupted, engine_events);
     let (engine, effects) = Engine::recover(Arc::clone(&config), opened.recovery, opened.boot_id, clock::now());
-    let mut core = Core::new(engine, opened.writer, runner, state.database());
+    let mut core = Core::new(engine, opened.writer, runner, Arc::clone(&state_dir));
     core.perform(effects);
 
-    let listener = web::Listener::bind(&state.socket()).map_err(|source| {
-        let path = state.socket().display().to_string();
-        ServeError::Socket { path, source }
-    })?;
-    let api = tokio::spawn(web::serve(listener, Control::new(control), state.database()));
-    let reloader = Reloader::new(Arc::clone(&daemon.config), handlers, loaded_events);
-    let facts = status::Facts::new(&daemon.config, clock::now().wall);
-    let mut server =
-        Server { core, config, log, reloader, facts, reload_problems: Vec::new(), health: Health::Healthy, leaving: 0 };
+    let socket = state_dir.join(web::SOCKET_FILE);
+    let listener = web::Listener::bind(&socket).map_err(|source| ServeError::Socket { path: socket, source })?;
+    let records = Arc::new(web::Records::new(state_dir.to_path_buf()));
+    let api = tokio::spawn(web::serve(listener, Control::new(requests_to_loop), records));
+    let facts = Facts::new(&daemon.config, source::hash(&daemon.config));
+    let reloader = Reloader::new(daemon.config, handlers, loaded_events);
+    let mut server = Server { core, config, log, reloader, facts, _lock: lock };
     server.announce_ready();
     let outcome = server.run(&mut sources).await;
     api.abort();
@@ -117,11 +118,11 @@ impl Server {
     fn handle(&mut self, event: Event) -> Result<(), ServeError> {
         match event {
             Event::Engine(event) => self.core.handle(event),
-            Event::Store(Health::Failed(error)) => return Err(error.into()),
+            Event::Store(Health::Failed { reason }) => return Err(ServeError::Unwritable(reason)),
             Event::Store(health) => self.store_health(health),
             Event::Signal(Signal::Reload) => {
                 info!("SIGHUP: reading {} again", self.facts.config_path);
-                sd_notify_reloading();
+                notify_reloading();
                 self.reloader.request(false, None);
             }
             Event::Signal(Signal::ReopenLog) => {
@@ -142,15 +143,15 @@ impl Server {
 
     /// The first time drains, the second stops the live runs, the third kills them.
     fn ask_to_leave(&mut self) {
-        self.leaving += 1;
-        let live = self.core.engine.runs().count();
-        if self.leaving == 1 {
+        self.facts.leaving += 1;
+        let live = plural(self.core.engine.runs().count() as u64, "live run");
+        if self.facts.leaving == 1 {
             let limit = humantime::format_duration(self.config.daemon.drain_timeout);
-            info!("draining: {live} live runs have {limit}; a second signal stops them now");
-            notify(&[sd_notify::NotifyState::Stopping]);
+            info!("draining: {live} may go on for {limit}; a second signal stops them now");
+            notify(&[NotifyState::Stopping]);
             self.core.handle(engine::Event::Drain);
         } else {
-            warn!("stopping {live} live runs now");
+            warn!("stopping {live} now");
             self.core.handle(engine::Event::StopNow);
         }
     }
@@ -160,31 +161,25 @@ impl Server {
             Health::Degraded { reason, .. } => error!("the store cannot write: {reason}; nothing new is fired until it can"),
             _ => info!("the store can write again"),
         }
-        self.core.handle(engine::Event::Held(!matches!(health, Health::Healthy)));
-        self.health = health;
+        self.core.handle(engine::Event::Held(!matches!(health, Health::Good)));
+        self.facts.health = health;
     }
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::Status { reply } => {
-                let live = status::live(&self.facts, &self.core.engine, &self.config, &self.health, &self.reload_problems, self.leaving > 0);
-                let _ = reply.send(live);
-            }
-            Request::Jobs { reply } => {
-                let _ = reply.send(status::jobs(&self.core.engine));
-            }
+            // Whoever asked may have gone.
+            Request::Status { reply } => drop(reply.send(self.facts.live(&self.core.engine, &self.config))),
+            Request::Jobs { reply } => drop(reply.send(status::jobs(&self.core.engine))),
             Request::Trigger { job, targets, nominal, reply } => {
                 let ticket = self.core.ticket(reply);
                 self.core.handle(engine::Event::Triggered { job, targets, nominal, ticket });
             }
-            Request::Cancel { run, reply } => match self.core.engine.run_named(&run) {
+            Request::Cancel { run, reply } => match self.core.engine.run_named(&run.0) {
                 Some(run) => {
                     let ticket = self.core.ticket(reply);
                     self.core.handle(engine::Event::Cancelled { run, ticket });
                 }
-                None => {
-                    let _ = reply.send(engine::Answer::NotLive);
-                }
+                None => drop(reply.send(engine::Answer::NotLive)),
             },
             Request::Reload { plan, reply } => self.reloader.request(plan, Some(reply)),
         }
@@ -194,79 +189,79 @@ impl Server {
     fn loaded(&mut self, reloaded: Reloaded) {
         self.reloader.arrived();
         let report = match reloaded.result {
-            Err(error) => {
-                let problems = error.lines();
-                if !reloaded.plan {
-                    error!("reload refused, the old configuration stays: {} problems", problems.len());
-                    problems.iter().for_each(|problem| error!("{problem}"));
-                    self.reload_problems.clone_from(&problems);
-                }
-                web::ReloadReport { problems, ..Default::default() }
-            }
-            Ok(loaded) => self.apply(loaded, reloaded.plan),
+            Ok((config, warnings)) => self.apply(config, &warnings.one_line(), reloaded.plan),
+            Err(error) => self.refuse(error.one_line(), reloaded.plan),
         };
         if !reloaded.plan {
-            notify(&[sd_notify::NotifyState::Ready]);
+            notify(&[NotifyState::Ready]);
         }
         for reply in reloaded.replies {
+            // Whoever asked may have gone.
             let _ = reply.send(report.clone());
         }
     }
 
-    fn apply(&mut self, loaded: source::Loaded, plan: bool) -> web::ReloadReport {
-        let new = Arc::new(loaded.config);
+    fn refuse(&mut self, problems: Vec<String>, plan: bool) -> ReloadReport {
+        if !plan {
+            error!("reload refused, the old configuration stays: {}", plural(problems.len() as u64, "problem"));
+            problems.iter().for_each(|problem| error!("{problem}"));
+            self.facts.reload_problems.clone_from(&problems);
+        }
+        ReloadReport { problems, ..ReloadReport::default() }
+    }
+
+    fn apply(&mut self, new: Config, warnings: &[String], plan: bool) -> ReloadReport {
         let change = config::diff(&self.config, &new);
         let before = reload::next_fires(&self.core.engine);
-        let mut report = reload::report(&change, &before, &new, clock::now().wall);
-        report.warnings = loaded.warnings;
+        let report = ReloadReport { warnings: warnings.to_vec(), ..reload::report(&change, &before, &new, clock::now().wall) };
         if plan {
             return report;
         }
         if let Err(error) = self.log.reconfigure(&new.log, &new.daemon.timezone) {
-            report.problems.push(error.to_string());
-            error!("reload refused, the old configuration stays: {error}");
-            self.reload_problems.clone_from(&report.problems);
-            return report;
+            return self.refuse(vec![error.to_string()], plan);
         }
-        self.core.handle(engine::Event::ConfigLoaded(Arc::clone(&new)));
-        self.config = new;
-        self.reload_problems.clear();
-        self.facts.loaded(clock::now().wall);
-        report.applied = true;
+        warnings.iter().for_each(|warning| warn!("{warning}"));
+        self.config = Arc::new(new);
+        self.core.handle(engine::Event::ConfigLoaded(Arc::clone(&self.config)));
+        self.facts.reloaded(source::hash(Path::new(&self.facts.config_path)));
         reload::narrate(&report);
-        report
+        ReloadReport { applied: true, ..report }
     }
 
     fn announce_ready(&mut self) {
         let jobs = self.config.jobs.len();
         let next: Option<Timestamp> = self.core.engine.jobs().filter_map(|job| job.next).min();
-        let next = next.map_or_else(|| "none".to_owned(), |next| next.to_zoned(self.config.daemon.timezone.rules.clone()).strftime("%F %T %Z").to_string());
-        info!("ready: {jobs} jobs, next fire {next}");
-        notify(&[sd_notify::NotifyState::Ready]);
+        let local = |next: Timestamp| next.to_zoned_datetime(self.config.daemon.timezone.rules.clone()).strftime("%F %T %Z").to_string();
+        let next = next.map_or_else(|| "none".to_owned(), local);
+        info!("ready: {}, next fire {next}", plural(jobs as u64, "job"));
+        notify(&[NotifyState::Ready]);
     }
 
     /// Everything to the disk, and the last line.
-    fn leave(&mut self) {
-        self.core.close(FLUSH_DEADLINE);
-        info!("batchd leaves");
+    fn leave(self) {
+        if let Err(error) = self.core.close(FLUSH_DEADLINE) {
+            error!("batchd leaves with records that are not on disk: {error}");
+        } else {
+            info!("batchd leaves");
+        }
         let report = self.log.flush(FLUSH_DEADLINE);
         if report.left > 0 {
             #[expect(clippy::print_stderr, reason = "the log is what could not be written")]
             {
-                eprintln!("batchd: {} lines of the log could not be written", report.left);
+                eprintln!("batchd: {} could not be written to the log", plural(report.left, "line"));
             }
         }
     }
 }
 
-fn sd_notify_reloading() {
-    if let Ok(monotonic) = sd_notify::NotifyState::monotonic_usec_now() {
-        notify(&[sd_notify::NotifyState::Reloading, monotonic]);
+fn notify_reloading() {
+    if let Ok(monotonic) = NotifyState::monotonic_usec_now() {
+        notify(&[NotifyState::Reloading, monotonic]);
     }
 }
 
 /// Tells systemd, where it listens; without it nothing happens.
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         warn!("cannot notify systemd: {error}");
     }

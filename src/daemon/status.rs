@@ -4,79 +4,80 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::clock;
 use crate::config::Config;
 use crate::engine::{Engine, JobSnapshot, Phase, RunSnapshot};
 use crate::store::Health;
-use crate::web::{JobView, LiveRun, LiveStatus};
+use crate::web::{JobView, LiveRun, LiveStatus, StoreState};
 
-/// What does not change with every event.
+/// What the loop knows of itself.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) config_path: String,
-    pub(super) config_hash: String,
+    config_hash: String,
     since: Timestamp,
     loaded: Timestamp,
+    /// The problems of the last reload, one line each; empty when it was applied.
+    pub(super) reload_problems: Vec<String>,
+    pub(super) health: Health,
+    /// How often the daemon was asked to leave.
+    pub(super) leaving: u32,
 }
 
 impl Facts {
-    pub(super) fn new(config: &Path, config_hash: String, now: Timestamp) -> Self {
-        Self { config_path: config.display().to_string(), config_hash, since: now, loaded: now }
+    pub(super) fn new(config: &Path, config_hash: String) -> Self {
+        let now = clock::now().wall;
+        let config_path = config.display().to_string();
+        Self { config_path, config_hash, since: now, loaded: now, reload_problems: Vec::new(), health: Health::Good, leaving: 0 }
     }
 
-    pub(super) fn reloaded(&mut self, config_hash: String, now: Timestamp) {
+    /// A new configuration is in force.
+    pub(super) fn reloaded(&mut self, config_hash: String) {
         self.config_hash = config_hash;
-        self.loaded = now;
+        self.loaded = clock::now().wall;
+        self.reload_problems.clear();
     }
-}
 
-pub(super) fn live(
-    facts: &Facts,
-    engine: &Engine,
-    config: &Config,
-    health: &Health,
-    reload_problems: &[String],
-    draining: bool,
-) -> LiveStatus {
-    let store = match health {
-        Health::Good => "good".to_owned(),
-        Health::Degraded { reason, .. } | Health::Failed { reason } => reason.clone(),
-    };
-    LiveStatus {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        since: facts.since,
-        config: facts.config_path.clone(),
-        loaded: facts.loaded,
-        config_hash: facts.config_hash.clone(),
-        reload_problems: reload_problems.to_vec(),
-        store,
-        draining,
-        jobs: config.jobs.len(),
-        max_partials: config.daemon.max_partials,
-        next_fire: engine.jobs().filter_map(|job| job.next).min(),
-        runs: engine.runs().map(live_run).collect(),
+    pub(super) fn live(&self, engine: &Engine, config: &Config) -> LiveStatus {
+        LiveStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            since: self.since,
+            config_path: self.config_path.clone(),
+            config_hash: self.config_hash.clone(),
+            config_loaded: self.loaded,
+            jobs: config.jobs.len(),
+            next_fire: engine.jobs().filter_map(|job| job.next).min(),
+            draining: self.leaving > 0,
+            reload_problems: self.reload_problems.clone(),
+            store: store_state(&self.health),
+            runs: engine.runs().map(|run| live_run(&run)).collect(),
+        }
     }
 }
 
 pub(super) fn jobs(engine: &Engine) -> Vec<JobView> {
-    engine.jobs().map(job_view).collect()
+    engine.jobs().map(|job| job_view(&job)).collect()
 }
 
-fn job_view(snapshot: JobSnapshot<'_>) -> JobView {
-    let job = snapshot.job;
-    JobView {
-        name: job.name.to_string(),
-        description: job.description.clone(),
-        schedule: job.schedule_text.clone(),
-        zone: job.timetable.zone.name.to_string(),
-        enabled: job.enabled,
-        next: snapshot.next,
-        running: snapshot.live.len() + snapshot.waiting,
-        last: None,
+fn store_state(health: &Health) -> StoreState {
+    match health {
+        Health::Good => StoreState { healthy: true, reason: None, since: None },
+        Health::Degraded { reason, since } => {
+            let since = clock::now().wall - since.elapsed();
+            StoreState { healthy: false, reason: Some(reason.clone()), since: Some(since) }
+        }
+        Health::Failed { reason } => StoreState { healthy: false, reason: Some(reason.clone()), since: None },
     }
 }
 
-fn live_run(run: RunSnapshot<'_>) -> LiveRun {
+fn job_view(snapshot: &JobSnapshot<'_>) -> JobView {
+    let count = |runs: usize| u32::try_from(runs).unwrap_or(u32::MAX);
+    let (running, waiting) = (count(snapshot.live.len()), count(snapshot.waiting));
+    JobView { running, waiting, ..JobView::new(snapshot.job, snapshot.next) }
+}
+
+fn live_run(run: &RunSnapshot<'_>) -> LiveRun {
     let phase = match run.phase {
         _ if run.stopping => "stopping",
         Phase::Waiting => "waiting",
@@ -86,10 +87,13 @@ fn live_run(run: RunSnapshot<'_>) -> LiveRun {
     LiveRun {
         id: run.info.id.clone(),
         job: run.info.job.name.to_string(),
-        phase: phase.to_owned(),
+        cause: run.info.cause,
+        nominal: run.info.nominal,
+        zone: run.info.job.timetable.zone.name.to_string(),
         fired: run.info.fired,
+        phase: phase.to_owned(),
         partials: run.partials,
-        in_flight: run.in_flight,
+        in_flight: u32::try_from(run.in_flight).unwrap_or(u32::MAX),
         succeeded: run.counts.succeeded,
         failed: run.counts.failed,
         cancelled: run.counts.cancelled,

@@ -1,6 +1,8 @@
 //! What readers see: these structures are the JSON shapes of the API and of `--json`. Names and meaning are stable; fields may
 //! be added. Times are RFC 3339 in UTC, to the microsecond. What has not happened is `null`.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -41,7 +43,7 @@ pub struct RunView {
     /// The gather command's result: any JSON.
     pub result: Option<Box<RawValue>>,
     /// From `started` to `ended`, in whole milliseconds.
-    pub duration_ms: Option<u64>,
+    pub duration_ms: Option<i64>,
 }
 
 /// One partial: the line that a gather command reads.
@@ -51,16 +53,16 @@ pub struct PartialView {
     pub index: u32,
     /// Its target, a string or a table; `null` in a run without targets.
     pub target: Option<Box<RawValue>>,
-    /// `null` while another attempt is due.
-    pub outcome: Option<Outcome>,
+    /// Of the last attempt that has ended; another may be due while the run is live.
+    pub outcome: Outcome,
     /// How many attempts have ended.
     pub attempts: u32,
     /// When the last attempt started.
     pub started: Timestamp,
     /// When the last attempt ended.
     pub ended: Timestamp,
-    /// How long the last attempt took, in whole milliseconds.
-    pub duration_ms: u64,
+    /// How long the last attempt took, in milliseconds, to the microsecond.
+    pub duration_ms: f64,
     pub exit_code: Option<i32>,
     /// The number of the signal that ended it.
     pub signal: Option<i32>,
@@ -91,8 +93,6 @@ pub struct DecisionView {
 /// whoever prints it escapes them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputView {
-    /// The partial; `null` for the gather command.
-    pub index: Option<u32>,
     /// From 1; 0 for the gather command.
     pub attempt: u32,
     pub head: String,
@@ -102,25 +102,13 @@ pub struct OutputView {
     pub cut: u64,
 }
 
-/// How far a run's partials are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartialCounts {
-    pub succeeded: u32,
-    pub failed: u32,
-    pub timed_out: u32,
-    pub signalled: u32,
-    pub spawn_failed: u32,
-    pub cancelled: u32,
-    pub lost: u32,
-    /// An attempt has ended and another is due.
-    pub retrying: u32,
-}
+/// How many partials have which outcome, by its name; `retrying` for those whose next attempt is due.
+pub type PartialCounts = BTreeMap<String, u32>;
 
 /// Which runs to list, latest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
     pub job: Option<String>,
-    pub outcome: Option<RunOutcome>,
     /// Only those that ended otherwise than succeeded.
     pub failed: bool,
     /// Fired at this time or later.

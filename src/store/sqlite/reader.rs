@@ -19,7 +19,7 @@ pub const MAX_CANDIDATES: usize = 5;
 const RUN_COLUMNS: &str = "key, id, job, cause, nominal, zone, fired, started, ended, outcome, partials, succeeded, failed, \
                            cancelled, reason, result";
 
-const PARTIAL_COLUMNS: &str = "idx, target, outcome, attempt, started, ended, duration_us, exit_code, signal, result, error";
+const PARTIAL_COLUMNS: &str = "idx, target, coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, result, error";
 
 const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY partial_unsucceeded \
                                WHERE run = ?1 AND outcome IS NOT 'succeeded' GROUP BY outcome";
@@ -79,7 +79,7 @@ impl Reader {
 
     /// The outputs of a partial (or, with `None`, of the gather command), in the order of attempts.
     pub fn outputs(&self, run: RunKey, index: Option<u32>) -> Result<Vec<OutputView>, StoreError> {
-        let sql = "SELECT idx, attempt, head, tail, cut FROM output WHERE run = ?1 AND idx = ?2 ORDER BY attempt";
+        let sql = "SELECT attempt, head, tail, cut FROM output WHERE run = ?1 AND idx = ?2 ORDER BY attempt";
         self.all(sql, params![run.0, index.map_or(-1, i64::from)], output_view)
     }
 
@@ -114,11 +114,12 @@ impl Reader {
             .prepare_cached("SELECT succeeded FROM run WHERE key = ?1")
             .and_then(|mut statement| statement.query_row([run.0], |row| row.get(0)).optional())
             .map_err(|error| fault(&self.path, error))?;
-        let mut counts = PartialCounts { succeeded: succeeded.unwrap_or(0), ..PartialCounts::default() };
-        let rest = self.all(COUNTS_QUESTION, [run.0], |row| Ok((values::optional_named(row, 0, Outcome::from_name)?, row.get(1)?)))?;
-        for (outcome, count) in rest {
-            *counts.of(outcome) = count;
+        let mut counts = PartialCounts::new();
+        counts.insert(Outcome::Succeeded.name().to_owned(), succeeded.unwrap_or(0));
+        for (outcome, count) in self.all(COUNTS_QUESTION, [run.0], |row| Ok((row.get::<_, Option<String>>(0)?, row.get(1)?)))? {
+            counts.insert(outcome.unwrap_or_else(|| "retrying".to_owned()), count);
         }
+        counts.retain(|_, count| *count > 0);
         Ok(counts)
     }
 
@@ -143,21 +144,6 @@ impl Reader {
     }
 }
 
-impl PartialCounts {
-    fn of(&mut self, outcome: Option<Outcome>) -> &mut u32 {
-        match outcome {
-            None => &mut self.retrying,
-            Some(Outcome::Succeeded) => &mut self.succeeded,
-            Some(Outcome::Failed) => &mut self.failed,
-            Some(Outcome::TimedOut) => &mut self.timed_out,
-            Some(Outcome::Signalled) => &mut self.signalled,
-            Some(Outcome::SpawnFailed) => &mut self.spawn_failed,
-            Some(Outcome::Cancelled) => &mut self.cancelled,
-            Some(Outcome::Lost) => &mut self.lost,
-        }
-    }
-}
-
 /// The filter as SQL and the values of its `?`, in order.
 fn runs_question(filter: &RunFilter) -> (String, Vec<Box<dyn ToSql>>) {
     let mut conditions = vec!["true"];
@@ -168,9 +154,6 @@ fn runs_question(filter: &RunFilter) -> (String, Vec<Box<dyn ToSql>>) {
     };
     if let Some(job) = &filter.job {
         condition("job = ?", Box::new(job.clone()));
-    }
-    if let Some(outcome) = filter.outcome {
-        condition("outcome = ?", Box::new(outcome.name()));
     }
     if let Some(since) = filter.since {
         condition("fired >= ?", Box::new(values::micros(since)));
@@ -230,11 +213,11 @@ fn partial_view(row: &Row<'_>) -> rusqlite::Result<PartialView> {
     Ok(PartialView {
         index: row.get(0)?,
         target: values::optional_json(row, 1)?,
-        outcome: values::optional_named(row, 2, Outcome::from_name)?,
+        outcome: values::named(row, 2, Outcome::from_name)?,
         attempts: row.get(3)?,
         started: values::time(row, 4)?,
         ended: values::time(row, 5)?,
-        duration_ms: milliseconds(row.get(6)?),
+        duration_ms: fractional(row.get(6)?),
         exit_code: row.get(7)?,
         signal: row.get(8)?,
         result: values::optional_json(row, 9)?,
@@ -245,11 +228,10 @@ fn partial_view(row: &Row<'_>) -> rusqlite::Result<PartialView> {
 fn output_view(row: &Row<'_>) -> rusqlite::Result<OutputView> {
     let text = |column| Ok::<_, rusqlite::Error>(String::from_utf8_lossy(row.get_ref(column)?.as_blob()?).into_owned());
     Ok(OutputView {
-        index: u32::try_from(row.get::<_, i64>(0)?).ok(),
-        attempt: row.get(1)?,
-        head: text(2)?,
-        tail: text(3)?,
-        cut: row.get::<_, i64>(4)?.unsigned_abs(),
+        attempt: row.get(0)?,
+        head: text(1)?,
+        tail: text(2)?,
+        cut: row.get::<_, i64>(3)?.unsigned_abs(),
     })
 }
 
@@ -266,8 +248,13 @@ fn decision_view(row: &Row<'_>) -> rusqlite::Result<DecisionView> {
 }
 
 /// A clock that was set back in between makes a negative difference; it is shown as none.
-fn milliseconds(micros: i64) -> u64 {
-    u64::try_from(micros / 1000).unwrap_or(0)
+fn milliseconds(micros: i64) -> i64 {
+    (micros / 1_000).max(0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "285 years in microseconds are still exact")]
+fn fractional(micros: i64) -> f64 {
+    micros as f64 / 1_000.0
 }
 
 #[cfg(test)]
