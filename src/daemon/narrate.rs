@@ -57,7 +57,7 @@ fn decided(job: &Job, (first, last): (Timestamp, Timestamp), count: u64, decisio
 
 fn partial_ended(partial: &PartialRecord, run: &RunInfo) {
     let (job, id) = (&*run.job.name, &*run.id.0);
-    let key = partial.target.as_ref().map_or("-", |target| &*target.key);
+    let key = partial.target.as_ref().map_or("", |target| &*target.key);
     let (attempt, took) = (partial.attempt, human(partial.duration));
     let error = partial.error.as_deref().unwrap_or("");
     let outcome = partial.outcome;
