@@ -124,11 +124,11 @@ fn explain(source: &str, span: Range<usize>, message: &str) -> Problem {
     if found.contains("recurs") {
         return problem("nested too deeply").help(format!("at most {MAX_DOTS} levels of brackets, braces or dots are read"));
     }
-    if message.contains("escape") {
+    if message.contains("escape") || message.contains("unicode") {
         return problem("invalid escape in a string").help("use '…' (a literal string), or double the backslashes: `\\\\`");
     }
-    if message.contains("string") && found.contains("quot") || is_unclosed_string(source, span.start, message) {
-        return explain_string(source, span, line, found);
+    if is_unclosed_string(source, span.start, message) || found.contains("missing opening quote") {
+        return explain_string(source, &span, line);
     }
     if matches!(found, "missing value" | "missing value for key" | "string values must be quoted" | "invalid value" | "key with no value") {
         return explain_value(span, key, line, found);
@@ -161,7 +161,7 @@ fn is_unclosed_string(source: &str, at: usize, message: &str) -> bool {
     (plain && (odd('"') || (odd('\'') && !value.contains('"')))) || (!plain && message.contains("invalid multi-line"))
 }
 
-fn explain_string(source: &str, span: Range<usize>, line: &str, found: &str) -> Problem {
+fn explain_string(source: &str, span: &Range<usize>, line: &str) -> Problem {
     let start = line_start(source, span.start);
     let quote = line.char_indices().skip_while(|(_, character)| *character != '=').find(|(_, character)| matches!(character, '"' | '\''));
     let (at, quote) = quote.unwrap_or((span.start - start, '"'));
@@ -172,9 +172,6 @@ fn explain_string(source: &str, span: Range<usize>, line: &str, found: &str) -> 
     } else {
         quote.to_string()
     };
-    if found == "string values must be quoted" {
-        return Problem::error(span, "a string value must be quoted").help("write \"…\" around it");
-    }
     let problem = Problem::error(start + at..start + line.len(), "unterminated string");
     problem.label("starts here").help(format!("close it with {quote}"))
 }

@@ -1,1 +1,3 @@
 //! The daemon: the one clock reader, the loop, signals, reload, drain.
+
+pub mod source;

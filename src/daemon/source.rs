@@ -1,0 +1,109 @@
+//! Where a configuration comes from: the file, read without ever blocking, and the zone of the system.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use nix::fcntl::OFlag;
+
+use crate::config::{self, Config, Context, MAX_FILE_SIZE, Problems};
+use crate::schedule::Zone;
+
+/// Why a configuration file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("cannot read `{}`: {error}", path.escape_debug())]
+    Io { path: String, error: io::Error },
+    #[error("`{}` is {found}, not a regular file", path.escape_debug())]
+    NotAFile { path: String, found: &'static str },
+    #[error("`{}` is too large: {size} bytes, at most {MAX_FILE_SIZE} are allowed", path.escape_debug())]
+    TooLarge { path: String, size: u64 },
+}
+
+/// Why there is no usable configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Invalid(#[from] Problems),
+}
+
+/// Reads a regular file of a bounded size. Opening never waits: a FIFO in the file's place is refused, not waited on.
+///
+/// # Errors
+/// [`SourceError`] names the path and the reason.
+pub fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
+    let shown = || path.to_string_lossy().into_owned();
+    let failed = |error| SourceError::Io { path: shown(), error };
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    // The open file is asked, not the path: what stands there may change in between.
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a directory" } else { "a device, FIFO or socket" };
+        return Err(SourceError::NotAFile { path: shown(), found });
+    }
+    let limit = MAX_FILE_SIZE as u64;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(limit)).unwrap_or_default());
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let size = metadata.len().max(bytes.len() as u64);
+    if size > limit {
+        return Err(SourceError::TooLarge { path: shown(), size });
+    }
+    Ok(bytes)
+}
+
+/// Reads and validates a configuration. `handlers` are the names that the embedding program registered. The second value
+/// holds the warnings.
+///
+/// # Errors
+/// The file cannot be read, or it has problems: all of them.
+pub fn load(path: &Path, handlers: &[String]) -> Result<(Config, Problems), LoadError> {
+    let bytes = read(path)?;
+    let (system_zone, doubt) = system_zone();
+    let context = Context { path: path.to_owned(), base: directory(path)?, system_zone, handlers: handlers.to_vec() };
+    let (config, mut warnings) = config::parse(&bytes, &context)?;
+    let uses_system_zone = config.daemon.timezone == context.system_zone;
+    warnings.extend(doubt.filter(|_| uses_system_zone));
+    Ok((config, Problems::new(path, &bytes, warnings)))
+}
+
+/// The absolute directory of the file. Symbolic links stay as they are: relative paths mean what the user sees.
+fn directory(path: &Path) -> Result<PathBuf, SourceError> {
+    let absolute = std::path::absolute(path).map_err(|error| SourceError::Io { path: path.to_string_lossy().into_owned(), error })?;
+    Ok(absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned))
+}
+
+/// The zone of the system by its IANA name (`TZ`, `/etc/localtime`, `/etc/timezone`), else UTC and a warning.
+fn system_zone() -> (Zone, Option<config::Problem>) {
+    match TimeZone::try_system() {
+        Ok(rules) => match rules.iana_name().map(str::to_owned) {
+            Some(name) => (Zone { name: name.into(), rules }, None),
+            None => (utc(), Some(doubt("has no IANA name"))),
+        },
+        // A machine without any zone configured is in UTC.
+        Err(_) if !Path::new("/etc/localtime").exists() && std::env::var_os("TZ").is_none() => (utc(), None),
+        Err(_) => (utc(), Some(doubt("cannot be read"))),
+    }
+}
+
+fn utc() -> Zone {
+    Zone { name: "UTC".into(), rules: TimeZone::UTC }
+}
+
+fn doubt(reason: &str) -> config::Problem {
+    config::Problem {
+        severity: config::Severity::Warning,
+        span: 0..0,
+        message: format!("the system's time zone {reason}: UTC is used"),
+        label: None,
+        help: Some("set `timezone` in `[daemon]`".to_owned()),
+        also: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
