@@ -1,5 +1,7 @@
 //! The command line: one file a command; prints through one place.
 
+pub mod check;
+
 use std::path::PathBuf;
 
 /// What every command takes.

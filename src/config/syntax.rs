@@ -11,8 +11,11 @@ use super::problem::{Problem, escaped, shown};
 /// The largest file that is read, in bytes: about 500,000 jobs.
 pub const MAX_FILE_SIZE: usize = 64 << 20;
 
-/// The most parts of a dotted key.
-const MAX_DOTS: usize = 64;
+/// What some editors put before the text; positions do not count it.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// How deep the parser reads brackets, braces and dotted keys.
+const MAX_DEPTH: usize = 80;
 
 /// The text without its byte order mark, or what keeps it from being text, with the source that the problem's span refers to.
 pub(super) fn text(bytes: &[u8]) -> Result<&str, (&[u8], Problem)> {
@@ -25,7 +28,7 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, (&[u8], Problem)> {
         let problem = Problem::error(0..0, format!("the file is not UTF-8: it looks like UTF-16 ({order})"));
         return Err((NOTHING, problem.help("save it as UTF-8")));
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         let problem = Problem::error(at..at + 1, format!("the file is not UTF-8: invalid byte 0x{:02X}", bytes[at]));
@@ -92,7 +95,7 @@ fn floor(source: &str, offset: usize) -> usize {
 fn deepest_key(source: &str) -> Range<usize> {
     let mut start = 0;
     for line in source.split_inclusive('\n') {
-        if line.matches('.').count() >= MAX_DOTS {
+        if line.matches('.').count() >= MAX_DEPTH {
             return start..start + line.trim_end().len();
         }
         start += line.len();
@@ -122,7 +125,7 @@ fn explain(source: &str, span: Range<usize>, message: &str) -> Problem {
     let problem = |message: &str| Problem::error(span.clone(), message.to_owned());
     let found = message.split(',').next().unwrap_or(message);
     if found.contains("recurs") {
-        return problem("nested too deeply").help(format!("at most {MAX_DOTS} levels of brackets, braces or dots are read"));
+        return problem("nested too deeply").help(format!("at most {MAX_DEPTH} levels of brackets, braces or dots are read"));
     }
     if message.contains("escape") || message.contains("unicode") {
         return problem("invalid escape in a string").help("use '…' (a literal string), or double the backslashes: `\\\\`");

@@ -42,13 +42,23 @@ impl Shape {
     }
 }
 
-/// Checks the templates of a job's handler and of its gather command.
+/// Checks the templates of a job's handler, of its gather command and of its environment.
 pub(super) fn work(draft: &Draft<'_>, shape: &Shape, process: &Process, report: &mut Report) {
     if let Some(field) = draft.written.work.filter(|field| field.name != "handler") {
         each(field, shape, process, report);
     }
     if let Some(field) = draft.written.gather {
         each(field, &Shape::None, process, report);
+    }
+    if let Some(field) = draft.written.env {
+        env(field, shape, process, report);
+    }
+}
+
+/// Checks the values of an `env` table.
+pub(super) fn env(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
+    for value in field.as_table().into_iter().flat_map(|table| table.values()) {
+        check(field.with(value), shape, process, report);
     }
 }
 

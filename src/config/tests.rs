@@ -248,6 +248,8 @@ fn templates_are_checked_at_load() {
     check(bare("command = [\"a\", \"{{ target \"]"), (3, 21), &["template"]);
     check(bare("command = [\"a\", \"{{ target.id }}\"]\ntargets = [\"x\"]"), (3, 21), &["targets are strings"]);
     check(bare("command = [\"a\", \"{{ target.nme }}\"]\ntargets = [{ id = 1, name = \"x\" }]"), (3, 21), &["did you mean `name`?"]);
+    check(job("env = { A = \"{{ nope }}\" }"), (4, 17), &["undefined name `nope`"]);
+    check(format!("[defaults]\ngather = [\"{{{{ nope }}}}\"]\n{}", job("")), (2, 15), &["undefined name `nope`"]);
     check(bare("command = [\"a\"]\ngather = [\"a\", \"{{ target }}\"]\ntargets = [\"x\"]"), (4, 20), &["once for all"]);
 }
 
@@ -336,7 +338,7 @@ fn what_is_not_toml() {
             &["TOML", "crontab", "[jobs.sync]", "schedule = \"*/5 * * * *\"", "shell = \"/usr/bin/sync now\""],
         ),
         ("@daily root /bin/x", 1, &["crontab", "shell = \"/bin/x\""]),
-        ("a = \"C:\\Users\"", 9, &["escape"]),
+        ("a = \"C:\\Users\"", 10, &["escape"]),
         ("a\u{0} = 1", 2, &["NUL"]),
         ("a = \"\u{1b}[2J\"", 6, &["U+001B"]),
     ];
@@ -348,7 +350,7 @@ fn what_is_not_toml() {
     check([0xfe, 0xff, 0, b'a'], (1, 1), &["UTF-16", "UTF-8"]);
     check("[jobs.a]\n".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>(), (1, 1), &["UTF-16"]);
     check(b"# caf\xe9\n", (1, 6), &["UTF-8", "0xE9"]);
-    check(format!("a = {}\n", "[".repeat(5_000)), (1, 84), &["nested too deeply"]);
+    check(format!("a = {}\n", "[".repeat(5_000)), (1, 85), &["nested too deeply"]);
     check(format!("a{} = 1\n", ".a".repeat(5_000)), (1, 1), &["nested too deeply"]);
     for empty in ["", "# nothing\n", "[jobs]\n", "[daemon]\n"] {
         check(empty, (1, 1), &["no jobs", "[jobs.backup]"]);
@@ -472,7 +474,10 @@ fn a_change_names_jobs_keys_and_settings() {
         change.changed.iter().map(|job| (&*job.name, job.what.join(" "))).collect::<Vec<_>>(),
         [("b", "schedule command".to_owned())]
     );
-    assert_eq!((change.settings, change.restart), (vec!["daemon.state_dir", "log.level"], vec!["daemon.state_dir"]));
+    assert_eq!(
+        (change.settings, change.restart),
+        (vec!["daemon.state_dir".to_owned(), "log.level".to_owned()], vec!["daemon.state_dir".to_owned()])
+    );
     assert!(change::diff(&old, &old).is_empty());
 }
 
