@@ -153,7 +153,7 @@ fn next_fire(job: &Job, now: Timestamp) -> Option<Timestamp> {
 
 fn table(config: &Config, now: Timestamp) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(["JOB", "SCHEDULE", "ZONE", "NEXT FIRE"]);
+    table.load_style(NOTHING).set_header(["JOB", "SCHEDULE", "ZONE", "NEXT FIRE"]);
     for job in config.jobs.values() {
         let next = match next_fire(job, now) {
             Some(next) => next.to_zoned_datetime(job.timetable.zone.rules.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
@@ -198,21 +198,34 @@ mod tests {
     fn a_good_file_is_a_table_of_jobs() {
         let (exit, out, err) = run(GOOD, &CheckArgs::default());
         assert_eq!((exit, err.as_str()), (Exit::Done, ""));
-        insta::assert_snapshot!(out, @"");
+        insta::assert_snapshot!(out, @"
+        JOB  SCHEDULE  ZONE  NEXT FIRE 
+        a    manual    UTC   by hand
+        ");
     }
 
     #[test]
     fn a_bad_file_is_explained() {
         let (exit, out, err) = run(&GOOD.replace("[\"true\"]", "true"), &CheckArgs::default());
         assert_eq!((exit, out.as_str()), (Exit::InvalidConfig, ""));
-        insta::assert_snapshot!(err, @"");
+        insta::assert_snapshot!(err, @r#"
+        error: `command` must be an array of strings, a program and its arguments, found the boolean true
+         --> /jobs.toml:5:11
+          |
+        5 | command = true
+          |           ^^^^
+          |
+          = help: write `command = ["program", "argument"]`, or use `shell` for a shell command line
+
+        1 problem
+        "#);
     }
 
     #[test]
     fn json_holds_problems_and_jobs() {
         let args = CheckArgs { json: true, ..CheckArgs::default() };
-        insta::assert_snapshot!(run(GOOD, &args).1, @"");
-        insta::assert_snapshot!(run(&GOOD.replace("[\"true\"]", "true"), &args).1, @"");
+        insta::assert_snapshot!(run(GOOD, &args).1, @r#"{"ok":true,"problems":[],"jobs":[{"name":"a","schedule":["manual"],"timezone":"UTC","enabled":true,"next":null}]}"#);
+        insta::assert_snapshot!(run(&GOOD.replace("[\"true\"]", "true"), &args).1, @r#"{"ok":false,"problems":[{"line":5,"column":11,"severity":"error","message":"`command` must be an array of strings, a program and its arguments, found the boolean true","help":"write `command = [\"program\", \"argument\"]`, or use `shell` for a shell command line"}],"jobs":[]}"#);
     }
 
     #[test]
