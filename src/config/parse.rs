@@ -54,7 +54,7 @@ pub struct Context {
 /// # Errors
 /// [`Problems`] holds every problem that one pass finds: those of the syntax when there are any, else those of the contents.
 pub fn parse(text: &[u8], context: &Context) -> Result<(Config, Vec<Problem>), Problems> {
-    let source = syntax::text(text).map_err(|(source, problem)| Problems::new(&context.path, source, vec![problem]))?;
+    let source = syntax::text(text).map_err(|refused| Problems::new(&context.path, refused.0, vec![refused.1]))?;
     let (root, problems) = syntax::parse(source);
     if !problems.is_empty() {
         return Err(Problems::new(&context.path, source.as_bytes(), problems));

@@ -124,7 +124,7 @@ impl Problems {
     /// The line of a byte offset, from 1, and where it starts.
     pub(super) fn line_of(&self, offset: usize) -> (usize, usize) {
         let before = &self.source[..offset.min(self.source.len())];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         (line, before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1))
     }
 }

@@ -18,28 +18,28 @@ pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const MAX_DEPTH: usize = 80;
 
 /// The text without its byte order mark, or what keeps it from being text, with the source that the problem's span refers to.
-pub(super) fn text(bytes: &[u8]) -> Result<&str, (&[u8], Problem)> {
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Box<(&[u8], Problem)>> {
     const NOTHING: &[u8] = &[];
     if bytes.len() > MAX_FILE_SIZE {
         let message = format!("the file is too large: {} bytes, at most {MAX_FILE_SIZE} are allowed", bytes.len());
-        return Err((NOTHING, Problem::error(0..0, message)));
+        return Err(Box::new((NOTHING, Problem::error(0..0, message))));
     }
     if let Some(order) = utf16(bytes) {
         let problem = Problem::error(0..0, format!("the file is not UTF-8: it looks like UTF-16 ({order})"));
-        return Err((NOTHING, problem.help("save it as UTF-8")));
+        return Err(Box::new((NOTHING, problem.help("save it as UTF-8"))));
     }
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         let problem = Problem::error(at..at + 1, format!("the file is not UTF-8: invalid byte 0x{:02X}", bytes[at]));
-        (bytes, problem.help("save it as UTF-8; it may be in Latin-1 or another old encoding"))
+        Box::new((bytes, problem.help("save it as UTF-8; it may be in Latin-1 or another old encoding")))
     })?;
     match text.char_indices().find(|(_, character)| character.is_control() && !matches!(character, '\t' | '\n' | '\r')) {
         Some((at, character)) => {
             let name =
                 if character == '\0' { "a NUL byte".to_owned() } else { format!("the control character U+{:04X}", u32::from(character)) };
             let problem = Problem::error(at..at + character.len_utf8(), format!("the file contains {name}, which TOML does not allow"));
-            Err((bytes, problem.help("delete it; inside a string write an escape such as `\\u001b`")))
+            Err(Box::new((bytes, problem.help("delete it; inside a string write an escape such as `\\u001b`"))))
         }
         None => Ok(text),
     }
@@ -89,7 +89,7 @@ fn place(source: &str, error: &toml::de::Error) -> Range<usize> {
 }
 
 fn floor(source: &str, offset: usize) -> usize {
-    source.floor_char_boundary(offset.min(source.len()))
+    (0..=offset.min(source.len())).rev().find(|offset| source.is_char_boundary(*offset)).unwrap_or_default()
 }
 
 fn deepest_key(source: &str) -> Range<usize> {

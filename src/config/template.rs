@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use jiff::ZonedDateTime;
 use minijinja::syntax::SyntaxConfig;
@@ -23,6 +23,10 @@ pub(super) const ROOTS: [&str; 8] = ["job", "run", "nominal", "target", "env", "
 /// The fields of `nominal`, all in the job's zone.
 pub(super) const NOMINAL_FIELDS: [&str; 13] =
     ["date", "time", "datetime", "rfc3339", "year", "month", "day", "hour", "minute", "second", "weekday", "timestamp", "zone"];
+
+static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
+static SHELL: LazyLock<Environment<'static>> = LazyLock::new(shell_environment);
 
 /// What a template can insert, of one attempt of one partial. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -59,8 +63,7 @@ pub fn render(template: &str, values: &Values) -> Result<String, TemplateError> 
     if !template.contains('{') {
         return Ok(template.to_owned());
     }
-    static PLAIN: OnceLock<Environment<'static>> = OnceLock::new();
-    render_in(PLAIN.get_or_init(environment), template, values)
+    render_in(&PLAIN, template, values)
 }
 
 /// Renders a shell script: every value is inserted as one quoted word, whatever it contains.
@@ -71,8 +74,7 @@ pub fn render_shell(template: &str, values: &Values) -> Result<String, TemplateE
     if !template.contains('{') {
         return Ok(template.to_owned());
     }
-    static SHELL: OnceLock<Environment<'static>> = OnceLock::new();
-    render_in(SHELL.get_or_init(shell_environment), template, values)
+    render_in(&SHELL, template, values)
 }
 
 fn render_in(environment: &Environment<'static>, template: &str, values: &Values) -> Result<String, TemplateError> {
