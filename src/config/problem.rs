@@ -1,5 +1,6 @@
 //! What is wrong with a file, where, and what to do about it.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,6 +144,8 @@ pub(super) struct Report {
     pub(super) list: Vec<Problem>,
     dropped: usize,
     errors: usize,
+    /// Templates found good in any job, so that ten thousand equal ones are compiled once.
+    pub(super) checked_templates: HashSet<String>,
 }
 
 impl Report {

@@ -64,21 +64,32 @@ pub(super) fn parse(source: &str) -> (Spanned<DeTable<'_>>, Vec<Problem>) {
     }
     let mut errors: Vec<(Range<usize>, &str)> = errors.iter().map(|error| (place(source, error), error.message())).collect();
     errors.sort_by_key(|(span, _)| span.start);
-    if let Some(problem) = hints::other_format(source, errors[0].0.start) {
+    let starts: Vec<usize> = errors.iter().map(|(span, _)| span.start).collect();
+    if let Some(problem) = hints::other_format(source, &starts) {
         return (root, vec![problem]);
     }
     let mut problems: Vec<Problem> = Vec::new();
     let mut last_line = None;
+    let mut repeated_table = None;
     for (span, message) in errors {
-        // A broken line makes the parser report its rest as well: the first error of a line is the one to mend.
+        // A broken line makes the parser report its rest as well, and a repeated table its keys: the first error is the one to mend.
         let start = line_start(source, span.start);
-        if last_line == Some(start) {
+        let duplicate = message.starts_with("duplicate key");
+        let in_repeated = |table: usize| !source[line_end(source, table)..span.start].contains("\n[");
+        if last_line == Some(start) || (duplicate && repeated_table.is_some_and(in_repeated)) {
             continue;
         }
         last_line = Some(start);
+        if duplicate && source[start..].trim_start().starts_with('[') {
+            repeated_table = Some(start);
+        }
         problems.push(explain(source, span, message));
     }
     (root, problems)
+}
+
+fn line_end(source: &str, start: usize) -> usize {
+    source[start..].find('\n').map_or(source.len(), |length| start + length)
 }
 
 fn place(source: &str, error: &toml::de::Error) -> Range<usize> {
@@ -120,6 +131,12 @@ fn explain(source: &str, span: Range<usize>, message: &str) -> Problem {
     if message.starts_with("duplicate key") {
         return duplicate(source, span);
     }
+    if message.contains("invalid multi-line") {
+        return unclosed_block(source, span);
+    }
+    if matches!(message.split(',').next(), Some("unclosed array" | "missing comma between array elements")) {
+        return unclosed_array(source, span);
+    }
     let line = line_at(source, span.start);
     let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| !key.is_empty());
     let problem = |message: &str| Problem::error(span.clone(), message.to_owned());
@@ -130,14 +147,15 @@ fn explain(source: &str, span: Range<usize>, message: &str) -> Problem {
     if message.contains("escape") || message.contains("unicode") {
         return problem("invalid escape in a string").help("use '…' (a literal string), or double the backslashes: `\\\\`");
     }
-    if is_unclosed_string(source, span.start, message) || found.contains("missing opening quote") {
+    if is_unclosed_string(source, span.start) || found.contains("missing opening quote") {
         return explain_string(source, &span, line);
     }
     if matches!(found, "missing value" | "missing value for key" | "string values must be quoted" | "invalid value" | "key with no value") {
-        return explain_value(span, key, line, found);
+        // Where a key stands, a value is wanted only inside of an array that was never closed.
+        let at_key = key.is_some() && source[line_start(source, span.start)..span.start].trim().is_empty();
+        return if at_key { unclosed_array(source, span) } else { explain_value(span, key, line, found) };
     }
     let help = match found {
-        "unclosed array" | "missing comma between array elements" => Some("elements are separated by `,` and the array ends with `]`"),
         "unclosed inline table" => Some("the table ends with `}`"),
         "unclosed table" | "unclosed array table" => Some("close the header with `]`: `[jobs.NAME]`"),
         "missing comma between key-value pairs" => Some("pairs in braces are separated by `,`"),
@@ -156,12 +174,12 @@ fn explain(source: &str, span: Range<usize>, message: &str) -> Problem {
 }
 
 /// Whether the error is a string that its line, or the file, ends before.
-fn is_unclosed_string(source: &str, at: usize, message: &str) -> bool {
+fn is_unclosed_string(source: &str, at: usize) -> bool {
     let line = line_at(source, at);
     let value = line.split_once('=').map_or(line, |(_, value)| value);
     let odd = |quote: char| value.replace(&format!("\\{quote}"), "").matches(quote).count() % 2 == 1;
     let plain = !value.contains("\"\"\"") && !value.contains("'''");
-    (plain && (odd('"') || (odd('\'') && !value.contains('"')))) || (!plain && message.contains("invalid multi-line"))
+    plain && (odd('"') || (odd('\'') && !value.contains('"')))
 }
 
 fn explain_string(source: &str, span: &Range<usize>, line: &str) -> Problem {
@@ -195,6 +213,21 @@ fn explain_value(span: Range<usize>, key: Option<&str>, line: &str, found: &str)
             problem.help("every line is `key = value`, a `[table]` header, or a `# comment`")
         }
     }
+}
+
+/// A string in three quotes that the file ends before.
+fn unclosed_block(source: &str, span: Range<usize>) -> Problem {
+    let before = &source[..span.start];
+    let quote = if before.rfind("\"\"\"") > before.rfind("'''") { "\"\"\"" } else { "'''" };
+    let at = before.rfind(quote).unwrap_or(span.start);
+    Problem::error(at..at + quote.len(), "unterminated string").label("starts here").help(format!("close it with {quote}"))
+}
+
+/// An array whose end, or a comma in it, is missing; shows where it begins.
+fn unclosed_array(source: &str, span: Range<usize>) -> Problem {
+    let open = source[..span.start].rfind('[').unwrap_or(span.start);
+    let problem = Problem::error(span, "unclosed array: a `,` or `]` is missing");
+    problem.also(open..open + 1, "the array begins here").help("elements are separated by `,` and the array ends with `]`")
 }
 
 /// Names the first of two equal keys or headers.
