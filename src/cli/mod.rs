@@ -1,5 +1,6 @@
 //! The command line: one file a command; prints through one place.
 
+pub mod check;
 pub mod explain;
 mod expression;
 pub mod next;

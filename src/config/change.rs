@@ -9,9 +9,9 @@ pub struct Change {
     pub removed: Vec<JobName>,
     pub changed: Vec<JobChange>,
     /// Settings of `[daemon]` and `[log]` that changed, such as `log.level`.
-    pub settings: Vec<&'static str>,
+    pub settings: Vec<String>,
     /// Those of `settings` that a running daemon cannot take over.
-    pub restart: Vec<&'static str>,
+    pub restart: Vec<String>,
 }
 
 /// A job that both configurations have, with the keys that differ.
@@ -39,7 +39,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         added: new.jobs.keys().filter(|name| !old.jobs.contains_key(*name)).cloned().collect(),
         removed: old.jobs.keys().filter(|name| !new.jobs.contains_key(*name)).cloned().collect(),
         changed: changed.collect(),
-        restart: settings.iter().copied().filter(|setting| *setting == "daemon.state_dir").collect(),
+        restart: settings.iter().filter(|setting| *setting == "daemon.state_dir").cloned().collect(),
         settings,
     }
 }
@@ -81,7 +81,7 @@ fn handler_key(job: &Job) -> &'static str {
     }
 }
 
-fn settings(old: &Config, new: &Config) -> Vec<&'static str> {
+fn settings(old: &Config, new: &Config) -> Vec<String> {
     let pairs = [
         ("daemon.timezone", old.daemon.timezone != new.daemon.timezone),
         ("daemon.state_dir", old.daemon.state_dir != new.daemon.state_dir),
@@ -96,5 +96,5 @@ fn settings(old: &Config, new: &Config) -> Vec<&'static str> {
         ("log.format", old.log.format != new.log.format),
         ("log.console", old.log.console != new.log.console),
     ];
-    pairs.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting).collect()
+    pairs.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting.to_owned()).collect()
 }

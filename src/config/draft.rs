@@ -73,6 +73,8 @@ pub(super) struct Written<'a> {
     /// `command`, `shell` and their like, whose strings are templates.
     pub(super) work: Option<Field<'a>>,
     pub(super) gather: Option<Field<'a>>,
+    /// Whose values are templates.
+    pub(super) env: Option<Field<'a>>,
     retries: Vec<Range<usize>>,
 }
 
@@ -168,7 +170,10 @@ impl<'a> Reader<'a> {
         let report = &mut self.report;
         match key {
             "cwd" => draft.cwd = field.path(&self.context.base, report),
-            "env" => draft.env = env(field, report),
+            "env" => {
+                draft.env = env(field, report);
+                draft.written.env = Some(field);
+            }
             "env_file" => draft.env_file = field.path(&self.context.base, report),
             "inherit_env" => draft.inherit_env = env_names(field, report),
             "output" => {

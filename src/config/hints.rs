@@ -5,9 +5,13 @@ use std::ops::Range;
 use super::problem::{Problem, shown};
 use super::syntax::{line_at, line_start};
 
-/// A whole file in another format: one problem instead of one per line.
-pub(super) fn other_format(source: &str, at: usize) -> Option<Problem> {
-    merge_conflict(source).or_else(|| crontab(source, at)).or_else(|| json_or_markup(source)).or_else(|| yaml(source, at))
+/// How many broken lines are looked at for a crontab: its first lines set variables.
+const MAX_LINES_TRIED: usize = 20;
+
+/// A whole file in another format: one problem instead of one per line. `errors` is where TOML ends, in order.
+pub(super) fn other_format(source: &str, errors: &[usize]) -> Option<Problem> {
+    let crontab = || errors.iter().take(MAX_LINES_TRIED).find_map(|at| crontab(source, *at));
+    merge_conflict(source).or_else(crontab).or_else(|| json_or_markup(source)).or_else(|| yaml(source, *errors.first()?))
 }
 
 fn merge_conflict(source: &str) -> Option<Problem> {
@@ -89,7 +93,37 @@ pub(super) fn for_line(source: &str, span: &Range<usize>) -> Option<Problem> {
         let mark = if code.starts_with(';') { ";" } else { &code[..2] };
         return Some(Problem::error(at(offset, mark.len()), format!("`{mark}` does not start a comment")).help("comments start with `#`"));
     }
-    assignment(line, at).or_else(|| value(line, at))
+    header(line, at).or_else(|| key(line, at)).or_else(|| assignment(line, at)).or_else(|| value(line, at))
+}
+
+/// A header with a space in it.
+fn header(line: &str, at: impl Fn(usize, usize) -> Range<usize>) -> Option<Problem> {
+    let offset = line.len() - line.trim_start().len();
+    let name = line[offset..].strip_prefix('[')?.split(']').next()?.trim();
+    if !name.contains(' ') || name.contains(['"', '\'', '=', '#']) {
+        return None;
+    }
+    let problem = Problem::error(at(offset, line.trim().len()), format!("the table name `{}` contains a space", shown(name)));
+    Some(problem.help(format!("names have no spaces: `[{}]`", shown(&name.replace(' ', "-")))))
+}
+
+/// A key with a space in it, and a key without a sign.
+fn key(line: &str, at: impl Fn(usize, usize) -> Range<usize>) -> Option<Problem> {
+    let is_name =
+        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    let offset = line.len() - line.trim_start().len();
+    let mut words = line[offset..].splitn(2, [' ', '\t']);
+    let (first, rest) = (words.next().filter(|word| is_name(word))?, words.next()?.trim_start());
+    if rest.starts_with(['"', '\'', '[', '{']) {
+        let problem = Problem::error(at(line.len() - rest.len(), 1), format!("a `=` is missing after `{}`", shown(first)));
+        return Some(problem.help(format!("write `{} = {}`", shown(first), shown(rest.trim_end()))));
+    }
+    let (name, _) = line[offset..].split_once('=')?;
+    if !name.trim().split([' ', '\t']).all(is_name) || !name.trim().contains(' ') {
+        return None;
+    }
+    let problem = Problem::error(at(offset, name.trim().len()), format!("the key `{}` contains a space", shown(name.trim())));
+    Some(problem.help("a key is one word of letters, digits, `_` and `-`"))
 }
 
 /// `key: value`, `key == value`, `key => value`, and a line without any sign.
@@ -134,6 +168,14 @@ fn value(line: &str, at: impl Fn(usize, usize) -> Range<usize>) -> Option<Proble
     {
         let problem = Problem::error(at(offset + value.len() - 1, 1), format!("unexpected `{mark}` after the value of `{name}`"));
         return Some(problem.help(format!("remove the `{mark}`: one key per line")));
+    }
+    if let Some(comment) = value.find(" //").or_else(|| value.find(" --"))
+        && closed(&value[..comment])
+    {
+        let mark = &value[comment + 1..comment + 3];
+        return Some(
+            Problem::error(at(offset + comment + 1, 2), format!("`{mark}` does not start a comment")).help("comments start with `#`"),
+        );
     }
     if ["f\"", "r\"", "b\"", "f'", "r'", "b'", "u\"", "u'"].iter().any(|prefix| value.starts_with(prefix)) {
         let problem = Problem::error(at(offset, 1), format!("`{name}` has a string with the prefix `{}`, which is not TOML", &value[..1]));

@@ -60,7 +60,7 @@ impl Job {
             Fold::Second => b"second",
             Fold::Both => b"both",
         };
-        let texts = self.schedule_text.iter().map(|text| text.as_bytes());
+        let texts = self.schedule_text.iter().map(String::as_bytes);
         let parts = texts.chain([self.timetable.zone.name.as_bytes(), gap, fold]);
         // No part contains the separator, so that no two lists of parts make the same bytes.
         let bytes = parts.flat_map(|part| part.iter().copied().chain([0]));

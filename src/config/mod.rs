@@ -1,7 +1,7 @@
 //! `jobs.toml`: text in, a usable [`Config`] or all problems out. PURE: the text, the directory of the file and the system's
 //! zone are arguments.
 
-pub mod change;
+mod change;
 mod draft;
 mod field;
 mod hints;
@@ -26,13 +26,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use change::{Change, JobChange, diff};
 pub use job::{
     CatchUp, CatchUpPolicy, Interrupted, Job, JobName, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
-pub use change::{Change, JobChange, diff};
 pub use parse::{Context, parse};
 pub use problem::{Problem, Problems, Severity};
-pub use syntax::MAX_FILE_SIZE;
+pub use syntax::{BYTE_ORDER_MARK, MAX_FILE_SIZE};
 
 use self::field::Field;
 use crate::schedule::Zone;

@@ -54,7 +54,7 @@ pub struct Context {
 /// # Errors
 /// [`Problems`] holds every problem that one pass finds: those of the syntax when there are any, else those of the contents.
 pub fn parse(text: &[u8], context: &Context) -> Result<(Config, Vec<Problem>), Problems> {
-    let source = syntax::text(text).map_err(|(source, problem)| Problems::new(&context.path, source, vec![problem]))?;
+    let source = syntax::text(text).map_err(|refused| Problems::new(&context.path, refused.0, vec![refused.1]))?;
     let (root, problems) = syntax::parse(source);
     if !problems.is_empty() {
         return Err(Problems::new(&context.path, source.as_bytes(), problems));
@@ -79,6 +79,8 @@ impl<'a> Reader<'a> {
         let log = self.log(field("log"));
         let table = field("defaults").and_then(|field| field.table("{ … }", &mut self.report));
         let defaults = table.map(|table| self.draft(Place::Defaults, table)).unwrap_or_default();
+        let process = self.process_of(&Draft::default(), &daemon, &defaults);
+        template_check::work(&defaults, &Shape::Unknown, &process, &mut self.report);
         let known = ["daemon", "log", "defaults", "jobs"];
         let mut meant_as_jobs = false;
         for (key, span, value) in fields(root) {
@@ -134,7 +136,11 @@ impl<'a> Reader<'a> {
                     set(&mut daemon.max_partials, field.integer(1..=MAX_CONCURRENCY, report).and_then(|count| usize::try_from(count).ok()));
                 }
                 "drain_timeout" => set(&mut daemon.drain_timeout, field.duration(report)),
-                "env" => daemon.env = env(field, report),
+                "env" => {
+                    daemon.env = env(field, report);
+                    let process = Process { env: daemon.env.clone(), ..Process::default() };
+                    template_check::env(field, &Shape::Unknown, &process, report);
+                }
                 _ => unknown(Place::Daemon, key, span, report),
             }
         }

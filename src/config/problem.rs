@@ -1,5 +1,6 @@
 //! What is wrong with a file, where, and what to do about it.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -124,7 +125,7 @@ impl Problems {
     /// The line of a byte offset, from 1, and where it starts.
     pub(super) fn line_of(&self, offset: usize) -> (usize, usize) {
         let before = &self.source[..offset.min(self.source.len())];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         (line, before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1))
     }
 }
@@ -143,6 +144,8 @@ pub(super) struct Report {
     pub(super) list: Vec<Problem>,
     dropped: usize,
     errors: usize,
+    /// Templates found good in any job, so that ten thousand equal ones are compiled once.
+    pub(super) checked_templates: HashSet<String>,
 }
 
 impl Report {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::problem::{Problem, Problems, Severity, escaped, is_unprintable};
 
@@ -48,17 +48,23 @@ impl Problems {
             Severity::Warning => Level::WARNING,
         };
         let (line, column) = self.position(problem);
-        let origin = Origin::path(escaped(&self.path.to_string_lossy())).line(line).char_column(column);
-        let mut group = level.primary_title(problem.message.clone()).element(origin);
-        let (excerpt, range) = self.excerpt(&problem.span);
+        let path = escaped(&self.path.to_string_lossy());
+        let (excerpt, range, cut) = self.excerpt(&problem.span);
+        let mut group = if cut || excerpt.trim().is_empty() {
+            // The column that a snippet computes for itself would be that of the cut line.
+            Group::with_title(level.primary_title(format!("{} (at {path}:{line}:{column})", problem.message)))
+        } else {
+            Group::with_title(level.primary_title(problem.message.clone()))
+        };
         if !excerpt.trim().is_empty() {
             let primary = AnnotationKind::Primary.span(range).label(problem.label.clone());
-            group = group.element(Snippet::source(excerpt).line_start(line).annotation(primary));
+            let snippet = Snippet::source(excerpt).line_start(line).annotation(primary);
+            group = group.element(if cut { snippet } else { snippet.path(path.clone()) });
         }
         for (span, label) in &problem.also {
-            let (excerpt, range) = self.excerpt(span);
+            let (excerpt, range, _) = self.excerpt(span);
             let note = AnnotationKind::Context.span(range).label(label.clone());
-            group = group.element(Snippet::source(excerpt).line_start(self.line_of(span.start).0).annotation(note));
+            group = group.element(Snippet::source(excerpt).line_start(self.line_of(span.start).0).path(path.clone()).annotation(note));
         }
         match &problem.help {
             Some(help) => group.element(Level::HELP.message(help.clone())),
@@ -66,8 +72,9 @@ impl Problems {
         }
     }
 
-    /// The line of the span, cut and made printable, and the span's bytes in it; a span over several lines ends with its first.
-    fn excerpt(&self, span: &Range<usize>) -> (String, Range<usize>) {
+    /// The line of the span made printable, the span's bytes in it, and whether the line was cut. A span over several lines
+    /// ends with its first.
+    fn excerpt(&self, span: &Range<usize>) -> (String, Range<usize>, bool) {
         let (_, start) = self.line_of(span.start);
         let line = self.source[start..].split(|byte| *byte == b'\n').next().unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -96,6 +103,6 @@ impl Problems {
         if cut {
             text.push('…');
         }
-        (text, begin..end)
+        (text, begin..end, cut)
     }
 }

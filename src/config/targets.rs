@@ -47,15 +47,12 @@ fn list(field: Field<'_>, array: &DeArray<'_>, target_key: Option<&str>, report:
         let field = field.with(value);
         let target = if tables { table_target(field, target_key, report) } else { text_target(field, report) };
         let Some(target) = target else { continue };
-        match seen.get(&target.key) {
-            Some(earlier) => {
-                let message = format!("duplicate target \"{}\"", shown(&target.key));
-                report.push(Problem::error(field.span(), message).label("again here").also(earlier.clone(), "first here"));
-            }
-            None => {
-                seen.insert(target.key.clone(), field.span());
-                targets.push(target);
-            }
+        if let Some(earlier) = seen.get(&target.key) {
+            let message = format!("duplicate target \"{}\"", shown(&target.key));
+            report.push(Problem::error(field.span(), message).label("again here").also(earlier.clone(), "first here"));
+        } else {
+            seen.insert(target.key.clone(), field.span());
+            targets.push(target);
         }
     }
     Some(Targets::List(targets.into()))

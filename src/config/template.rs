@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use jiff::ZonedDateTime;
 use minijinja::syntax::SyntaxConfig;
@@ -23,6 +23,10 @@ pub(super) const ROOTS: [&str; 8] = ["job", "run", "nominal", "target", "env", "
 /// The fields of `nominal`, all in the job's zone.
 pub(super) const NOMINAL_FIELDS: [&str; 13] =
     ["date", "time", "datetime", "rfc3339", "year", "month", "day", "hour", "minute", "second", "weekday", "timestamp", "zone"];
+
+static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
+static SHELL: LazyLock<Environment<'static>> = LazyLock::new(shell_environment);
 
 /// What a template can insert, of one attempt of one partial. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -59,8 +63,7 @@ pub fn render(template: &str, values: &Values) -> Result<String, TemplateError> 
     if !template.contains('{') {
         return Ok(template.to_owned());
     }
-    static PLAIN: OnceLock<Environment<'static>> = OnceLock::new();
-    render_in(PLAIN.get_or_init(environment), template, values)
+    render_in(&PLAIN, template, values)
 }
 
 /// Renders a shell script: every value is inserted as one quoted word, whatever it contains.
@@ -71,8 +74,7 @@ pub fn render_shell(template: &str, values: &Values) -> Result<String, TemplateE
     if !template.contains('{') {
         return Ok(template.to_owned());
     }
-    static SHELL: OnceLock<Environment<'static>> = OnceLock::new();
-    render_in(SHELL.get_or_init(shell_environment), template, values)
+    render_in(&SHELL, template, values)
 }
 
 fn render_in(environment: &Environment<'static>, template: &str, values: &Values) -> Result<String, TemplateError> {
@@ -194,5 +196,77 @@ impl Object for Nominal {
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.strftime(RFC_3339))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::{Offset, TimeZone};
+
+    use super::*;
+
+    fn values(target: &str) -> Values {
+        let nominal = jiff::civil::date(2026, 1, 31).at(2, 0, 0, 0).to_zoned_datetime(TimeZone::fixed(Offset::constant(9)));
+        let target = Target { key: target.into(), value: TargetValue::Text(target.into()) };
+        Values {
+            job: "report".into(),
+            run: "report@20260130T170000Z".into(),
+            nominal: nominal.expect("a time that exists"),
+            target: Some(target),
+            env: Arc::new(BTreeMap::from([("LANG".to_owned(), "C".to_owned())])),
+            attempt: 2,
+            index: 3,
+            count: 9,
+        }
+    }
+
+    #[track_caller]
+    fn check(template: &str, expected: &str) {
+        assert_eq!(render(template, &values("a b")).expect("a template that renders"), expected);
+    }
+
+    #[test]
+    fn values_are_inserted() {
+        check("no braces\n", "no braces\n");
+        check("a{b}\n", "a{b}\n");
+        check("{{ job }}/{{ target }}/{{ env.LANG }}/{{ attempt }}-{{ index }}-{{ count }}", "report/a b/C/2-3-9");
+        check("{{ nominal.date }} {{ nominal.time }} {{ nominal.month }} {{ nominal.weekday }}", "2026-01-31 02:00:00 01 Saturday");
+        check("{{ nominal }} {{ nominal.timestamp }}", "2026-01-31T02:00:00+09:00 1769792400");
+        check("{% for n in range(3) %}{{ n }}{% endfor %}", "012");
+    }
+
+    #[test]
+    fn every_value_in_a_script_is_one_quoted_word() {
+        for (target, script) in [
+            ("a b", "echo 'a b'"),
+            ("$(rm -rf x); `y`", "echo '$(rm -rf x); `y`'"),
+            ("it's", r"echo 'it'\''s'"),
+            ("", "echo ''"),
+            ("a\nb", "echo 'a\nb'"),
+        ] {
+            assert_eq!(render_shell("echo {{ target }}", &values(target)).expect("a script"), script);
+        }
+    }
+
+    #[test]
+    fn fields_of_a_table_are_inserted() {
+        let table = serde_json::json!({"id": 7, "tags": ["x", "y"]}).as_object().cloned().map(Arc::new).expect("an object");
+        let target = Some(Target { key: "7".into(), value: TargetValue::Table(table) });
+        let values = Values { target, ..values("") };
+        assert_eq!(render("{{ target.id }}:{{ target.tags | join('+') }}", &values).expect("a template"), "7:x+y");
+        assert_eq!(render("{{ target | tojson }}", &values).expect("a template"), r#"{"id": 7, "tags": ["x", "y"]}"#);
+    }
+
+    #[test]
+    fn what_does_not_exist_or_does_not_end_is_an_error() {
+        for template in [
+            "{{ nope }}",
+            "{{ nominal.nope }}",
+            "{{ env.NOPE }}",
+            "{% for n in range(99999) %}{% for m in range(99999) %}{% endfor %}{% endfor %}",
+        ] {
+            assert!(render(template, &values("a")).is_err(), "{template}");
+            assert!(render_shell(template, &values("a")).is_err(), "{template}");
+        }
     }
 }

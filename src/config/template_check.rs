@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use minijinja::{Environment, ErrorKind};
 
@@ -14,6 +14,13 @@ use super::{Process, Target, TargetValue, Targets};
 
 /// The most targets whose fields are compared; what a later one lacks is found when it runs.
 const MAX_COMPARED: usize = 10_000;
+
+/// Keeps the places of errors, which rendering does without.
+static CHECKING: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = environment();
+    environment.set_debug(true);
+    environment
+});
 
 /// What `target` is in the templates of a job.
 pub(super) enum Shape {
@@ -42,13 +49,23 @@ impl Shape {
     }
 }
 
-/// Checks the templates of a job's handler and of its gather command.
+/// Checks the templates of a job's handler, of its gather command and of its environment.
 pub(super) fn work(draft: &Draft<'_>, shape: &Shape, process: &Process, report: &mut Report) {
     if let Some(field) = draft.written.work.filter(|field| field.name != "handler") {
         each(field, shape, process, report);
     }
     if let Some(field) = draft.written.gather {
         each(field, &Shape::None, process, report);
+    }
+    if let Some(field) = draft.written.env {
+        env(field, shape, process, report);
+    }
+}
+
+/// Checks the values of an `env` table.
+pub(super) fn env(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
+    for value in field.as_table().into_iter().flat_map(|table| table.values()) {
+        check(field.with(value), shape, process, report);
     }
 }
 
@@ -61,8 +78,10 @@ fn each(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report)
 
 fn check(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
     let Some(text) = field.as_str().filter(|text| text.contains("{{") || text.contains("{%") || text.contains("{#")) else { return };
-    let mut environment = environment();
-    environment.set_debug(true);
+    if report.checked_templates.contains(text) {
+        return;
+    }
+    let environment = &*CHECKING;
     let template = match environment.template_from_str(text) {
         Ok(template) => template,
         Err(error) => {
@@ -83,7 +102,11 @@ fn check(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report
         }
     }
     if report.list.len() == before && !matches!(shape, Shape::Unknown) {
-        try_out(field, text, &environment, &paths, shape, process, report);
+        try_out(field, text, environment, &paths, shape, process, report);
+    }
+    let depends_on_job = paths.iter().any(|path| path.starts_with("target") || path.starts_with("env"));
+    if report.list.len() == before && field.name != "shell" && !depends_on_job {
+        report.checked_templates.insert(text.to_owned());
     }
 }
 

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-use super::source::{self, LoadError};
-use crate::config::{Change, Config, JobName, Problems};
+use super::source::{self, LoadError, Loaded};
+use crate::config::{Change, Config, JobName};
 use crate::engine::Engine;
 use crate::web::{ChangedJob, ReloadReport};
 
@@ -18,7 +18,7 @@ const MAX_NARRATED: usize = 100;
 
 /// A file read again, and who asked for it.
 pub(super) struct Reloaded {
-    pub(super) result: Result<(Config, Problems), LoadError>,
+    pub(super) result: Result<Loaded, LoadError>,
     /// Compare only; change nothing.
     pub(super) plan: bool,
     pub(super) replies: Vec<oneshot::Sender<ReloadReport>>,
@@ -114,7 +114,7 @@ pub(super) fn narrate(report: &ReloadReport) {
 
 /// The settings that changed; those that only a restart puts in force say so.
 fn settings(change: &Change) -> Vec<String> {
-    let note = |setting: &&'static str| if change.restart.contains(setting) { " (takes effect at the next start)" } else { "" };
+    let note = |setting: &String| if change.restart.contains(setting) { " (takes effect at the next start)" } else { "" };
     change.settings.iter().map(|setting| format!("{setting}{}", note(setting))).collect()
 }
 

@@ -16,7 +16,7 @@ use super::events::{Event, Sources};
 use super::narrate::plural;
 use super::reload::{self, Reloaded, Reloader};
 use super::signals::{Signal, SignalStream};
-use super::source::{self, LoadError};
+use super::source::{self, LoadError, Loaded};
 use super::status::{self, Facts};
 use super::{Daemon, open};
 use crate::config::{self, Config};
@@ -67,13 +67,13 @@ struct Server {
 pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let signals = if daemon.signals { Some(SignalStream::install().map_err(ServeError::Signals)?) } else { None };
     let handlers: Arc<[String]> = daemon.handlers.names().map(str::to_owned).collect();
-    let (config, warnings) = source::load(&daemon.config, &handlers)?;
+    let Loaded { config, warnings } = source::load(&daemon.config, &handlers)?;
     let config = Arc::new(config);
     let state_dir: Arc<Path> = config.daemon.state_dir.as_path().into();
     let lock = StateLock::acquire(&state_dir)?;
     let log = log::start(&config.log, &config.daemon.timezone, log::Console::Configured)?;
     info!("batchd {} starts with {}", env!("CARGO_PKG_VERSION"), daemon.config.display());
-    warnings.one_line().iter().for_each(|warning| warn!("{warning}"));
+    warnings.iter().for_each(|warning| warn!("{warning}"));
 
     let (engine_events, engine) = mpsc::unbounded_channel();
     let (store_events, store) = mpsc::unbounded_channel();
@@ -189,8 +189,8 @@ impl Server {
     fn loaded(&mut self, reloaded: Reloaded) {
         self.reloader.arrived();
         let report = match reloaded.result {
-            Ok((config, warnings)) => self.apply(config, &warnings.one_line(), reloaded.plan),
-            Err(error) => self.refuse(error.one_line(), reloaded.plan),
+            Ok(loaded) => self.apply(loaded, reloaded.plan),
+            Err(error) => self.refuse(error.lines(), reloaded.plan),
         };
         if !reloaded.plan {
             notify(&[NotifyState::Ready]);
@@ -210,17 +210,18 @@ impl Server {
         ReloadReport { problems, ..ReloadReport::default() }
     }
 
-    fn apply(&mut self, new: Config, warnings: &[String], plan: bool) -> ReloadReport {
+    fn apply(&mut self, loaded: Loaded, plan: bool) -> ReloadReport {
+        let Loaded { config: new, warnings } = loaded;
         let change = config::diff(&self.config, &new);
         let before = reload::next_fires(&self.core.engine);
-        let report = ReloadReport { warnings: warnings.to_vec(), ..reload::report(&change, &before, &new, clock::now().wall) };
+        let report = ReloadReport { warnings, ..reload::report(&change, &before, &new, clock::now().wall) };
         if plan {
             return report;
         }
         if let Err(error) = self.log.reconfigure(&new.log, &new.daemon.timezone) {
             return self.refuse(vec![error.to_string()], plan);
         }
-        warnings.iter().for_each(|warning| warn!("{warning}"));
+        report.warnings.iter().for_each(|warning| warn!("{warning}"));
         self.config = Arc::new(new);
         self.core.handle(engine::Event::ConfigLoaded(Arc::clone(&self.config)));
         self.facts.reloaded(source::hash(Path::new(&self.facts.config_path)));

@@ -56,29 +56,45 @@ pub fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
     Ok(bytes)
 }
 
-/// Reads and validates a configuration. `handlers` are the names that the embedding program registered. The second value
-/// holds the warnings.
+impl LoadError {
+    /// One line a problem, for the log, `batchd status` and the answer to a reload.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Source(error) => vec![error.to_string()],
+            Self::Invalid(problems) => problems.one_line(),
+        }
+    }
+}
+
+/// A usable configuration, and what is suspicious about it, one line each.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<String>,
+}
+
+/// Reads and validates a configuration. `handlers` are the names that the embedding program registered.
 ///
 /// # Errors
 /// The file cannot be read, or it has problems: all of them.
-pub fn load(path: &Path, handlers: &[String]) -> Result<(Config, Problems), LoadError> {
+pub fn load(path: &Path, handlers: &[String]) -> Result<Loaded, LoadError> {
+    let (config, warnings) = examine(path, handlers)?;
+    Ok(Loaded { config, warnings: warnings.one_line() })
+}
+
+/// As [`load`], with the warnings as they can be rendered with excerpts.
+///
+/// # Errors
+/// As [`load`].
+pub fn examine(path: &Path, handlers: &[String]) -> Result<(Config, Problems), LoadError> {
     let bytes = read(path)?;
     let (system_zone, doubt) = system_zone();
     let context = Context { path: path.to_owned(), base: directory(path)?, system_zone, handlers: handlers.to_vec() };
     let (config, mut warnings) = config::parse(&bytes, &context)?;
     let uses_system_zone = config.daemon.timezone == context.system_zone;
     warnings.extend(doubt.filter(|_| uses_system_zone));
-    Ok((config, Problems::new(path, &bytes, warnings)))
-}
-
-impl LoadError {
-    /// One line a problem, for the log and `status`.
-    pub fn one_line(&self) -> Vec<String> {
-        match self {
-            Self::Source(error) => vec![error.to_string()],
-            Self::Invalid(problems) => problems.one_line(),
-        }
-    }
+    let source = bytes.strip_prefix(config::BYTE_ORDER_MARK).unwrap_or(&bytes);
+    Ok((config, Problems::new(path, source, warnings)))
 }
 
 /// A short hash of what the file holds now, to tell versions apart; FNV-1a, 16 hexadecimal digits.

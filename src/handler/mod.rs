@@ -144,6 +144,14 @@ impl Attempt {
         }
     }
 
+    /// From 0, in target order; a gather, which comes after all partials, is given their count.
+    pub(crate) fn index(&self) -> u32 {
+        match self.part {
+            Part::Partial { index, .. } => index,
+            Part::Gather => self.run.targets.partials(),
+        }
+    }
+
     /// From 1; a gather has one attempt.
     pub(crate) fn number(&self) -> u32 {
         match self.part {

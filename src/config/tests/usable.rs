@@ -1,0 +1,92 @@
+//! What a valid file comes to: defaults, overrides, targets, fingerprints, changes, warnings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::*;
+use super::{context, job};
+use crate::schedule::Gap;
+
+fn load(text: &str) -> Config {
+    match parse(text.as_bytes(), &context()) {
+        Ok((config, _)) => config,
+        Err(problems) => panic!("{}", problems.render(false)),
+    }
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let config = load("[jobs.a]\nschedule = \"manual\"\nhandler = \"echo\"\n");
+    let job = &config.jobs["a"];
+    assert_eq!((job.concurrency, job.enabled, job.max_failures), (8, true, MaxFailures::Any));
+    assert_eq!(job.catch_up, CatchUp { policy: CatchUpPolicy::Latest, window: Duration::from_secs(86_400), max: 100 });
+    assert_eq!(job.stop, StopPolicy { signal: 15, grace: Duration::from_secs(10) });
+    assert_eq!((job.retry.attempts, job.retry.delay, job.overlap), (1, Duration::from_secs(5), Overlap::Skip));
+    assert_eq!((job.schedule_text.join("|"), job.timetable.schedules.len()), ("manual".to_owned(), 0));
+    assert_eq!(config.log.dir, PathBuf::from("/srv/batch/logs"));
+    assert_eq!((config.log.max_size, config.log.backups), (5 << 20, 5));
+    assert_eq!(config.daemon.state_dir, PathBuf::from("/srv/batch/state"));
+}
+
+#[test]
+fn a_job_overrides_the_defaults_part_by_part() {
+    let config = load(
+        "[daemon]\nenv = { A = \"1\", B = \"1\" }\n\
+         [defaults]\ntimeout = \"1h\"\nretry = { attempts = 5, delay = \"1s\" }\nenv = { B = \"2\", C = \"2\" }\ndst = { gap = \"skip\" }\n\
+         [jobs.a]\nschedule = \"@daily\"\ncommand = [\"true\"]\nretries = 1\ncwd = \"x\"\nenv = { C = \"3\" }\ndst = { fold = \"both\" }\n\
+         overlap = { policy = \"queue\", max = 5 }\n",
+    );
+    let job = &config.jobs["a"];
+    assert_eq!((job.timeout, job.retry.attempts, job.retry.delay), (Some(Duration::from_secs(3_600)), 2, Duration::from_secs(1)));
+    let env: Vec<_> = job.process.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(env, ["A=1", "B=2", "C=3"]);
+    assert_eq!((job.timetable.dst.gap, job.process.directory()), (Gap::Skip, std::path::Path::new("/srv/batch/x")));
+    assert_eq!(job.overlap, Overlap::Queue { max: 5 });
+}
+
+#[test]
+fn targets_are_identified_by_their_keys() {
+    let keys = |line: &str| -> Vec<String> {
+        let config = load(&job(line));
+        let targets = &config.jobs["backup"].targets;
+        (0..targets.partials()).filter_map(|index| targets.get(index)).map(|target| target.key.to_string()).collect()
+    };
+    assert_eq!(keys("targets = [\"b\", \"a\"]"), ["b", "a"]);
+    assert_eq!(keys("targets = [{ id = 7, name = \"x\" }, { name = \"y\" }]"), ["7", "y"]);
+    assert_eq!(keys("targets = [{ shop = \"s\" }]\ntarget_key = \"shop\""), ["s"]);
+    assert_eq!(keys("targets = { range = \"-1..2\" }"), ["-1", "0", "1"]);
+}
+
+#[test]
+fn a_fingerprint_depends_on_schedule_zone_and_dst_only() {
+    let print = |extra: &str| load(&job(extra)).jobs["backup"].schedule_fingerprint();
+    assert_eq!(print(""), print("timeout = \"1s\""));
+    assert_ne!(print(""), print("timezone = \"Asia/Seoul\""));
+    assert_ne!(print(""), print("dst = { gap = \"skip\" }"));
+}
+
+#[test]
+fn a_change_names_jobs_keys_and_settings() {
+    let old = load("[jobs.a]\nschedule = \"@daily\"\ncommand = [\"x\"]\n[jobs.b]\nschedule = \"@daily\"\ncommand = [\"x\"]\n");
+    let new = load(
+        "[daemon]\nstate_dir = \"other\"\n[log]\nlevel = \"debug\"\n\
+         [jobs.b]\nschedule = \"@hourly\"\ncommand = [\"y\"]\n[jobs.c]\nschedule = \"@daily\"\ncommand = [\"x\"]\n",
+    );
+    let change = change::diff(&old, &new);
+    assert_eq!((change.added, change.removed), (vec!["c".into()], vec!["a".into()]));
+    assert_eq!(
+        change.changed.iter().map(|job| (&*job.name, job.what.join(" "))).collect::<Vec<_>>(),
+        [("b", "schedule command".to_owned())]
+    );
+    assert_eq!(
+        (change.settings, change.restart),
+        (vec!["daemon.state_dir".to_owned(), "log.level".to_owned()], vec!["daemon.state_dir".to_owned()])
+    );
+    assert!(change::diff(&old, &old).is_empty());
+}
+
+#[test]
+fn suspicions_are_warnings() {
+    let (_, warnings) = parse(job("concurrency = 3").as_bytes(), &context()).expect("a warning only");
+    assert_eq!(warnings.iter().map(|warning| warning.severity).collect::<Vec<_>>(), [Severity::Warning]);
+}
