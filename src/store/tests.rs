@@ -11,7 +11,9 @@ use super::*;
 use crate::config::{
     CatchUp, CatchUpPolicy, Interrupted, Job, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
-use crate::engine::{CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RunInfo, RunKey, RunOutcome, RunSummary};
+use crate::engine::{
+    CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RecoveredRun, RunInfo, RunKey, RunOutcome, RunSummary,
+};
 use crate::schedule::{Dst, Timetable, Zone};
 
 /// Seconds after the start of every story here.
@@ -176,22 +178,24 @@ fn join(dir: &Path, name: &str) -> (Box<dyn Store>, Epoch) {
     (store, epoch)
 }
 
-/// What a restart reads, on one line a thing.
+/// What a restart reads, on one line.
 fn recovered(store: &mut dyn Store) -> String {
     let recovery = store.recover().expect("reads back");
-    let mut text = format!("last {}", recovery.last_key);
-    for job in recovery.jobs {
+    let jobs = recovery.jobs.into_iter().map(|job| {
         let boot = job.boot_id.map_or_else(String::new, |boot| format!(", booted {boot}"));
-        text += &format!("; {} decided to {}{boot}", job.name, job.watermark.as_second() - at(0).as_second());
-    }
-    for run in recovery.runs {
-        text += &format!("; run {} claimed {}/{}", run.key.0, run.claimed, run.targets.partials());
-        let of = |word, (index, attempt): &(u32, u32)| format!(", {index} {word} {attempt}");
-        text.extend(run.ended.iter().map(|(index, outcome, attempt)| format!(", {index} {outcome} {attempt}")));
-        text.extend(run.retrying.iter().map(|partial| of("retrying", partial)));
-        text.extend(run.retried.iter().map(|partial| of("retried", partial)));
-    }
-    text
+        format!("{} decided to {}{boot}", job.name, job.watermark.as_second() - at(0).as_second())
+    });
+    let runs = recovery.runs.iter().map(recovered_run);
+    [format!("last {}", recovery.last_key)].into_iter().chain(jobs).chain(runs).collect::<Vec<_>>().join("; ")
+}
+
+/// Its partials by kind, each with the number of its attempt.
+fn recovered_run(run: &RecoveredRun) -> String {
+    let head = format!("run {} claimed {}/{}", run.key.0, run.claimed, run.targets.partials());
+    let ended = run.ended.iter().map(|(index, outcome, attempt)| format!("{index} {outcome} {attempt}"));
+    let retrying = run.retrying.iter().map(|(index, attempt)| format!("{index} retrying {attempt}"));
+    let retried = run.retried.iter().map(|(index, attempt)| format!("{index} retried {attempt}"));
+    [head].into_iter().chain(ended).chain(retrying).chain(retried).collect::<Vec<_>>().join(", ")
 }
 
 #[test]

@@ -25,9 +25,10 @@ const UPDATE_PARTIAL: &str = "
         exit_code = ?10, signal = ?11, result = ?12, error = ?13, target_key = ?14, retrying = ?15, retried = NULL
     WHERE run = ?1 AND idx = ?2";
 
-/// What waited for another attempt when its run ended has ended as its last attempt did. The first condition is the index's.
+/// What waits for another attempt when its run ends, ends as its last attempt did. The index has no successes, so that
+/// a million of them are not read.
 const END_RETRYING: &str = "
-    UPDATE partial SET outcome = retrying, retrying = NULL, retry_at = NULL, retried = NULL
+    UPDATE partial INDEXED BY partial_unsucceeded SET outcome = retrying, retrying = NULL, retry_at = NULL, retried = NULL
     WHERE run = ?1 AND outcome IS NOT 'succeeded' AND outcome IS NULL";
 
 /// What was claimed and not recorded is lost, what waited for another attempt has failed, the rest was never started.
@@ -35,7 +36,8 @@ const END_ABANDONED: &str = "
     WITH open AS (
         SELECT key,
             max(0, claimed - (SELECT count(*) FROM partial WHERE run = key AND idx < claimed))
-            + (SELECT count(*) FROM partial WHERE run = key AND outcome IS NOT 'succeeded' AND outcome IS NULL) AS unfinished
+            + (SELECT count(*) FROM partial INDEXED BY partial_unsucceeded
+               WHERE run = key AND outcome IS NOT 'succeeded' AND outcome IS NULL) AS unfinished
         FROM run WHERE node = ?1 AND ended IS NULL
     )
     UPDATE run SET ended = max(fired, ?2), outcome = ?3, reason = 'its process has died', failed = failed + unfinished,
