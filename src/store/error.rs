@@ -41,9 +41,10 @@ pub enum StoreError {
     NotJoined,
     #[error("the run `{}` exists already", id.0.escape_debug())]
     Exists { id: RunId },
+    /// Also for a retry of a partial without a recorded attempt.
     #[error("a record names run {}, which does not exist or has ended", run.0)]
     UnknownRun { run: RunKey },
-    #[error("a record decides nominal times of job `{}`, which has no watermark", job.escape_debug())]
+    #[error("a record decides for job `{}`, which has no watermark", job.escape_debug())]
     UnknownJob { job: String },
     #[error("the database `{}` refused: {fault}", shown(path))]
     Database { path: PathBuf, fault: Fault },

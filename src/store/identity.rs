@@ -25,13 +25,12 @@ pub fn is_alive(pid: u32, of_boot: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
     use super::*;
 
     #[test]
     fn this_process_is_alive() {
-        assert!(is_alive(std::process::id(), &boot_id().unwrap()));
+        assert!(is_alive(std::process::id(), &boot_id().expect("Linux tells it")));
     }
 
     #[test]

@@ -70,7 +70,6 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
@@ -78,31 +77,31 @@ mod tests {
 
     #[test]
     fn the_second_is_told_who_holds_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let _held = StateLock::acquire(dir.path()).unwrap();
-        let refused = StateLock::acquire(dir.path()).unwrap_err().to_string();
+        let dir = tempfile::tempdir().expect("a directory");
+        let _held = StateLock::acquire(dir.path()).expect("is free");
+        let refused = StateLock::acquire(dir.path()).expect_err("is held").to_string();
         let (pid, dir) = (std::process::id(), dir.path().display());
         assert_eq!(refused, format!("another batchd (pid {pid}) uses the state directory `{dir}`; stop it, or name another `state_dir`"));
     }
 
     #[test]
     fn dropping_releases() {
-        let dir = tempfile::tempdir().unwrap();
-        drop(StateLock::acquire(dir.path()).unwrap());
-        StateLock::acquire(dir.path()).unwrap();
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(StateLock::acquire(dir.path()).expect("is free"));
+        StateLock::acquire(dir.path()).expect("is free");
     }
 
     #[test]
     fn a_missing_directory_is_made_private() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a directory");
         let state = dir.path().join("a/state");
-        let _held = StateLock::acquire(&state).unwrap();
-        assert_eq!(state.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        let _held = StateLock::acquire(&state).expect("is free");
+        assert_eq!(state.metadata().expect("is there").permissions().mode() & 0o777, 0o700);
     }
 
     #[test]
     fn a_file_in_its_place_is_an_error() {
-        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = tempfile::NamedTempFile::new().expect("a directory");
         assert!(matches!(StateLock::acquire(file.path()), Err(LockError::Io { .. })));
     }
 }

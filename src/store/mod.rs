@@ -11,7 +11,6 @@ mod view;
 mod writer;
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests;
 
 use jiff::Timestamp;

@@ -11,7 +11,9 @@ use super::*;
 use crate::config::{
     CatchUp, CatchUpPolicy, Interrupted, Job, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
-use crate::engine::{CapturedOutput, Cause, Decision, Outcome, PartialRecord, RunInfo, RunKey, RunOutcome, RunSummary};
+use crate::engine::{
+    CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RecoveredRun, RunInfo, RunKey, RunOutcome, RunSummary,
+};
 use crate::schedule::{Dst, Timetable, Zone};
 
 /// Seconds after the start of every story here.
@@ -56,20 +58,32 @@ fn range(partials: i64) -> Targets {
     Targets::Range { start: 10, end: 10 + partials }
 }
 
+/// A target that is a string, and one that is a table.
+fn hosts() -> [Target; 2] {
+    let table = serde_json::from_str(r#"{"key":"b","port":5432}"#).expect("is JSON");
+    [
+        Target { key: "a".into(), value: TargetValue::Text("a".into()) },
+        Target { key: "b".into(), value: TargetValue::Table(Arc::new(table)) },
+    ]
+}
+
 fn watermark(job: &str) -> Record {
-    Record::Watermark { job: job.into(), watermark: at(0), schedule_fingerprint: u64::MAX, boot_id: Some("boot".into()) }
+    Record::Watermark { job: job.into(), watermark: at(0), schedule_fingerprint: u64::MAX, boot_id: None }
 }
 
-pub(super) fn decided(job: &str, run: Option<i64>, seconds: i64) -> Record {
-    let decision = if run.is_some() { Decision::Ran } else { Decision::Missed };
-    let (first, last, run) = (at(seconds), at(seconds), run.map(RunKey));
-    Record::Decided { job: job.into(), first, last, count: 1, decision, run, at: at(seconds) }
+pub(super) fn missed(job: &str, seconds: i64) -> Record {
+    let (first, last) = (at(seconds), at(seconds));
+    Record::Decided { job: job.into(), first, last, count: 1, decision: Decision::Missed, at: at(seconds) }
 }
 
-pub(super) fn fired(key: i64, name: &str, seconds: i64, targets: Targets) -> Record {
+fn fired_as(key: i64, name: &str, seconds: i64, targets: Targets, decides: Decides) -> Record {
     let (cause, nominal) = (Cause::Schedule, at(seconds));
     let id = RunId::new(name, cause, nominal);
-    Record::Fired { run: Arc::new(RunInfo { key: RunKey(key), id, job: job(name), cause, nominal, fired: nominal, targets }) }
+    Record::Fired { run: Arc::new(RunInfo { key: RunKey(key), id, job: job(name), cause, nominal, fired: nominal, targets }), decides }
+}
+
+fn fired(key: i64, name: &str, seconds: i64, targets: Targets) -> Record {
+    fired_as(key, name, seconds, targets, Decides::Nothing)
 }
 
 fn claimed(key: i64, upto: u32) -> Record {
@@ -99,8 +113,16 @@ fn ended(key: i64, index: u32, outcome: Outcome) -> Record {
     Record::Partial(Box::new(partial(key, index, outcome)))
 }
 
+fn attempt(key: i64, index: u32, attempt: u32, outcome: Outcome) -> Record {
+    Record::Partial(Box::new(PartialRecord { attempt, ..partial(key, index, outcome) }))
+}
+
 fn retrying(key: i64, index: u32, attempt: u32) -> Record {
     Record::Partial(Box::new(PartialRecord { attempt, retry: Some(at(90)), ..partial(key, index, Outcome::Failed) }))
+}
+
+fn retried(key: i64, index: u32, attempt: u32) -> Record {
+    Record::Retried { run: RunKey(key), index, attempt }
 }
 
 fn finished(key: i64, outcome: RunOutcome) -> Record {
@@ -118,7 +140,7 @@ fn finished(key: i64, outcome: RunOutcome) -> Record {
 }
 
 fn json(text: &str) -> Box<RawValue> {
-    RawValue::from_string(text.into()).unwrap()
+    RawValue::from_string(text.into()).expect("is JSON")
 }
 
 /// A state directory, and a store in it that has joined as `daemon`.
@@ -130,14 +152,14 @@ struct Opened {
 
 impl Opened {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a directory");
         let (store, epoch) = join(dir.path(), "daemon");
         Self { dir, store, epoch }
     }
 
     fn with(records: &[Record]) -> Self {
         let mut opened = Self::new();
-        opened.append(records).unwrap();
+        opened.append(records).expect("is recorded");
         opened
     }
 
@@ -146,155 +168,131 @@ impl Opened {
     }
 
     fn reader(&self) -> Reader {
-        Reader::open(self.dir.path()).unwrap()
+        Reader::open(self.dir.path()).expect("can be read")
     }
 }
 
 fn join(dir: &Path, name: &str) -> (Box<dyn Store>, Epoch) {
-    let mut store: Box<dyn Store> = Box::new(Sqlite::open(dir).unwrap());
-    let epoch = store.join(&node(name)).unwrap();
+    let mut store: Box<dyn Store> = Box::new(Sqlite::open(dir).expect("opens"));
+    let epoch = store.join(&node(name)).expect("joins");
     (store, epoch)
 }
 
-/// What a restart reads, on one line a thing.
+/// What a restart reads, on one line.
 fn recovered(store: &mut dyn Store) -> String {
-    use std::fmt::Write;
-    let recovery = store.recover().unwrap();
-    let mut text = format!("last {}", recovery.last_key);
-    for job in recovery.jobs {
-        let seconds = job.watermark.as_second() - at(0).as_second();
-        write!(text, "; {} decided to {seconds}", job.name).unwrap();
-    }
-    for run in recovery.runs {
-        let ended: Vec<_> = run.ended.iter().map(|(index, outcome)| format!("{index} {outcome}")).collect();
-        let (claimed, partials) = (run.claimed, run.targets.partials());
-        write!(text, "; run {} claimed {claimed}/{partials} ended {ended:?} retrying {:?}", run.key.0, run.retrying).unwrap();
-    }
-    text
+    let recovery = store.recover().expect("reads back");
+    let jobs = recovery.jobs.into_iter().map(|job| {
+        let boot = job.boot_id.map_or_else(String::new, |boot| format!(", booted {boot}"));
+        format!("{} decided to {}{boot}", job.name, job.watermark.as_second() - at(0).as_second())
+    });
+    let runs = recovery.runs.iter().map(recovered_run);
+    [format!("last {}", recovery.last_key)].into_iter().chain(jobs).chain(runs).collect::<Vec<_>>().join("; ")
 }
 
-#[test]
-fn a_restart_after_any_record_reads_what_was_recorded() {
-    let story = [
-        (watermark("sync"), "last 0; sync decided to 0"),
-        (decided("sync", Some(1), 60), "last 0; sync decided to 60"),
-        (fired(1, "sync", 60, range(3)), "last 1; sync decided to 60; run 1 claimed 0/3 ended [] retrying []"),
-        (claimed(1, 2), "last 1; sync decided to 60; run 1 claimed 2/3 ended [] retrying []"),
-        (ended(1, 0, Outcome::Succeeded), r#"last 1; sync decided to 60; run 1 claimed 2/3 ended ["0 succeeded"] retrying []"#),
-        (retrying(1, 1, 1), r#"last 1; sync decided to 60; run 1 claimed 2/3 ended ["0 succeeded"] retrying [(1, 1)]"#),
-        (retrying(1, 1, 2), r#"last 1; sync decided to 60; run 1 claimed 2/3 ended ["0 succeeded"] retrying [(1, 2)]"#),
-        (
-            ended(1, 1, Outcome::TimedOut),
-            r#"last 1; sync decided to 60; run 1 claimed 2/3 ended ["0 succeeded", "1 timed_out"] retrying []"#,
-        ),
-        (finished(1, RunOutcome::Succeeded), "last 1; sync decided to 60"),
-    ];
-    let mut opened = Opened::new();
-    for (record, expected) in story {
-        opened.append(&[record]).unwrap();
-        // A crash: the old connection is never closed, a new daemon joins beside it.
-        let (successor, epoch) = join(opened.dir.path(), "daemon");
-        std::mem::forget(std::mem::replace(&mut opened.store, successor));
-        opened.epoch = epoch;
-        assert_eq!(recovered(&mut *opened.store), expected);
-    }
-}
-
-#[test]
-fn what_a_run_was_fired_with_reads_back() {
-    let table = serde_json::from_str(r#"{"host":"b","port":5432}"#).unwrap();
-    let list = [
-        Target { key: "a".into(), value: TargetValue::Text("a".into()) },
-        Target { key: "b".into(), value: TargetValue::Table(Arc::new(table)) },
-    ];
-    for (key, targets) in [(1, Targets::None), (2, Targets::List(list.into())), (3, range(5))] {
-        let mut opened = Opened::with(&[fired(key, "sync", 60, targets.clone())]);
-        let run = opened.store.recover().unwrap().runs.pop().unwrap();
-        assert_eq!((run.targets, run.nominal, run.cause, &*run.job), (targets, at(60), Cause::Schedule, "sync"));
-    }
-}
-
-#[test]
-fn a_job_reads_back() {
-    let job = Opened::with(&[watermark("sync")]).store.recover().unwrap().jobs.pop().unwrap();
-    assert_eq!((job.watermark, job.schedule_fingerprint, job.boot_id.as_deref()), (at(0), u64::MAX, Some("boot")));
-}
-
-#[test]
-fn a_late_decision_does_not_move_the_watermark_back() {
-    let mut opened = Opened::with(&[watermark("sync"), decided("sync", None, 120), decided("sync", None, 60)]);
-    assert_eq!(recovered(&mut *opened.store), "last 0; sync decided to 120");
+/// Its partials by kind, each with the number of its attempt.
+fn recovered_run(run: &RecoveredRun) -> String {
+    let head = format!("run {} claimed {}/{}", run.key.0, run.claimed, run.targets.partials());
+    let ended = run.ended.iter().map(|(index, outcome, attempt)| format!("{index} {outcome} {attempt}"));
+    let retrying = run.retrying.iter().map(|(index, attempt)| format!("{index} retrying {attempt}"));
+    let retried = run.retried.iter().map(|(index, attempt)| format!("{index} retried {attempt}"));
+    [head].into_iter().chain(ended).chain(retrying).chain(retried).collect::<Vec<_>>().join(", ")
 }
 
 #[test]
 fn a_later_writer_fences_the_earlier() {
     let mut earlier = Opened::new();
     let (mut later, epoch) = join(earlier.dir.path(), "daemon");
-    let refused = earlier.append(&[watermark("sync")]).unwrap_err().to_string();
+    let refused = earlier.append(&[watermark("sync")]).expect_err("is fenced").to_string();
     assert_eq!(refused, "a later writer has taken over as node `daemon` (its epoch is 2, ours 1); this process must end");
-    later.append(epoch, &[watermark("sync")]).unwrap();
+    later.append(epoch, &[watermark("sync")]).expect("is recorded");
 }
 
 /// The records are refused with this message, and none of them is kept.
 fn check_refused(records: &[Record], expected: &str) {
-    let mut opened = Opened::with(&[fired(1, "sync", 60, range(3))]);
-    let before = recovered(&mut *opened.store);
-    assert_eq!(opened.append(records).unwrap_err().to_string(), expected);
-    assert_eq!(recovered(&mut *opened.store), before);
+    let before = [fired(1, "sync", 60, range(3)), fired(2, "done", 60, range(3)), finished(2, RunOutcome::Failed)];
+    let mut opened = Opened::with(&before);
+    let recorded = recovered(&mut *opened.store);
+    assert_eq!(opened.append(records).expect_err("is refused").to_string(), expected);
+    assert_eq!(recovered(&mut *opened.store), recorded);
 }
 
 #[test]
 fn a_batch_with_a_refused_record_is_refused_whole() {
-    check_refused(&[watermark("sync"), fired(2, "sync", 60, range(3))], "the run `sync@20260311T020100Z` exists already");
-    check_refused(&[watermark("sync"), claimed(2, 1)], "a record names run 2, which does not exist or has ended");
-    check_refused(&[watermark("sync"), ended(2, 0, Outcome::Lost)], "a record names run 2, which does not exist or has ended");
-    check_refused(&[watermark("sync"), finished(2, RunOutcome::Failed)], "a record names run 2, which does not exist or has ended");
-    check_refused(
-        &[watermark("sync"), decided("other", None, 60)],
-        "a record decides nominal times of job `other`, which has no watermark",
-    );
+    let unknown = "a record names run 9, which does not exist or has ended";
+    let after_its_end = "a record names run 2, which does not exist or has ended";
+    for (record, expected) in [
+        (fired(9, "sync", 60, range(3)), "the run `sync@20260311T020100Z` exists already"),
+        (claimed(9, 1), unknown),
+        (ended(9, 0, Outcome::Lost), unknown),
+        (retried(9, 0, 2), unknown),
+        (finished(9, RunOutcome::Failed), unknown),
+        (claimed(2, 1), after_its_end),
+        (ended(2, 0, Outcome::Lost), after_its_end),
+        (retried(2, 0, 2), after_its_end),
+        (finished(2, RunOutcome::Failed), after_its_end),
+        (missed("other", 60), "a record decides for job `other`, which has no watermark"),
+    ] {
+        check_refused(&[watermark("sync"), record], expected);
+    }
 }
 
 #[test]
-fn a_run_ends_once() {
-    let mut opened = Opened::with(&[fired(1, "sync", 60, range(3)), finished(1, RunOutcome::Succeeded)]);
-    assert!(matches!(opened.append(&[finished(1, RunOutcome::Failed)]), Err(StoreError::UnknownRun { .. })));
+fn a_run_whose_decision_is_refused_does_not_exist() {
+    for decides in [Decides::Nominal, Decides::Boot("boot".into())] {
+        check_refused(&[fired_as(9, "other", 60, range(3), decides)], "a record decides for job `other`, which has no watermark");
+    }
 }
 
 #[test]
 fn nothing_is_recorded_before_joining() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = Sqlite::open(dir.path()).unwrap();
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = Sqlite::open(dir.path()).expect("opens");
     assert!(matches!(store.append(Epoch(1), &[watermark("sync")]), Err(StoreError::NotJoined)));
 }
 
 #[test]
-fn a_foreground_run_takes_no_key_of_the_daemon() {
-    let mut daemon = Opened::with(&[fired(1, "sync", 60, range(3))]);
-    let (mut foreground, epoch) = join(daemon.dir.path(), "run-9");
-    let base = foreground.recover().unwrap().last_key;
-    assert_eq!(base, 1 << 32);
-    foreground.append(epoch, &[fired(base + 1, "once", 60, range(3))]).unwrap();
-    assert_eq!(foreground.recover().unwrap().last_key, base + 1);
-    assert_eq!(recovered(&mut *daemon.store), "last 1; run 1 claimed 0/3 ended [] retrying []");
+fn nodes_share_the_keys_and_take_up_their_own_runs() {
+    let mut daemon = Opened::with(&[fired(5, "sync", 60, range(3))]);
+    let (mut by_hand, epoch) = join(daemon.dir.path(), "run-9");
+    by_hand.append(epoch, &[fired(7, "once", 60, range(2))]).expect("is recorded");
+    daemon.append(&[fired(6, "sweep", 60, range(1))]).expect("is recorded");
+    assert_eq!(recovered(&mut *by_hand), "last 7; run 7 claimed 0/2");
+    assert_eq!(recovered(&mut *daemon.store), "last 7; run 5 claimed 0/3; run 6 claimed 0/1");
+}
+
+/// A run of another node, of which the first partial succeeded, the second waits for another attempt, the third is in flight
+/// and the fourth was never started.
+fn under_way(dir: &Path, pid: u32, name: &str) {
+    let mut store = Sqlite::open(dir).expect("opens");
+    let epoch = store.join(&Node { pid, ..node(&format!("run-{pid}")) }).expect("joins");
+    let key = i64::from(pid);
+    let records = [fired(key, name, 60, range(4)), claimed(key, 3), ended(key, 0, Outcome::Succeeded), retrying(key, 1, 1)];
+    store.append(epoch, &records).expect("is recorded");
 }
 
 #[test]
 fn runs_of_dead_nodes_are_interrupted() {
     let mut daemon = Opened::with(&[fired(1, "sync", 60, range(3))]);
-    for (name, job) in [("run-8", "alive"), ("run-9", "dead")] {
-        let mut store = Sqlite::open(daemon.dir.path()).unwrap();
-        let pid = name[4..].parse().unwrap();
-        let epoch = store.join(&Node { pid, ..node(name) }).unwrap();
-        let key = store.recover().unwrap().last_key + 1;
-        store.append(epoch, &[fired(key, job, 60, range(3)), ended(key, 0, Outcome::Succeeded)]).unwrap();
-    }
-    let dead = daemon.store.finish_abandoned(daemon.epoch, at(99), &|pid, boot| pid == 8 && boot == "boot").unwrap();
-    assert_eq!(dead.iter().map(|id| &*id.0).collect::<Vec<_>>(), ["dead@20260311T020100Z"]);
-    let run = daemon.reader().run("dead").unwrap();
-    assert_eq!((run.outcome, run.succeeded, run.cancelled, run.ended), (Some(RunOutcome::Interrupted), 1, 2, Some(at(99))));
-    assert_eq!(daemon.reader().run("alive").unwrap().outcome, None);
+    under_way(daemon.dir.path(), 8, "alive");
+    under_way(daemon.dir.path(), 9, "dead");
+    let is_alive = |pid, boot: &str| pid == 8 && boot == "boot";
+    let ended = daemon.store.finish_abandoned(daemon.epoch, at(99), &is_alive).expect("is recorded");
+    assert_eq!(ended.iter().map(|id| &*id.0).collect::<Vec<_>>(), ["dead@20260311T020100Z"]);
+    let outcomes = ["alive", "dead", "sync"].map(|job| daemon.reader().run(job).expect("is there").outcome);
+    assert_eq!(outcomes, [None, Some(RunOutcome::Interrupted), None]);
+}
+
+#[test]
+fn an_abandoned_run_counts_what_it_left() {
+    let mut daemon = Opened::new();
+    under_way(daemon.dir.path(), 9, "dead");
+    daemon.store.finish_abandoned(daemon.epoch, at(99), &|_, _| false).expect("is recorded");
+    let run = daemon.reader().run("dead").expect("is there");
+    assert_eq!((run.succeeded, run.failed, run.cancelled, run.ended), (1, 2, 1, Some(at(99))));
+    let counts = daemon.reader().partial_counts(run.key).expect("counts");
+    assert_eq!(counts, PartialCounts { succeeded: 1, failed: 1, ..PartialCounts::default() });
 }
 
 mod files;
+mod restart;
 mod views;

@@ -14,7 +14,7 @@ use crate::engine::{Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
 pub struct RunView {
     /// The name, derived from job, cause and nominal time.
     pub id: RunId,
-    /// The number by which pages go on; ascending within one node.
+    /// The number by which pages go on; ascending in the order of creation.
     pub key: RunKey,
     pub job: String,
     /// Why it exists.

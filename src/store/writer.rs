@@ -315,5 +315,4 @@ fn take_group(queue: &mut Queue) -> Group {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests;

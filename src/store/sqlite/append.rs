@@ -25,6 +25,25 @@ const UPDATE_PARTIAL: &str = "
         exit_code = ?10, signal = ?11, result = ?12, error = ?13, target_key = ?14, retrying = ?15, retried = NULL
     WHERE run = ?1 AND idx = ?2";
 
+/// What waits for another attempt when its run ends, ends as its last attempt did. The index has no successes, so that
+/// a million of them are not read.
+const END_RETRYING: &str = "
+    UPDATE partial INDEXED BY partial_unsucceeded SET outcome = retrying, retrying = NULL, retry_at = NULL, retried = NULL
+    WHERE run = ?1 AND outcome IS NOT 'succeeded' AND outcome IS NULL";
+
+/// What was claimed and not recorded is lost, what waited for another attempt has failed, the rest was never started.
+const END_ABANDONED: &str = "
+    WITH open AS (
+        SELECT key,
+            max(0, claimed - (SELECT count(*) FROM partial WHERE run = key AND idx < claimed))
+            + (SELECT count(*) FROM partial INDEXED BY partial_unsucceeded
+               WHERE run = key AND outcome IS NOT 'succeeded' AND outcome IS NULL) AS unfinished
+        FROM run WHERE node = ?1 AND ended IS NULL
+    )
+    UPDATE run SET ended = max(fired, ?2), outcome = ?3, reason = 'its process has died', failed = failed + unfinished,
+        cancelled = max(0, partials - succeeded - failed - unfinished)
+    FROM open WHERE run.key = open.key RETURNING run.key, id";
+
 /// Why a transaction was given up; the path is added above.
 pub(super) enum Refusal {
     Sql(rusqlite::Error),
@@ -71,14 +90,11 @@ pub(super) fn finish_abandoned(
     refuse_fenced(&transaction, node, epoch)?;
     let mut finished = Vec::new();
     for other in dead_nodes(&transaction, node, is_alive)? {
-        let mut statement = transaction.prepare_cached(
-            "UPDATE run SET ended = max(fired, ?2), outcome = ?3, reason = 'its process has died',
-                 cancelled = max(0, partials - succeeded - failed)
-             WHERE node = ?1 AND ended IS NULL RETURNING id",
-        )?;
-        let rows = statement.query_map(params![other, values::micros(at), RunOutcome::Interrupted.name()], |row| row.get(0).map(RunId))?;
-        for id in rows {
-            finished.push(id?);
+        let mut statement = transaction.prepare_cached(END_ABANDONED)?;
+        let mut rows = statement.query(params![other, values::micros(at), RunOutcome::Interrupted.name()])?;
+        while let Some(row) = rows.next()? {
+            transaction.prepare_cached(END_RETRYING)?.execute([row.get::<_, i64>(0)?])?;
+            finished.push(RunId(row.get(1)?));
         }
     }
     transaction.commit()?;
@@ -146,7 +162,7 @@ impl Append<'_> {
                  ON CONFLICT (name) DO UPDATE SET watermark = ?2, fingerprint = ?3, boot_id = ?4",
                 params![&**job, values::micros(*watermark), schedule_fingerprint.cast_signed(), boot_id.as_deref()],
             ),
-            Record::Decided { .. } => self.decided(record),
+            Record::Decided { job, first, last, count, decision, at } => self.decide(job, (*first, *last), *count, *decision, None, *at),
             Record::Fired { run, decides } => self.fired(run, decides),
             Record::Claimed { run, upto, at } => self.change_run(
                 *run,
@@ -154,17 +170,12 @@ impl Append<'_> {
                 params![run.0, upto, values::micros(*at)],
             ),
             Record::Retried { run, index, attempt } => {
-                let sql = "UPDATE partial SET retried = ?3 WHERE run = ?1 AND idx = ?2";
+                let sql = "UPDATE partial SET retried = ?3 WHERE idx = ?2 AND run = (SELECT key FROM run WHERE key = ?1 AND ended IS NULL)";
                 self.change_run(*run, sql, params![run.0, index, attempt])
             }
             Record::Partial(partial) => self.partial(partial),
             Record::Finished(summary) => self.finished(summary),
         }
-    }
-
-    fn decided(&self, record: &Record) -> Result<(), Refusal> {
-        let Record::Decided { job, first, last, count, decision, at } = record else { return Ok(()) };
-        self.decide(job, (*first, *last), *count, *decision, None, *at)
     }
 
     /// Writes a decision down and moves the job's watermark there.
@@ -177,13 +188,7 @@ impl Append<'_> {
         run: Option<RunKey>,
         at: Timestamp,
     ) -> Result<(), Refusal> {
-        let moved = self
-            .transaction
-            .prepare_cached("UPDATE job SET watermark = max(watermark, ?2) WHERE name = ?1")?
-            .execute(params![job, values::micros(last)])?;
-        if moved == 0 {
-            return Err(Refusal::Record(StoreError::UnknownJob { job: job.to_string() }));
-        }
+        self.change_job(job, "UPDATE job SET watermark = max(watermark, ?2) WHERE name = ?1", params![job, values::micros(last)])?;
         self.execute(
             "INSERT INTO decision (job, first, last, count, decision, run, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
@@ -225,7 +230,10 @@ impl Append<'_> {
         }?;
         match decides {
             Decides::Nominal => self.decide(&run.job.name, (run.nominal, run.nominal), 1, Decision::Ran, Some(run.key), run.fired),
-            Decides::Boot(boot) => self.execute("UPDATE job SET boot_id = ?2 WHERE name = ?1", params![&*run.job.name, &**boot]),
+            Decides::Boot(boot) => {
+                let job = &run.job.name;
+                self.change_job(job, "UPDATE job SET boot_id = ?2 WHERE name = ?1", params![&**job, &**boot])
+            }
             Decides::Nothing => Ok(()),
         }
     }
@@ -284,14 +292,7 @@ impl Append<'_> {
                 summary.result.as_ref().map(|result| result.get()),
             ],
         )?;
-        // What waited for another attempt has failed as its last one did.
-        if summary.failed > 0 {
-            self.execute(
-                "UPDATE partial SET outcome = retrying, retrying = NULL, retry_at = NULL, retried = NULL
-                 WHERE run = ?1 AND outcome IS NOT 'succeeded' AND outcome IS NULL",
-                params![summary.run.0],
-            )?;
-        }
+        self.execute(END_RETRYING, params![summary.run.0])?;
         self.output(summary.run, GATHER_INDEX, 0, summary.output.as_ref())
     }
 
@@ -305,8 +306,10 @@ impl Append<'_> {
 
     fn write_tallies(&mut self) -> Result<(), Refusal> {
         for (run, tally) in std::mem::take(&mut self.tallies) {
-            self.execute(
-                "UPDATE run SET succeeded = succeeded + ?2, failed = failed + ?3, cancelled = cancelled + ?4 WHERE key = ?1",
+            self.change_run(
+                run,
+                "UPDATE run SET succeeded = succeeded + ?2, failed = failed + ?3, cancelled = cancelled + ?4
+                 WHERE key = ?1 AND ended IS NULL",
                 params![run.0, tally.succeeded, tally.failed, tally.cancelled],
             )?;
         }
@@ -321,6 +324,13 @@ impl Append<'_> {
     fn change_run(&self, run: RunKey, sql: &str, columns: &[&dyn rusqlite::ToSql]) -> Result<(), Refusal> {
         match self.transaction.prepare_cached(sql)?.execute(columns)? {
             0 => Err(Refusal::Record(StoreError::UnknownRun { run })),
+            _ => Ok(()),
+        }
+    }
+
+    fn change_job(&self, job: &str, sql: &str, columns: &[&dyn rusqlite::ToSql]) -> Result<(), Refusal> {
+        match self.transaction.prepare_cached(sql)?.execute(columns)? {
+            0 => Err(Refusal::Record(StoreError::UnknownJob { job: job.to_owned() })),
             _ => Ok(()),
         }
     }

@@ -258,20 +258,19 @@ fn fractional(micros: i64) -> f64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod tests {
     use super::super::Sqlite;
     use super::*;
 
     /// The question is answered from an index, in its order: else its time would grow with the history.
     fn check(sql: &str) {
-        let dir = tempfile::tempdir().unwrap();
-        let _store = Sqlite::open(dir.path()).unwrap();
-        let connection = Reader::open(dir.path()).unwrap().connection;
-        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let dir = tempfile::tempdir().expect("a directory");
+        let _store = Sqlite::open(dir.path()).expect("opens");
+        let connection = Reader::open(dir.path()).expect("opens").connection;
+        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("is SQL");
         let values = vec![1; explain.parameter_count()];
-        let plan: Vec<String> =
-            explain.query_map(rusqlite::params_from_iter(values), |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        let plan = explain.query_map(rusqlite::params_from_iter(values), |row| row.get(3)).and_then(Iterator::collect);
+        let plan: Vec<String> = plan.expect("explains");
         assert!(["INDEX", "PRIMARY KEY"].iter().any(|index| plan[0].contains(index)), "{sql}: {plan:?}");
         assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE FOR ORDER BY")), "{sql}: {plan:?}");
     }

@@ -1,41 +1,42 @@
 //! Database files that cannot be used are refused with what to do, and stay as they are.
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use super::*;
 
 /// Open a state directory whose database was changed by `damage`; the refusal, with the path as `PATH`.
-fn refusal(damage: impl FnOnce(&Path)) -> String {
+fn refusal(damage: fn(&Path) -> Result<(), Box<dyn Error>>) -> String {
     let opened = Opened::with(&[watermark("sync"), fired(1, "sync", 60, range(3))]);
     let Opened { dir, store, .. } = opened;
     drop(store);
     let path = dir.path().join(DATABASE_FILE);
-    damage(&path);
+    damage(&path).expect("is damaged");
     let before = fs::read(&path).ok();
-    let refused = Sqlite::open_patiently(dir.path(), Duration::ZERO).unwrap_err();
+    let refused = Sqlite::open_patiently(dir.path(), Duration::ZERO).expect_err("is refused");
     assert_eq!(fs::read(&path).ok(), before, "a refused database was changed");
     refused.to_string().replace(&path.display().to_string(), "PATH")
 }
 
 #[test]
 fn a_text_file_is_not_taken_for_a_database() {
-    let refused = refusal(|path| fs::write(path, "no database, but long enough to be read as one\n".repeat(99)).unwrap());
+    let refused = refusal(|path| Ok(fs::write(path, "no database, but long enough to be read as one\n".repeat(99))?));
     assert_eq!(refused, "`PATH` is not a batchd database (it is no SQLite file); move it away, or name another `state_dir`");
 }
 
 #[test]
 fn a_database_of_another_program_is_left_alone() {
     let refused = refusal(|path| {
-        fs::remove_file(path).unwrap();
-        rusqlite::Connection::open(path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        fs::remove_file(path)?;
+        Ok(rusqlite::Connection::open(path)?.execute_batch("CREATE TABLE t (a)")?)
     });
     assert_eq!(refused, "`PATH` is not a batchd database (its application id is 0x0); move it away, or name another `state_dir`");
 }
 
 #[test]
 fn an_empty_file_is_damage() {
-    let refused = refusal(|path| File::create(path).map(drop).unwrap());
+    let refused = refusal(|path| Ok(File::create(path).map(drop)?));
     assert_eq!(
         refused,
         "the database `PATH` is damaged: the file is empty; restore a backup, or save what can be read with \
@@ -45,67 +46,67 @@ fn an_empty_file_is_damage() {
 
 #[test]
 fn overwritten_pages_are_damage() {
-    let refused = refusal(|path| File::options().write(true).open(path).unwrap().write_all_at(&[0xA5; 8192], 3 * 4096).unwrap());
+    let refused = refusal(|path| Ok(File::options().write(true).open(path)?.write_all_at(&[0xA5; 8192], 3 * 4096)?));
     assert!(refused.starts_with("the database `PATH` is damaged: "), "{refused}");
 }
 
 #[test]
 fn a_cut_off_file_is_damage() {
-    let refused = refusal(|path| File::options().write(true).open(path).unwrap().set_len(2 * 4096).unwrap());
+    let refused = refusal(|path| Ok(File::options().write(true).open(path)?.set_len(2 * 4096)?));
     assert!(refused.starts_with("the database `PATH` is damaged: "), "{refused}");
 }
 
 #[test]
 fn a_newer_schema_is_refused() {
-    let refused = refusal(|path| rusqlite::Connection::open(path).unwrap().pragma_update(None, "user_version", 9999).unwrap());
+    let refused = refusal(|path| Ok(rusqlite::Connection::open(path)?.pragma_update(None, "user_version", 9999)?));
     assert_eq!(refused, "the database `PATH` has schema version 9999, this batchd knows up to 1; start the newer batchd that wrote it");
 }
 
 #[test]
 fn a_log_without_its_database_is_damage() {
-    let refused = refusal(|path| fs::rename(path, path.with_extension("db-wal")).unwrap());
+    let refused = refusal(|path| Ok(fs::rename(path, path.with_extension("db-wal"))?));
     assert!(refused.starts_with("the database `PATH` is damaged: the file is missing, but its `-wal` is there"), "{refused}");
 }
 
 #[test]
 fn a_locked_database_is_refused_and_heals() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = Sqlite::open_patiently(dir.path(), Duration::ZERO).unwrap();
-    let epoch = store.join(&node("daemon")).unwrap();
-    let other = rusqlite::Connection::open(dir.path().join(DATABASE_FILE)).unwrap();
-    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    let refused = store.append(epoch, &[watermark("sync")]).unwrap_err();
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = Sqlite::open_patiently(dir.path(), Duration::ZERO).expect("opens");
+    let epoch = store.join(&node("daemon")).expect("joins");
+    let other = rusqlite::Connection::open(dir.path().join(DATABASE_FILE)).expect("opens");
+    other.execute_batch("BEGIN EXCLUSIVE").expect("is locked");
+    let refused = store.append(epoch, &[watermark("sync")]).expect_err("is locked");
     assert!(refused.is_transient() && matches!(refused, StoreError::Locked { .. }), "{refused}");
-    other.execute_batch("ROLLBACK").unwrap();
-    store.append(epoch, &[watermark("sync")]).unwrap();
+    other.execute_batch("ROLLBACK").expect("is unlocked");
+    store.append(epoch, &[watermark("sync")]).expect("is recorded");
 }
 
 #[test]
 fn a_replaced_database_is_noticed() {
     let mut opened = Opened::new();
     let path = opened.dir.path().join(DATABASE_FILE);
-    fs::copy(&path, path.with_extension("copy")).unwrap();
-    fs::rename(path.with_extension("copy"), &path).unwrap();
+    fs::copy(&path, path.with_extension("copy")).expect("is copied");
+    fs::rename(path.with_extension("copy"), &path).expect("is renamed");
     assert!(matches!(opened.append(&[watermark("sync")]), Err(StoreError::Replaced { .. })));
 }
 
 #[test]
 fn the_files_are_private_and_no_draft_is_left() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a directory");
     let state = dir.path().join("state");
-    let _store = Sqlite::open(&state).unwrap();
+    let _store = Sqlite::open(&state).expect("opens");
     let mut files: Vec<_> = fs::read_dir(&state)
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|entry| format!("{} {:o}", entry.file_name().display(), entry.metadata().unwrap().permissions().mode() & 0o777))
+        .expect("is there")
+        .map(|entry| entry.expect("reads"))
+        .map(|entry| format!("{} {:o}", entry.file_name().display(), entry.metadata().expect("is there").permissions().mode() & 0o777))
         .collect();
     files.sort();
-    assert_eq!(state.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(state.metadata().expect("is there").permissions().mode() & 0o777, 0o700);
     assert_eq!(files, ["batchd.db 600", "batchd.db-shm 600", "batchd.db-wal 600"]);
 }
 
 #[test]
 fn a_reader_needs_a_database() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a directory");
     assert!(matches!(Reader::open(dir.path()), Err(StoreError::NoState { .. })));
 }

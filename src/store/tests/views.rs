@@ -4,17 +4,16 @@ use super::*;
 
 /// Two jobs: `sync` ran three times (the second failed, the third is live), `sweep` once.
 fn history() -> Opened {
-    let Record::Partial(mut told) = ended(3, 1, Outcome::Failed) else { unreachable!() };
+    let Record::Partial(mut told) = ended(3, 1, Outcome::Failed) else { unreachable!("is a partial") };
     told.result = Some(json("[1,2]"));
     told.error = Some("exit code 1".into());
     told.output = Some(CapturedOutput { head: b"caf\xe9".to_vec(), tail: b"end".to_vec(), cut: 9 });
     Opened::with(&[
         watermark("sync"),
-        decided("sync", Some(1), 60),
-        fired(1, "sync", 60, range(3)),
+        fired_as(1, "sync", 60, range(3), Decides::Nominal),
         claimed(1, 3),
         finished(1, RunOutcome::Succeeded),
-        decided("sync", None, 120),
+        missed("sync", 120),
         fired(2, "sync", 180, range(3)),
         finished(2, RunOutcome::Failed),
         fired(3, "sync", 240, range(6)),
@@ -29,7 +28,7 @@ fn history() -> Opened {
 }
 
 fn check_runs(filter: RunFilter, expected: &[i64]) {
-    let runs = history().reader().runs(&RunFilter { limit: if filter.limit == 0 { 9 } else { filter.limit }, ..filter }).unwrap();
+    let runs = history().reader().runs(&RunFilter { limit: if filter.limit == 0 { 9 } else { filter.limit }, ..filter }).expect("reads");
     assert_eq!(runs.iter().map(|run| run.key.0).collect::<Vec<_>>(), expected);
 }
 
@@ -47,8 +46,8 @@ fn runs_are_filtered_and_paged_latest_first() {
 
 #[test]
 fn a_run_is_shown_whole() {
-    let run = history().reader().run("sync@20260311T020100Z").unwrap();
-    insta::assert_snapshot!(serde_json::to_string_pretty(&run).unwrap(), @r#"
+    let run = history().reader().run("sync@20260311T020100Z").expect("is there");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&run).expect("is JSON"), @r#"
     {
       "id": "sync@20260311T020100Z",
       "key": 1,
@@ -89,24 +88,24 @@ fn a_run_is_found_by_name_job_or_beginning() {
 #[test]
 fn many_candidates_are_cut_short() {
     let fires: Vec<_> = (0..7).map(|n| fired(n + 1, "sync", n, range(1))).collect();
-    let Err(LookupError::Ambiguous { candidates, more, .. }) = Opened::with(&fires).reader().run("sync@") else { panic!() };
+    let Err(LookupError::Ambiguous { candidates, more, .. }) = Opened::with(&fires).reader().run("sync@") else { panic!("is ambiguous") };
     assert_eq!((candidates.len(), more), (sqlite::MAX_CANDIDATES, true));
 }
 
 #[test]
 fn a_partial_is_the_gathered_line() {
-    let partials = history().reader().partials(RunKey(3), false, None, 9).unwrap();
-    let line = serde_json::to_string(&partials[1]).unwrap();
+    let partials = history().reader().partials(RunKey(3), false, None, 9).expect("reads");
+    let line = serde_json::to_string(&partials[1]).expect("is JSON");
     assert_eq!(
         line,
         r#"{"index":1,"target":"11","outcome":"failed","attempts":1,"started":"2026-03-11T02:01:01Z","ended":"2026-03-11T02:01:02Z","duration_ms":5,"exit_code":1,"signal":null,"result":[1,2],"error":"exit code 1"}"#
     );
-    let again: PartialView = serde_json::from_str(&line).unwrap();
-    assert_eq!(serde_json::to_string(&again).unwrap(), line);
+    let again: PartialView = serde_json::from_str(&line).expect("reads back");
+    assert_eq!(serde_json::to_string(&again).expect("is JSON"), line);
 }
 
 fn check_partials(failed: bool, after: Option<u32>, limit: u32, expected: &[u32]) {
-    let partials = history().reader().partials(RunKey(3), failed, after, limit).unwrap();
+    let partials = history().reader().partials(RunKey(3), failed, after, limit).expect("reads");
     assert_eq!(partials.iter().map(|partial| partial.index).collect::<Vec<_>>(), expected);
 }
 
@@ -120,55 +119,111 @@ fn partials_come_in_pages_in_target_order() {
 
 #[test]
 fn the_slowest_come_first() {
-    let slowest = history().reader().slowest(RunKey(3), 2).unwrap();
+    let slowest = history().reader().slowest(RunKey(3), 2).expect("reads");
     assert_eq!(slowest.iter().map(|partial| (partial.index, partial.duration_ms)).collect::<Vec<_>>(), [(4, 20), (3, 15)]);
 }
 
 #[test]
 fn counts_follow_the_partials() {
     let opened = history();
-    let counts = opened.reader().partial_counts(RunKey(3)).unwrap();
+    let counts = opened.reader().partial_counts(RunKey(3)).expect("reads");
     assert_eq!(counts, PartialCounts { succeeded: 1, failed: 1, cancelled: 1, lost: 1, retrying: 1, ..PartialCounts::default() });
-    let run = opened.reader().run("sync").unwrap();
+    let run = opened.reader().run("sync").expect("is there");
     assert_eq!((run.succeeded, run.failed, run.cancelled), (1, 2, 1));
 }
 
+/// The counts (succeeded, failed, cancelled) of the live run after these records, in one batch and in one each.
+fn check_tally(records: fn() -> Vec<Record>, expected: (u32, u32, u32)) {
+    let mut at_once = history();
+    at_once.append(&records()).expect("is recorded");
+    let mut one_by_one = history();
+    for record in records() {
+        one_by_one.append(&[record]).expect("is recorded");
+    }
+    for opened in [at_once, one_by_one] {
+        let run = opened.reader().run("sync").expect("is there");
+        assert_eq!((run.succeeded, run.failed, run.cancelled), expected);
+    }
+}
+
 #[test]
-fn a_partial_that_ran_again_counts_once() {
+fn a_partial_counts_as_its_last_attempt_ended() {
+    check_tally(Vec::new, (1, 2, 1));
+    check_tally(|| vec![retried(3, 1, 2)], (1, 2, 1));
+    check_tally(|| vec![retried(3, 1, 2), retrying(3, 1, 2)], (1, 1, 1));
+    check_tally(|| vec![retried(3, 1, 2), retrying(3, 1, 2), retried(3, 1, 3), attempt(3, 1, 3, Outcome::Succeeded)], (2, 1, 1));
+    check_tally(|| vec![retried(3, 1, 2), attempt(3, 1, 2, Outcome::TimedOut)], (1, 2, 1));
+    check_tally(|| vec![retried(3, 3, 2), attempt(3, 3, 2, Outcome::Succeeded)], (2, 2, 0));
+    check_tally(|| vec![retried(3, 0, 2), attempt(3, 0, 2, Outcome::Cancelled)], (0, 2, 2));
+    check_tally(|| vec![attempt(3, 2, 2, Outcome::Failed)], (1, 3, 1));
+    check_tally(|| vec![ended(3, 5, Outcome::Succeeded), attempt(3, 5, 2, Outcome::Succeeded)], (2, 2, 1));
+    check_tally(|| vec![ended(3, 5, Outcome::Succeeded), finished(3, RunOutcome::Failed)], (2, 0, 1));
+}
+
+#[test]
+fn the_end_of_a_run_ends_what_waited_for_another_attempt() {
     let mut opened = history();
-    opened.append(&[ended(3, 1, Outcome::Succeeded), ended(3, 1, Outcome::Succeeded)]).unwrap();
-    let run = opened.reader().run("sync").unwrap();
-    assert_eq!((run.succeeded, run.failed, run.cancelled), (2, 1, 1));
+    let timed_out = PartialRecord { retry: Some(at(90)), ..partial(3, 5, Outcome::TimedOut) };
+    let records = [Record::Partial(Box::new(timed_out)), retried(3, 5, 2), finished(3, RunOutcome::Cancelled)];
+    opened.append(&records).expect("is recorded");
+    let partials = opened.reader().partials(RunKey(3), false, Some(1), 9).expect("reads");
+    let told: Vec<_> = partials.iter().map(|partial| (partial.index, partial.outcome, partial.attempts)).collect();
+    let [failed, cancelled, lost] = [Outcome::Failed, Outcome::Cancelled, Outcome::Lost].map(Some);
+    assert_eq!(told, [(2, failed, 1), (3, cancelled, 1), (4, lost, 1), (5, Some(Outcome::TimedOut), 1)]);
+}
+
+#[test]
+fn a_partial_that_waits_for_another_attempt_has_no_outcome() {
+    let partial = history().reader().partials(RunKey(3), false, Some(1), 1).expect("reads").remove(0);
+    assert_eq!((partial.index, partial.outcome, partial.attempts), (2, None, 1));
+}
+
+#[test]
+fn a_target_is_shown_as_it_was_written() {
+    let targets = [None].into_iter().chain(hosts().map(Some));
+    let partials = (0..).zip(targets).map(|(index, target)| PartialRecord { target, ..partial(1, index, Outcome::Succeeded) });
+    let records = partials.map(|partial| Record::Partial(Box::new(partial)));
+    let opened = Opened::with(&[fired(1, "sync", 60, range(3))].into_iter().chain(records).collect::<Vec<_>>());
+    let partials = opened.reader().partials(RunKey(1), false, None, 9).expect("reads");
+    let shown: Vec<_> = partials.iter().map(|partial| partial.target.as_ref().map(|target| target.get())).collect();
+    assert_eq!(shown, [None, Some(r#""a""#), Some(r#"{"key":"b","port":5432}"#)]);
 }
 
 #[test]
 fn outputs_are_kept_for_partials_and_the_gather_command() {
     let reader = history().reader();
-    let partial = reader.outputs(RunKey(3), Some(1)).unwrap();
+    let partial = reader.outputs(RunKey(3), Some(1)).expect("reads");
     assert_eq!(partial, [OutputView { index: Some(1), attempt: 1, head: "caf\u{fffd}".into(), tail: "end".into(), cut: 9 }]);
-    let gather = reader.outputs(RunKey(1), None).unwrap();
+    let gather = reader.outputs(RunKey(1), None).expect("reads");
     assert_eq!(gather, [OutputView { index: None, attempt: 0, head: "sum\n".into(), tail: String::new(), cut: 0 }]);
-    assert_eq!(reader.outputs(RunKey(3), Some(0)).unwrap(), []);
+    assert_eq!(reader.outputs(RunKey(3), Some(0)).expect("reads"), []);
 }
 
 #[test]
 fn decisions_name_their_runs() {
-    let decisions = history().reader().decisions("sync", at(60), at(180)).unwrap();
+    let decisions = history().reader().decisions("sync", at(60), at(180)).expect("reads");
     let told: Vec<_> = decisions.iter().map(|made| (made.decision, made.run.as_ref().map(ToString::to_string))).collect();
     assert_eq!(told, [(Decision::Ran, Some("sync@20260311T020100Z".into())), (Decision::Missed, None)]);
-    assert_eq!(history().reader().decisions("sync", at(61), at(120)).unwrap(), []);
+    assert_eq!(history().reader().decisions("sync", at(61), at(120)).expect("reads"), []);
+}
+
+#[test]
+fn only_a_run_for_its_nominal_time_is_a_decision() {
+    let by_hand = |key, decides| fired_as(key, "sync", key, range(1), decides);
+    let opened = Opened::with(&[watermark("sync"), by_hand(1, Decides::Nothing), by_hand(2, Decides::Boot("boot".into()))]);
+    assert_eq!(opened.reader().decisions("sync", at(0), at(9)).expect("reads"), []);
 }
 
 #[test]
 fn the_last_run_of_each_job() {
-    let last = history().reader().last_runs().unwrap();
+    let last = history().reader().last_runs().expect("reads");
     assert_eq!(last.iter().map(|run| run.key.0).collect::<Vec<_>>(), [4, 3]);
-    assert!(Opened::new().reader().last_runs().unwrap().is_empty());
+    assert!(Opened::new().reader().last_runs().expect("reads").is_empty());
 }
 
 #[test]
 fn a_reader_works_without_a_daemon() {
     let Opened { dir, store, .. } = history();
     drop(store);
-    assert_eq!(Reader::open(dir.path()).unwrap().run("sweep").unwrap().partials, 1);
+    assert_eq!(Reader::open(dir.path()).expect("opens").run("sweep").expect("is there").partials, 1);
 }

@@ -1,10 +1,8 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::super::tests::{decided, fired};
 use super::super::{Node, StoreError};
 use super::*;
-use crate::config::Targets;
-use crate::engine::{Recovery, RunId};
+use crate::engine::{Recovery, RunId, RunKey};
 
 /// What happened, in order.
 #[derive(Debug, PartialEq)]
@@ -34,7 +32,7 @@ impl Store for Scripted {
         if let Some(failure) = self.failures.pop_front() {
             return Err(failure);
         }
-        self.seen.send(Seen::Commit(records.len())).unwrap();
+        self.seen.send(Seen::Commit(records.len())).expect("the test listens");
         Ok(())
     }
 
@@ -47,16 +45,16 @@ fn writer(failures: impl IntoIterator<Item = StoreError>) -> (Writer, Receiver<S
     let (seen, receiver) = channel();
     let store = Box::new(Scripted { failures: failures.into_iter().collect(), seen: seen.clone() });
     let (thens, healths) = (seen.clone(), seen);
-    let notify = move |then| thens.send(Seen::Then(then)).unwrap();
+    let notify = move |then| thens.send(Seen::Then(then)).expect("the test listens");
     let on_health = move |health: &Health| {
         let name = match health {
             Health::Good => "good",
             Health::Degraded { .. } => "degraded",
             Health::Failed { .. } => "failed",
         };
-        healths.send(Seen::Health(name)).unwrap();
+        healths.send(Seen::Health(name)).expect("the test listens");
     };
-    (Writer::spawn(store, Epoch(1), notify, on_health).unwrap(), receiver)
+    (Writer::spawn(store, Epoch(1), notify, on_health).expect("starts"), receiver)
 }
 
 fn full() -> StoreError {
@@ -68,7 +66,7 @@ fn claimed(upto: u32) -> Then {
 }
 
 fn missed() -> Record {
-    decided("sync", None, 60)
+    super::super::tests::missed("sync", 60)
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,7 +77,7 @@ fn what_is_awaited_is_told_after_its_commit_and_in_order() {
     writer.record(missed());
     writer.when_durable(claimed(1));
     writer.when_durable(Then::Finished);
-    writer.close(PATIENCE).unwrap();
+    writer.close(PATIENCE).expect("all is written");
     let seen: Vec<_> = seen.iter().collect();
     assert_eq!(seen.iter().filter(|seen| matches!(seen, Seen::Then(_))).count(), 2);
     assert_eq!(seen[0], Seen::Commit(1));
@@ -90,16 +88,16 @@ fn what_is_awaited_is_told_after_its_commit_and_in_order() {
 fn nothing_to_write_is_durable_at_once() {
     let (writer, seen) = writer([]);
     writer.when_durable(Then::Finished);
-    assert_eq!(seen.recv().unwrap(), Seen::Then(Then::Finished));
-    writer.close(PATIENCE).unwrap();
+    assert_eq!(seen.recv().expect("the thread lives"), Seen::Then(Then::Finished));
+    writer.close(PATIENCE).expect("all is written");
 }
 
 #[test]
 fn a_lone_record_is_written_without_being_asked_for() {
     let (writer, seen) = writer([]);
     writer.record(missed());
-    assert_eq!(seen.recv().unwrap(), Seen::Commit(1));
-    writer.close(PATIENCE).unwrap();
+    assert_eq!(seen.recv().expect("the thread lives"), Seen::Commit(1));
+    writer.close(PATIENCE).expect("all is written");
 }
 
 #[test]
@@ -107,20 +105,20 @@ fn a_full_disk_loses_nothing() {
     let (writer, seen) = writer([full(), full()]);
     writer.record(missed());
     writer.when_durable(Then::Finished);
-    assert_eq!(seen.recv().unwrap(), Seen::Health("degraded"));
+    assert_eq!(seen.recv().expect("the thread lives"), Seen::Health("degraded"));
     assert!(matches!(writer.health(), Health::Degraded { .. }));
     assert_eq!(writer.backlog(), 1);
-    assert_eq!(seen.recv().unwrap(), Seen::Commit(1));
-    assert_eq!(seen.recv().unwrap(), Seen::Health("good"));
-    assert_eq!(seen.recv().unwrap(), Seen::Then(Then::Finished));
-    writer.close(PATIENCE).unwrap();
+    assert_eq!(seen.recv().expect("the thread lives"), Seen::Commit(1));
+    assert_eq!(seen.recv().expect("the thread lives"), Seen::Health("good"));
+    assert_eq!(seen.recv().expect("the thread lives"), Seen::Then(Then::Finished));
+    writer.close(PATIENCE).expect("all is written");
 }
 
 #[test]
 fn close_gives_up_in_time_and_says_what_is_lost() {
     let (writer, _seen) = writer(std::iter::repeat_with(full).take(1000));
     writer.record(missed());
-    let unwritten = writer.close(Duration::from_millis(20)).unwrap_err().to_string();
+    let unwritten = writer.close(Duration::from_millis(20)).expect_err("the disk is full").to_string();
     assert_eq!(unwritten, "1 records were not written: no space left to write the database `batchd.db`; free some");
 }
 
@@ -129,14 +127,15 @@ fn a_fenced_writer_stops_for_good() {
     let (writer, seen) = writer([StoreError::Fenced { node: "daemon".into(), ours: 1, latest: 2 }]);
     writer.record(missed());
     writer.when_durable(Then::Finished);
-    assert_eq!(seen.recv().unwrap(), Seen::Health("failed"));
-    assert_eq!(writer.close(PATIENCE).unwrap_err().records, 1);
+    assert_eq!(seen.recv().expect("the thread lives"), Seen::Health("failed"));
+    assert_eq!(writer.close(PATIENCE).expect_err("is fenced").records, 1);
     assert_eq!(seen.iter().count(), 0);
 }
 
-/// The sizes of the transactions that these messages become when all are waiting.
-fn check_groups(records: impl IntoIterator<Item = Record>, expected: &[usize]) {
-    let mut queue = Queue { messages: records.into_iter().map(Message::Record).collect(), ..Queue::default() };
+/// The sizes of the transactions that so many waiting records become.
+fn check_groups(waiting: usize, expected: &[usize]) {
+    let messages = std::iter::repeat_with(|| Message::Record(missed())).take(waiting).collect();
+    let mut queue = Queue { messages, ..Queue::default() };
     let mut sizes = Vec::new();
     while !queue.messages.is_empty() {
         sizes.push(take_group(&mut queue).records.len());
@@ -145,18 +144,8 @@ fn check_groups(records: impl IntoIterator<Item = Record>, expected: &[usize]) {
 }
 
 #[test]
-fn a_group_has_an_end_but_tears_no_fire() {
-    let many = || std::iter::repeat_with(missed);
-    let fire = || [decided("sync", Some(1), 60), fired(1, "sync", 60, Targets::None)];
-    check_groups(many().take(2500), &[1000, 1000, 500]);
-    check_groups(many().take(999).chain(fire()), &[1001]);
-    check_groups(many().take(998).chain(fire()).chain(many().take(5)), &[1000, 5]);
-}
-
-#[test]
-fn a_lone_half_of_a_fire_is_noticed() {
-    let waiting = |records: Vec<Record>| records.into_iter().map(Message::Record).collect::<VecDeque<_>>();
-    assert!(ends_in_half(&waiting(vec![missed(), decided("sync", Some(1), 60)])));
-    assert!(!ends_in_half(&waiting(vec![decided("sync", Some(1), 60), fired(1, "sync", 60, Targets::None)])));
-    assert!(!ends_in_half(&waiting(vec![missed()])));
+fn a_group_has_an_end() {
+    check_groups(0, &[]);
+    check_groups(MAX_GROUP, &[1000]);
+    check_groups(2500, &[1000, 1000, 500]);
 }
