@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::problem::{Problem, Report};
 use super::Field;
+use super::problem::{Problem, Report};
 use crate::schedule::{Schedule, Zone, ZoneError};
 
 /// Zones by the name as written: thousands of jobs name few zones, and a look-up reads the database.

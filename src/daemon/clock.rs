@@ -32,7 +32,7 @@ pub enum Ring {
 }
 
 /// Rings at an instant of the wall clock, and at once when the clock is set: a timerfd on `CLOCK_REALTIME`, absolute, with
-/// `TFD_TIMER_CANCEL_ON_SET` (timerfd_create(2)). While it waits it uses no CPU.
+/// `TFD_TIMER_CANCEL_ON_SET` (`timerfd_create(2)`). While it waits it uses no CPU.
 #[derive(Debug)]
 pub struct Alarm {
     timer: AsyncFd<Timer>,

@@ -144,7 +144,8 @@ fn result_lines(reader: Reader, run: RunKey) -> ResultLines {
     Box::new(move || {
         if page.len() == 0 {
             let read = reader.partials(run, false, after, PAGE);
-            page = read.inspect_err(|error| error!("the results of run {} cannot be read on: {error}", run.0)).unwrap_or_default().into_iter();
+            page =
+                read.inspect_err(|error| error!("the results of run {} cannot be read on: {error}", run.0)).unwrap_or_default().into_iter();
         }
         let partial: PartialView = page.next()?;
         after = Some(partial.index);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
-use crate::engine::{Decision, Outcome, PartialRecord, Record, RunInfo, RunOutcome, RunSummary};
 use crate::config::Job;
+use crate::engine::{Decision, Outcome, PartialRecord, Record, RunInfo, RunOutcome, RunSummary};
 
 /// In runs with more partials than this, those that succeed are logged at debug level only; failures always are.
 const MANY_PARTIALS: u32 = 1_000;

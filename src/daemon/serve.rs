@@ -157,9 +157,10 @@ impl Server {
     }
 
     fn store_health(&mut self, health: Health) {
-        match &health {
-            Health::Degraded { reason, .. } => error!("the store cannot write: {reason}; nothing new is fired until it can"),
-            _ => info!("the store can write again"),
+        if let Health::Degraded { reason, .. } = &health {
+            error!("the store cannot write: {reason}; nothing new is fired until it can")
+        } else {
+            info!("the store can write again")
         }
         self.core.handle(engine::Event::Held(!matches!(health, Health::Good)));
         self.facts.health = health;

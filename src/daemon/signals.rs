@@ -20,7 +20,7 @@ pub enum Signal {
 }
 
 /// The stream of signals.
-pub struct SignalStream(Signals);
+pub(super) struct SignalStream(Signals);
 
 impl std::fmt::Debug for SignalStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,11 +30,11 @@ impl std::fmt::Debug for SignalStream {
 
 impl SignalStream {
     /// Installs the handlers. SIGUSR2 is caught and means nothing, so that a stray one does no harm.
-    pub fn install() -> io::Result<Self> {
+    pub(super) fn install() -> io::Result<Self> {
         Signals::new([SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2]).map(Self)
     }
 
-    pub async fn next(&mut self) -> Signal {
+    pub(super) async fn next(&mut self) -> Signal {
         loop {
             match self.0.next().await {
                 Some(SIGHUP) => return Signal::Reload,

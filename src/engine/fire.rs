@@ -218,9 +218,11 @@ impl Engine {
         }
     }
 
-    /// The next key: later than every other, and close to the time.
+    /// The next key: later than every other, and close to the time. A daemon's are even, those of runs by hand odd, so that a
+    /// foreground run beside the daemon never takes the same.
     pub(super) fn next_key(&mut self, now: Now) -> RunKey {
-        self.last_key = now.wall.as_microsecond().max(self.last_key + 1);
+        let least = now.wall.as_microsecond().max(self.last_key + 1);
+        self.last_key = least + i64::from((least % 2 == 1) != self.by_hand);
         RunKey(self.last_key)
     }
 }

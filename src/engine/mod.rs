@@ -59,6 +59,8 @@ pub struct Engine {
     last_key: i64,
     boot_id: Arc<str>,
     mode: Mode,
+    /// It only carries out what is asked for by hand.
+    by_hand: bool,
     /// The store cannot take records: no fire is decided until it can.
     held: bool,
 }
@@ -127,7 +129,7 @@ impl Engine {
     pub fn by_hand(config: Arc<Config>, last_key: i64, now: Now) -> Self {
         let state = |(name, job): (&JobName, &Arc<Job>)| (Arc::clone(name), JobState::new(Arc::clone(job), now.wall));
         let jobs = config.jobs.iter().map(state).collect();
-        Self { jobs, ..Self::empty(config, last_key, "".into()) }
+        Self { jobs, by_hand: true, ..Self::empty(config, last_key, "".into()) }
     }
 
     fn empty(config: Arc<Config>, last_key: i64, boot_id: Arc<str>) -> Self {
@@ -143,6 +145,7 @@ impl Engine {
             last_key,
             boot_id,
             mode: Mode::Serving,
+            by_hand: false,
             held: false,
         }
     }

@@ -13,12 +13,27 @@ use crate::engine::{Answer, RunId};
 /// What the loop is asked for. Whoever asked may be gone when the reply is sent; the deed counts all the same.
 #[derive(Debug)]
 pub enum Request {
-    Status { reply: oneshot::Sender<LiveStatus> },
+    Status {
+        reply: oneshot::Sender<LiveStatus>,
+    },
     /// All jobs by name; the last runs are added from the records.
-    Jobs { reply: oneshot::Sender<Vec<JobView>> },
-    Trigger { job: JobName, targets: Vec<Arc<str>>, nominal: Option<Timestamp>, reply: oneshot::Sender<Answer> },
-    Cancel { run: RunId, reply: oneshot::Sender<Answer> },
-    Reload { plan: bool, reply: oneshot::Sender<ReloadReport> },
+    Jobs {
+        reply: oneshot::Sender<Vec<JobView>>,
+    },
+    Trigger {
+        job: JobName,
+        targets: Vec<Arc<str>>,
+        nominal: Option<Timestamp>,
+        reply: oneshot::Sender<Answer>,
+    },
+    Cancel {
+        run: RunId,
+        reply: oneshot::Sender<Answer>,
+    },
+    Reload {
+        plan: bool,
+        reply: oneshot::Sender<ReloadReport>,
+    },
 }
 
 /// A handle on the daemon's loop. The channel is bounded: when the loop is busy, whoever asks waits.

@@ -11,10 +11,10 @@ use serde::Deserialize;
 
 use super::api::{FailedPartial, OutputList, OutputView, RunDetail, RunPage};
 use super::history::{History, HistoryError};
-use crate::store::RunFilter;
 use super::refusal::Refusal;
 use super::router::{Asked, Site};
 use crate::engine::RunKey;
+use crate::store::RunFilter;
 
 /// Runs on a page unless told otherwise, and at most.
 const DEFAULT_LIMIT: u32 = 50;
@@ -103,12 +103,7 @@ pub(super) async fn results(
 }
 
 /// A page of lines, and where the next one goes on: `None` after the last.
-fn page(
-    history: &dyn History,
-    run: RunKey,
-    failed: bool,
-    after: Option<u32>,
-) -> Result<(Vec<u8>, Option<Option<u32>>), HistoryError> {
+fn page(history: &dyn History, run: RunKey, failed: bool, after: Option<u32>) -> Result<(Vec<u8>, Option<Option<u32>>), HistoryError> {
     let partials = history.partials(run, failed, after, PAGE)?;
     let mut lines = Vec::new();
     for partial in &partials {

@@ -39,7 +39,7 @@ impl Handler for Stamp {
     fn partial(&self, context: Context) -> BoxFuture<'static, Result<serde_json::Value, HandlerError>> {
         let stamps = Arc::clone(&self.0);
         Box::pin(async move {
-            stamps.stamp(context.run.job.name[1..].parse()?);
+            stamps.stamp(context.job[1..].parse()?);
             Ok(serde_json::Value::Null)
         })
     }

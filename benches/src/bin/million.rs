@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use batchd::daemon::Daemon;
 use batchd::engine::RunKey;
-use batchd::store::{PartialFilter, Reader, RunFilter};
+use batchd::store::{Reader, RunFilter};
 use tokio_util::sync::CancellationToken;
 
 const PARTIALS: u32 = 1_000_000;
@@ -22,10 +22,10 @@ async fn main() {
     let begun = Instant::now();
     let daemon = Daemon::builder().config(site.path().join("jobs.toml")).signals(false).shutdown(shutdown.clone()).build();
     let daemon = tokio::spawn(daemon.run());
-    let database = site.path().join("state/batchd.db");
+    let state = site.path().join("state");
     let run = loop {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let Ok(reader) = Reader::open(&database) else { continue };
+        let Ok(reader) = Reader::open(&state) else { continue };
         let runs = reader.runs(&RunFilter { limit: 1, ..RunFilter::default() }).unwrap_or_default();
         if let Some(run) = runs.into_iter().find(|run| run.ended.is_some()) {
             break run;
@@ -34,7 +34,7 @@ async fn main() {
     let took = begun.elapsed();
     assert_eq!(run.succeeded, PARTIALS);
     let peak = peak_mib();
-    let read = read_back(&Reader::open(&database).expect("a database"), run.key);
+    let read = read_back(&Reader::open(&state).expect("a database"), run.key);
     shutdown.cancel();
     daemon.await.expect("the daemon does not panic").expect("the daemon ends well");
     let rate = |took: Duration| f64::from(PARTIALS) / took.as_secs_f64();
@@ -46,7 +46,7 @@ fn read_back(reader: &Reader, run: RunKey) -> Duration {
     let begun = Instant::now();
     let (mut after, mut expected) = (None, 0);
     loop {
-        let page = reader.partials(run, &PartialFilter::default(), after, 1_000).expect("results");
+        let page = reader.partials(run, false, after, 1_000).expect("results");
         let Some(last) = page.last() else { break };
         after = Some(last.index);
         for partial in &page {

@@ -19,7 +19,8 @@ pub const MAX_CANDIDATES: usize = 5;
 const RUN_COLUMNS: &str = "key, id, job, cause, nominal, zone, fired, started, ended, outcome, partials, succeeded, failed, \
                            cancelled, reason, result";
 
-const PARTIAL_COLUMNS: &str = "idx, target, coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, result, error";
+const PARTIAL_COLUMNS: &str =
+    "idx, target, coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, result, error";
 
 const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY partial_unsucceeded \
                                WHERE run = ?1 AND outcome IS NOT 'succeeded' GROUP BY outcome";
@@ -227,12 +228,7 @@ fn partial_view(row: &Row<'_>) -> rusqlite::Result<PartialView> {
 
 fn output_view(row: &Row<'_>) -> rusqlite::Result<OutputView> {
     let text = |column| Ok::<_, rusqlite::Error>(String::from_utf8_lossy(row.get_ref(column)?.as_blob()?).into_owned());
-    Ok(OutputView {
-        attempt: row.get(0)?,
-        head: text(1)?,
-        tail: text(2)?,
-        cut: row.get::<_, i64>(3)?.unsigned_abs(),
-    })
+    Ok(OutputView { attempt: row.get(0)?, head: text(1)?, tail: text(2)?, cut: row.get::<_, i64>(3)?.unsigned_abs() })
 }
 
 fn decision_view(row: &Row<'_>) -> rusqlite::Result<DecisionView> {
