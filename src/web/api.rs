@@ -1,0 +1,288 @@
+//! The JSON shapes of the API and of `--json`. Names are stable, fields may be added; times are RFC 3339 in UTC, and a field
+//! without a value is `null`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::config::Job;
+use crate::engine::{Cause, Outcome, RunId, RunKey, RunOutcome};
+
+/// One run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunView {
+    /// The name for people: `daily-report@20260311T020000Z`.
+    pub id: RunId,
+    /// Ascending in the order of creation.
+    pub key: RunKey,
+    pub job: String,
+    pub cause: Cause,
+    /// The instant that the schedule names.
+    pub nominal: Timestamp,
+    /// The job's zone, an IANA name.
+    pub zone: String,
+    /// When it was decided.
+    pub fired: Timestamp,
+    /// When its first partials were claimed; `null`: it waits.
+    pub started: Option<Timestamp>,
+    /// `null`: it has not ended.
+    pub ended: Option<Timestamp>,
+    pub outcome: Option<RunOutcome>,
+    /// How many partials were planned.
+    pub partials: u32,
+    /// `succeeded`, `failed` and `cancelled` count partials; 0 until the run has ended.
+    pub succeeded: u32,
+    pub failed: u32,
+    pub cancelled: u32,
+    /// Why it ended so, one line.
+    pub reason: Option<String>,
+    /// What the gather command returned.
+    pub result: Option<Box<RawValue>>,
+    /// From `started` to `ended`, in milliseconds.
+    pub duration_ms: Option<i64>,
+}
+
+/// One partial: a line of the gathered results.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PartialView {
+    /// The place in target order, from 0.
+    pub index: u32,
+    /// A string or a table, as configured; `null` for a job without targets.
+    pub target: Option<Box<RawValue>>,
+    /// Of the last attempt.
+    pub outcome: Outcome,
+    /// How many attempts there were.
+    pub attempts: u32,
+    pub started: Timestamp,
+    pub ended: Timestamp,
+    pub duration_ms: f64,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    /// Any JSON that the handler returned.
+    pub result: Option<Box<RawValue>>,
+    /// Why it failed, one line.
+    pub error: Option<String>,
+}
+
+/// What was kept of one attempt's output, as text: what is not UTF-8 has become U+FFFD.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputView {
+    pub attempt: u32,
+    pub head: String,
+    /// Empty when nothing was cut.
+    pub tail: String,
+    /// Bytes between head and tail that were not kept.
+    pub cut: u64,
+}
+
+/// How many partials have which outcome, by its name.
+pub type PartialCounts = BTreeMap<String, u32>;
+
+/// A page of runs, newest first.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RunPage {
+    pub runs: Vec<RunView>,
+    /// Pass it as `before` for the next page; `null`: this is the last.
+    pub next: Option<RunKey>,
+}
+
+/// Everything `batchd show` tells of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunDetail {
+    pub run: RunView,
+    pub counts: PartialCounts,
+    /// The partials that took longest, slowest first.
+    pub slowest: Vec<PartialView>,
+    /// The first partials that failed, in target order.
+    pub failed: Vec<FailedPartial>,
+    /// The last lines of the gather command's output.
+    pub gather_output: Vec<String>,
+}
+
+/// A partial that failed, with the end of what it said.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FailedPartial {
+    pub partial: PartialView,
+    /// The last lines of its last attempt's output.
+    pub last_output: Vec<String>,
+}
+
+/// The kept outputs of one partial, oldest attempt first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputList {
+    pub outputs: Vec<OutputView>,
+}
+
+/// The state of a running daemon.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LiveStatus {
+    pub version: String,
+    pub pid: u32,
+    /// When the daemon started.
+    pub since: Timestamp,
+    pub config_path: String,
+    /// A short hash of the configuration in force.
+    pub config_hash: String,
+    /// When the configuration in force was read.
+    pub config_loaded: Timestamp,
+    /// How many jobs it has.
+    pub jobs: usize,
+    /// The earliest next fire of all jobs.
+    pub next_fire: Option<Timestamp>,
+    /// It fires nothing new, and leaves when the live runs have ended.
+    pub draining: bool,
+    /// Why the last reload was refused, a line a problem; empty when it was applied.
+    pub reload_problems: Vec<String>,
+    pub store: StoreState,
+    /// The live runs, oldest first.
+    pub runs: Vec<LiveRun>,
+}
+
+/// Whether the records can be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreState {
+    pub healthy: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    pub since: Option<Timestamp>,
+}
+
+/// A run that has not ended, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveRun {
+    pub id: RunId,
+    pub job: String,
+    pub cause: Cause,
+    pub nominal: Timestamp,
+    /// The job's zone, an IANA name.
+    pub zone: String,
+    pub fired: Timestamp,
+    /// `waiting`, `running`, `gathering` or `stopping`.
+    pub phase: String,
+    pub partials: u32,
+    /// Partials with an attempt under way.
+    pub in_flight: u32,
+    pub succeeded: u32,
+    pub failed: u32,
+    pub cancelled: u32,
+}
+
+/// All jobs of the configuration.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct JobList {
+    pub jobs: Vec<JobView>,
+    /// Whether a daemon answers; without one, nothing fires.
+    pub daemon: bool,
+}
+
+/// One job.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobView {
+    pub name: String,
+    pub description: Option<String>,
+    /// The schedules as they stand in the file.
+    pub schedule: Vec<String>,
+    /// An IANA name.
+    pub zone: String,
+    pub enabled: bool,
+    /// The next nominal time; `null` when none comes, or nothing fires it.
+    pub next_fire: Option<Timestamp>,
+    /// How many of its runs have started and not ended.
+    pub running: u32,
+    /// How many of its runs wait.
+    pub waiting: u32,
+    pub last_run: Option<RunView>,
+}
+
+impl JobView {
+    /// The job at rest. The router adds the last run.
+    pub fn new(job: &Job, next_fire: Option<Timestamp>) -> Self {
+        Self {
+            name: job.name.to_string(),
+            description: job.description.clone(),
+            schedule: job.schedule_text.clone(),
+            zone: job.timetable.zone.name.to_string(),
+            enabled: job.enabled,
+            next_fire: next_fire.filter(|_| job.enabled),
+            running: 0,
+            waiting: 0,
+            last_run: None,
+        }
+    }
+}
+
+/// Starts a job by hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerRequest {
+    /// Keys of the job's targets; empty for all.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// The nominal time that the run works on; the present unless given.
+    #[serde(default)]
+    pub nominal: Option<Timestamp>,
+}
+
+/// The run that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Triggered {
+    pub id: RunId,
+}
+
+/// The run was asked to stop; it ends when its processes have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    pub id: RunId,
+}
+
+/// Reads the configuration again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReloadRequest {
+    /// Only tell what would change.
+    #[serde(default)]
+    pub plan: bool,
+}
+
+/// What a reload changed, or would change, or why it was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    pub applied: bool,
+    /// Why the old configuration stays, a line a problem.
+    pub problems: Vec<String>,
+    pub warnings: Vec<String>,
+    pub added: Vec<ChangedJob>,
+    pub removed: Vec<ChangedJob>,
+    pub changed: Vec<ChangedJob>,
+    /// Settings outside of jobs that changed.
+    pub settings: Vec<String>,
+}
+
+/// One job of a [`ReloadReport`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedJob {
+    pub job: String,
+    /// The keys that changed.
+    pub what: Vec<String>,
+    pub next_before: Option<Timestamp>,
+    pub next_after: Option<Timestamp>,
+}
+
+/// The body of every error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    pub error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDetail {
+    /// For programs: `unknown_run`, `no_daemon`, …
+    pub code: String,
+    /// For people, one line.
+    pub message: String,
+    /// What to do, where there is something.
+    pub help: Option<String>,
+}

@@ -1,0 +1,54 @@
+//! The way from the API to the daemon's loop: requests, each with the place for its reply.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::api::{JobView, LiveStatus, ReloadReport};
+use super::refusal::Refusal;
+use crate::config::JobName;
+use crate::engine::{Answer, RunId};
+
+/// What the loop is asked for. Whoever asked may be gone when the reply is sent; the deed counts all the same.
+#[derive(Debug)]
+pub enum Request {
+    Status {
+        reply: oneshot::Sender<LiveStatus>,
+    },
+    /// All jobs by name; the last runs are added from the records.
+    Jobs {
+        reply: oneshot::Sender<Vec<JobView>>,
+    },
+    Trigger {
+        job: JobName,
+        targets: Vec<Arc<str>>,
+        nominal: Option<Timestamp>,
+        reply: oneshot::Sender<Answer>,
+    },
+    Cancel {
+        run: RunId,
+        reply: oneshot::Sender<Answer>,
+    },
+    Reload {
+        plan: bool,
+        reply: oneshot::Sender<ReloadReport>,
+    },
+}
+
+/// A handle on the daemon's loop. The channel is bounded: when the loop is busy, whoever asks waits.
+#[derive(Clone, Debug)]
+pub struct Control(mpsc::Sender<Request>);
+
+impl Control {
+    pub fn new(requests: mpsc::Sender<Request>) -> Self {
+        Self(requests)
+    }
+
+    /// Hands the request over and waits for its reply.
+    pub(super) async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(request(reply)).await.map_err(|_| Refusal::Leaving)?;
+        answer.await.map_err(|_| Refusal::Leaving)
+    }
+}

@@ -1,0 +1,51 @@
+//! What the API asks of the records. The store's reader answers it; tests answer it from memory.
+
+use jiff::Timestamp;
+
+use super::api::{OutputView, PartialCounts, PartialView, RunView};
+use crate::engine::RunKey;
+
+/// Which runs, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    pub job: Option<String>,
+    /// Only those that ended otherwise than succeeded.
+    pub failed: bool,
+    /// Fired no earlier.
+    pub since: Option<Timestamp>,
+    /// Only those older than this one.
+    pub before: Option<RunKey>,
+    /// At most so many; at least 1.
+    pub limit: u32,
+}
+
+/// Why the records cannot tell.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    #[error("no run is called `{0}`")]
+    NoSuchRun(String),
+    #[error("`{name}` could be any of {}", candidates.join(", "))]
+    Ambiguous { name: String, candidates: Vec<String> },
+    /// In the store's own words.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// Reads records. Methods block, so the API calls them off its threads; two calls may come at once.
+pub trait History: Send + Sync {
+    /// The runs that pass the filter, newest first.
+    fn runs(&self, filter: &RunFilter) -> Result<Vec<RunView>, HistoryError>;
+    /// The run of this name: its id, an unambiguous beginning of it, or a job's name for its latest run.
+    fn run(&self, name: &str) -> Result<RunView, HistoryError>;
+    /// The latest run of each job.
+    fn last_runs(&self) -> Result<Vec<RunView>, HistoryError>;
+    /// At most `limit` partials in target order, from the first after the index `after`; with `failed`, only those that
+    /// neither succeeded nor were cancelled.
+    fn partials(&self, run: RunKey, failed: bool, after: Option<u32>, limit: u32) -> Result<Vec<PartialView>, HistoryError>;
+    /// How many partials have which outcome.
+    fn partial_counts(&self, run: RunKey) -> Result<PartialCounts, HistoryError>;
+    /// The partials that took longest, slowest first.
+    fn slowest(&self, run: RunKey, limit: u32) -> Result<Vec<PartialView>, HistoryError>;
+    /// The kept outputs of a partial's attempts, oldest first; of the gather command for no index.
+    fn outputs(&self, run: RunKey, index: Option<u32>) -> Result<Vec<OutputView>, HistoryError>;
+}

@@ -1,0 +1,113 @@
+//! The endpoints that reach the daemon's loop: state, trigger, cancel, reload.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::api::{Cancelled, JobList, LiveStatus, ReloadReport, ReloadRequest, TriggerRequest, Triggered};
+use super::control::Request;
+use super::refusal::Refusal;
+use super::router::{MAX_BODY, Site, Source};
+use crate::engine::Answer;
+
+/// The most targets one trigger may name.
+const MAX_TARGETS: usize = 10_000;
+
+pub(super) async fn status(State(site): State<Site>) -> Result<Json<LiveStatus>, Refusal> {
+    let status = site.control()?.ask(|reply| Request::Status { reply }).await?;
+    Ok(Json(status))
+}
+
+pub(super) async fn jobs(State(site): State<Site>) -> Result<Json<JobList>, Refusal> {
+    let (mut jobs, daemon) = match &site.source {
+        Source::Live(control) => (control.ask(|reply| Request::Jobs { reply }).await?, true),
+        Source::Offline(jobs) => (jobs.to_vec(), false),
+    };
+    let last_runs = site.read(|history| history.last_runs()).await?;
+    let mut last_runs: HashMap<String, _> = last_runs.into_iter().map(|run| (run.job.clone(), run)).collect();
+    for job in &mut jobs {
+        job.last_run = last_runs.remove(&job.name);
+    }
+    Ok(Json(JobList { jobs, daemon }))
+}
+
+pub(super) async fn trigger(
+    State(site): State<Site>,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Triggered>), Refusal> {
+    let TriggerRequest { targets, nominal } = parse(&headers, body)?;
+    if targets.len() > MAX_TARGETS {
+        return Err(Refusal::BadRequest(format!("{} targets were named; at most {MAX_TARGETS} can be", targets.len())));
+    }
+    let targets = targets.into_iter().map(Into::into).collect();
+    let name = job.as_str().into();
+    let answer = site.control()?.ask(|reply| Request::Trigger { job: name, targets, nominal, reply }).await?;
+    match answer {
+        Answer::Run(id) => Ok((StatusCode::CREATED, Json(Triggered { id }))),
+        answer => Err(refuse(answer, &job, "")),
+    }
+}
+
+pub(super) async fn cancel(
+    State(site): State<Site>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Cancelled>), Refusal> {
+    let Empty {} = parse(&headers, body)?;
+    let control = site.control()?;
+    let run = site.read(move |history| history.run(&name)).await?;
+    let id = run.id.clone();
+    let answer = control.ask(|reply| Request::Cancel { run: id, reply }).await?;
+    match answer {
+        Answer::Stopping => Ok((StatusCode::ACCEPTED, Json(Cancelled { id: run.id }))),
+        answer => Err(refuse(answer, &run.job, &run.id.0)),
+    }
+}
+
+pub(super) async fn reload(
+    State(site): State<Site>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<ReloadReport>, Refusal> {
+    let ReloadRequest { plan } = parse(&headers, body)?;
+    let report = site.control()?.ask(|reply| Request::Reload { plan, reply }).await?;
+    Ok(Json(report))
+}
+
+/// A body without content.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Empty {}
+
+/// What the engine's answer means to whoever asked about `job` or `run`, when it is none they hoped for.
+fn refuse(answer: Answer, job: &str, run: &str) -> Refusal {
+    match answer {
+        Answer::UnknownJob => Refusal::UnknownJob(job.to_owned()),
+        Answer::UnknownTarget(target) => Refusal::UnknownTarget { job: job.to_owned(), target: target.to_string() },
+        Answer::Draining => Refusal::Draining,
+        Answer::Exists(id) | Answer::Run(id) => Refusal::Occupied(id),
+        Answer::NotLive | Answer::Stopping => Refusal::NotLive(run.to_owned()),
+    }
+}
+
+/// The body as `T`. A page in a browser cannot send this content type across origins unasked.
+fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        return Err(Refusal::NotJson);
+    }
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::BodyTooLong { limit: MAX_BODY },
+        _ => Refusal::BadRequest(rejection.body_text()),
+    })?;
+    serde_json::from_slice(&body).map_err(|error| Refusal::BadRequest(format!("the body does not fit: {error}")))
+}
