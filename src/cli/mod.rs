@@ -1,17 +1,51 @@
 //! The command line: one file a command; prints through one place.
+//!
+//! `arguments` says what can be typed, `dispatch` what each command needs, `rooms` what is below. `client` asks the daemon or
+//! the records, `print` prints, `human` puts numbers into words, `escape` makes text from outside safe to show.
 
+mod arguments;
+mod cancel;
 pub mod check;
+mod client;
+mod dispatch;
+mod escape;
 pub mod explain;
 mod expression;
+mod failure;
+mod history;
+mod human;
+mod jobs;
+mod local;
+mod logs;
 pub mod next;
+mod place;
+mod print;
+mod reload;
+mod results;
+mod rooms;
+mod run;
+mod show;
+mod status;
+#[cfg(test)]
+mod tests;
+mod trigger;
 
 use std::path::PathBuf;
+
+pub use arguments::Arguments;
+pub use client::{Client, ClientError};
+pub use dispatch::main;
+pub use failure::Failure;
+pub use local::Local;
+pub use place::{Place, PlaceError, config_path};
+pub use print::{Look, Screen};
+pub use rooms::Rooms;
 
 /// What every command takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Global {
     /// The configuration file [default: ./jobs.toml, then /etc/batchd/jobs.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "BATCHD_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "BATCHD_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
@@ -34,4 +68,16 @@ pub enum Exit {
     InvalidConfig = 78,
     Interrupted = 130,
     Terminated = 143,
+}
+
+impl Exit {
+    /// What the end of a run means for whoever waited for it.
+    fn of_run(outcome: Option<crate::engine::RunOutcome>) -> Self {
+        use crate::engine::RunOutcome::{Cancelled, Failed, Interrupted, PartlyFailed, Succeeded, TimedOut};
+        match outcome {
+            // Failures within `max_failures` are what the job's owner has allowed.
+            Some(Succeeded | PartlyFailed) => Self::Done,
+            Some(Failed | TimedOut | Cancelled | Interrupted) | None => Self::WorkFailed,
+        }
+    }
 }

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::{self, Alarm};
 use super::core::Core;
 use super::events::{Event, Sources};
 use super::signals::{Signal, SignalStream};
-use super::{Progress, open};
+use super::{Progress, RunOptions, open};
 use crate::config::{Config, JobName};
 use crate::engine::{self, Answer, Engine, Record, RunId, RunOutcome};
 use crate::handler::Registry;
@@ -20,15 +19,6 @@ use crate::store::{Health, StoreError};
 
 /// How long the records may take to reach the disk at the end.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What to run.
-#[derive(Clone, Debug, Default)]
-pub struct RunOptions {
-    /// Keys of the job's targets; empty for all.
-    pub targets: Vec<Arc<str>>,
-    /// The nominal time that the run works on; the present unless given.
-    pub nominal: Option<Timestamp>,
-}
 
 /// How it went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +68,7 @@ pub async fn run_once(
     let (reply, mut answer) = oneshot::channel();
     let ticket = core.ticket(reply);
     let RunOptions { targets, nominal } = options;
+    let targets = targets.into_iter().map(Into::into).collect();
     core.handle(engine::Event::Triggered { job: Arc::clone(&job), targets, nominal, ticket });
     let mut sources = Sources::new(engine, store, Some(signals), Alarm::new()?);
     let mut ran = None;
@@ -136,11 +127,7 @@ fn started(answer: Answer, job: &JobName) -> Result<RunId, ForegroundError> {
 pub(super) fn report(progress: &mut dyn Progress, record: &Record) {
     match record {
         Record::Fired { run, .. } => progress.planned(run),
-        Record::Partial(partial) => {
-            let retry = partial.retry.is_some();
-            let (target, error) = (partial.target.as_ref(), partial.error.as_deref());
-            progress.partial_ended(partial.index, target, partial.outcome, partial.attempt, retry, error);
-        }
+        Record::Partial(partial) => progress.partial_ended(partial),
         Record::Finished(summary) => progress.finished(summary),
         Record::Watermark { .. } | Record::Decided { .. } | Record::Claimed { .. } | Record::Retried { .. } => {}
     }

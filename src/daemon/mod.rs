@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::foreground::{ForegroundError, Ran, RunOptions, run_once};
-pub use self::progress::Progress;
+pub use self::foreground::{ForegroundError, Ran, run_once};
+pub use self::progress::{Progress, RunOptions};
 pub use self::serve::ServeError;
 pub use self::signals::Signal;
 use crate::handler::{Handler, Registry};
@@ -41,6 +41,7 @@ pub struct Daemon {
     handlers: Registry,
     shutdown: CancellationToken,
     signals: bool,
+    logs: bool,
 }
 
 /// Puts a [`Daemon`] together.
@@ -50,12 +51,14 @@ pub struct Builder {
     handlers: Registry,
     shutdown: CancellationToken,
     signals: bool,
+    logs: bool,
 }
 
 impl Daemon {
     /// A builder with the built-in handlers, which reads `jobs.toml` in the current directory and handles signals.
     pub fn builder() -> Builder {
-        Builder { config: "jobs.toml".into(), handlers: Registry::default(), shutdown: CancellationToken::new(), signals: true }
+        let (handlers, shutdown) = (Registry::default(), CancellationToken::new());
+        Builder { config: "jobs.toml".into(), handlers, shutdown, signals: true, logs: true }
     }
 
     /// Runs until SIGTERM, SIGINT or the shutdown token; returns when nothing is live and everything is on disk.
@@ -69,6 +72,13 @@ impl Builder {
     #[must_use]
     pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
         self.config = path.into();
+        self
+    }
+
+    /// Handlers that were registered before.
+    #[must_use]
+    pub fn handlers(mut self, handlers: Registry) -> Self {
+        self.handlers = handlers;
         self
     }
 
@@ -93,7 +103,16 @@ impl Builder {
         self
     }
 
+    /// Whether the daemon writes `[log]`, for which it becomes the process's `tracing` subscriber. The default is true; with
+    /// false, its events are the embedding program's to log.
+    #[must_use]
+    pub fn logs(mut self, written: bool) -> Self {
+        self.logs = written;
+        self
+    }
+
     pub fn build(self) -> Daemon {
-        Daemon { config: self.config.into(), handlers: self.handlers, shutdown: self.shutdown, signals: self.signals }
+        let Self { config, handlers, shutdown, signals, logs } = self;
+        Daemon { config: config.into(), handlers, shutdown, signals, logs }
     }
 }

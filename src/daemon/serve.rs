@@ -56,7 +56,8 @@ pub enum ServeError {
 struct Server {
     core: Core,
     config: Arc<Config>,
-    log: Log,
+    /// `None` where the embedding program logs.
+    log: Option<Log>,
     reloader: Reloader,
     facts: Facts,
     /// Held until the end: one daemon per state directory.
@@ -71,7 +72,8 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let config = Arc::new(config);
     let state_dir: Arc<Path> = config.daemon.state_dir.as_path().into();
     let lock = StateLock::acquire(&state_dir)?;
-    let log = log::start(&config.log, &config.daemon.timezone, log::Console::Configured)?;
+    let start_log = || log::start(&config.log, &config.daemon.timezone, log::Console::Configured);
+    let log = daemon.logs.then(start_log).transpose()?;
     info!("batchd {} starts with {}", env!("CARGO_PKG_VERSION"), daemon.config.display());
     warnings.iter().for_each(|warning| warn!("{warning}"));
 
@@ -126,7 +128,7 @@ impl Server {
                 self.reloader.request(false, None);
             }
             Event::Signal(Signal::ReopenLog) => {
-                self.log.reopen();
+                self.log.iter().for_each(Log::reopen);
                 info!("SIGUSR1: the log is reopened");
             }
             Event::Signal(Signal::Terminate | Signal::Interrupt) | Event::Shutdown => self.ask_to_leave(),
@@ -219,7 +221,8 @@ impl Server {
         if plan {
             return report;
         }
-        if let Err(error) = self.log.reconfigure(&new.log, &new.daemon.timezone) {
+        let reconfigured = self.log.as_ref().map_or(Ok(()), |log| log.reconfigure(&new.log, &new.daemon.timezone));
+        if let Err(error) = reconfigured {
             return self.refuse(vec![error.to_string()], plan);
         }
         report.warnings.iter().for_each(|warning| warn!("{warning}"));
@@ -246,11 +249,11 @@ impl Server {
         } else {
             info!("batchd leaves");
         }
-        let report = self.log.flush(FLUSH_DEADLINE);
-        if report.left > 0 {
+        let left = self.log.map_or(0, |log| log.flush(FLUSH_DEADLINE).left);
+        if left > 0 {
             #[expect(clippy::print_stderr, reason = "the log is what could not be written")]
             {
-                eprintln!("batchd: {} could not be written to the log", plural(report.left, "line"));
+                eprintln!("batchd: {} could not be written to the log", plural(left, "line"));
             }
         }
     }

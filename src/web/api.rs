@@ -32,7 +32,6 @@ pub struct RunDetail {
 /// A partial that failed, with the end of what it said.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FailedPartial {
-    #[serde(flatten)]
     pub partial: PartialView,
     /// The last lines of its last attempt's output.
     pub last_output: Vec<String>,

@@ -1,7 +1,8 @@
 //! What the API asks of the records. The store's reader answers it; tests answer it from memory.
 
 use crate::engine::RunKey;
-use crate::store::{OutputView, PartialCounts, PartialView, RunFilter, RunView};
+pub use crate::store::RunFilter;
+use crate::store::{OutputView, PartialCounts, PartialView, RunView};
 
 /// Why the records cannot tell.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -36,7 +36,7 @@ mod tests;
 
 pub use api::{ChangedJob, JobView, LiveRun, LiveStatus, OutputView, PartialCounts, PartialView, ReloadReport, RunView, StoreState};
 pub use control::{Control, Request};
-pub use history::{History, HistoryError};
+pub use history::{History, HistoryError, RunFilter};
 pub use records::Records;
 pub use router::{live, offline};
 pub use serve::serve;

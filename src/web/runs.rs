@@ -10,11 +10,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::api::{FailedPartial, OutputList, OutputView, RunDetail, RunPage};
-use super::history::{History, HistoryError};
+use super::history::{History, HistoryError, RunFilter};
 use super::refusal::Refusal;
 use super::router::{Asked, Site};
 use crate::engine::RunKey;
-use crate::store::RunFilter;
 
 /// Runs on a page unless told otherwise, and at most.
 const DEFAULT_LIMIT: u32 = 50;
@@ -92,27 +91,41 @@ pub(super) async fn results(
     Asked(query): Asked<ResultsQuery>,
 ) -> Result<Response, Refusal> {
     let run = site.read(move |history| history.run(&name)).await?.key;
-    let pages = stream::try_unfold(Some(None), move |after: Option<Option<u32>>| {
+    let pages = stream::try_unfold(Place::Start, move |place| {
         let site = site.clone();
         async move {
-            let Some(after) = after else { return Ok::<_, Refusal>(None) };
+            let after = match place {
+                Place::Start => None,
+                Place::After(index) => Some(index),
+                Place::End => return Ok::<_, Refusal>(None),
+            };
             site.read(move |history| page(history, run, query.failed, after)).await.map(Some)
         }
     });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pages)).into_response())
 }
 
-/// A page of lines, and where the next one goes on: `None` after the last.
-fn page(history: &dyn History, run: RunKey, failed: bool, after: Option<u32>) -> Result<(Vec<u8>, Option<Option<u32>>), HistoryError> {
+/// How far the results have been read.
+enum Place {
+    Start,
+    /// Up to this index.
+    After(u32),
+    End,
+}
+
+/// A page of lines, and where the next one goes on.
+fn page(history: &dyn History, run: RunKey, failed: bool, after: Option<u32>) -> Result<(Vec<u8>, Place), HistoryError> {
     let partials = history.partials(run, failed, after, PAGE)?;
     let mut lines = Vec::new();
     for partial in &partials {
         serde_json::to_writer(&mut lines, partial).map_err(|error| HistoryError::Unreadable(error.to_string()))?;
         lines.push(b'\n');
     }
-    let last = partials.last().map(|partial| partial.index);
-    let is_full = partials.len() == PAGE as usize;
-    Ok((lines, is_full.then_some(last)))
+    let place = match partials.last() {
+        Some(last) if partials.len() == PAGE as usize => Place::After(last.index),
+        _ => Place::End,
+    };
+    Ok((lines, place))
 }
 
 fn detail(history: &dyn History, name: &str) -> Result<RunDetail, HistoryError> {

@@ -25,7 +25,7 @@ const MAX_PATH: usize = 100;
 /// A bound socket. Dropping it removes its file.
 #[derive(Debug)]
 pub struct Listener {
-    listener: UnixListener,
+    socket: UnixListener,
     path: PathBuf,
     file: Metadata,
 }
@@ -42,7 +42,7 @@ impl Listener {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = with_short_path(&fresh, |short| UnixListener::bind(short))?;
+        let socket = with_short_path(&fresh, |short| UnixListener::bind(short))?;
         let placed = fs::set_permissions(&fresh, fs::Permissions::from_mode(SOCKET_MODE)).and_then(|()| fs::rename(&fresh, path));
         if let Err(error) = placed {
             // The file is ours, and what went wrong is said already.
@@ -50,12 +50,12 @@ impl Listener {
             return Err(error);
         }
         let file = fs::symlink_metadata(path)?;
-        Ok(Self { listener, path: path.to_owned(), file })
+        Ok(Self { socket, path: path.to_owned(), file })
     }
 
     /// The next connection of somebody who may speak here; who may not is hung up on, and the error says who it was.
     pub(super) async fn accept(&self) -> io::Result<UnixStream> {
-        let (stream, _) = self.listener.accept().await?;
+        let (stream, _) = self.socket.accept().await?;
         let peer = stream.peer_cred()?;
         let (uid, gid) = (Uid::from_raw(peer.uid()), Gid::from_raw(peer.gid()));
         if uid.is_root() || uid == geteuid() {

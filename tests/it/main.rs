@@ -1,3 +1,5 @@
 //! The one integration binary: everything that is checked from outside the library, a module for each subject.
 
+mod daemon;
+mod site;
 mod tidy;

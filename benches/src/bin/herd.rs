@@ -55,7 +55,7 @@ async fn batchd(jobs: usize) -> String {
     std::fs::write(site.path().join("jobs.toml"), text).expect("write");
     let (stamps, shutdown) = (Arc::new(Stamps::new(jobs)), CancellationToken::new());
     let daemon = Daemon::builder().config(site.path().join("jobs.toml")).handler("stamp", Stamp(Arc::clone(&stamps)));
-    let daemon = tokio::spawn(daemon.signals(false).shutdown(shutdown.clone()).build().run());
+    let daemon = tokio::spawn(daemon.signals(false).logs(false).shutdown(shutdown.clone()).build().run());
     wait_past(second).await;
     shutdown.cancel();
     daemon.await.expect("the daemon does not panic").expect("the daemon ends well");

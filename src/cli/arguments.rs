@@ -1,0 +1,193 @@
+//! What can be typed.
+
+use clap::{CommandFactory, FromArgMatches};
+
+use super::Global;
+use super::cancel::CancelArgs;
+use super::check::CheckArgs;
+use super::explain::ExplainArgs;
+use super::history::HistoryArgs;
+use super::jobs::JobsArgs;
+use super::logs::LogsArgs;
+use super::next::NextArgs;
+use super::reload::ReloadArgs;
+use super::results::ResultsArgs;
+use super::run::RunArgs;
+use super::show::ShowArgs;
+use super::status::StatusArgs;
+use super::trigger::TriggerArgs;
+
+/// The commands by what they are for. One that is not here is listed under `More`.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("The file", &["check", "next", "explain"]),
+    ("The work", &["run", "trigger", "cancel"]),
+    ("The story", &["jobs", "history", "show", "results", "logs"]),
+    ("The daemon", &["daemon", "status", "reload"]),
+];
+
+const EXAMPLES: &str = "\
+Examples:
+  batchd run daily-report            run a job now, here, without a daemon
+  batchd daemon                      fire all jobs at their times
+  batchd history --failed            what went wrong lately
+  batchd show daily-report           how its latest run went, and why
+  batchd logs -f daily-report        follow what it says
+
+Exit codes: 0 done, 1 the work failed, 2 usage, 4 no daemon, 5 not found, 78 the configuration is invalid, 130/143 interrupted.";
+
+/// A cron-style batch daemon: jobs.toml in, runs with partial tasks out, every nominal time accounted for.
+#[derive(Debug, clap::Parser)]
+#[command(name = "batchd", version, propagate_version = true, subcommand_value_name = "COMMAND", disable_help_subcommand = true)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One variant a command.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Fire all jobs at their times, in the foreground
+    ///
+    /// SIGHUP reads jobs.toml again; SIGTERM or SIGINT drains, a second one stops the live runs now; SIGUSR1 reopens the log.
+    Daemon,
+    /// Tell every problem of jobs.toml, or its jobs with their next fires
+    Check(CheckArgs),
+    /// List coming fires, of all jobs or of one expression
+    Next(NextArgs),
+    /// Put a cron expression into words
+    Explain(ExplainArgs),
+    /// Run a job now, in the foreground, without a daemon
+    Run(RunArgs),
+    /// Have the daemon run a job now
+    Trigger(TriggerArgs),
+    /// Stop a live run
+    Cancel(CancelArgs),
+    /// List the jobs: schedule, next fire, last outcome
+    Jobs(JobsArgs),
+    /// List the runs, newest first
+    History(HistoryArgs),
+    /// Tell one run in detail: why it ran, how long, what failed and what it said
+    Show(ShowArgs),
+    /// Print a run's gathered results, a line of JSON a partial
+    Results(ResultsArgs),
+    /// Print the log, or what it says of a job or run
+    Logs(LogsArgs),
+    /// Tell how the daemon is, and how far its live runs are
+    Status(StatusArgs),
+    /// Have the daemon read jobs.toml again
+    Reload(ReloadArgs),
+}
+
+impl Arguments {
+    /// What was typed. Help, the version and mistakes come as the error, which knows how to print itself.
+    pub fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+        let mut command = grouped(Self::command());
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+/// The command with its subcommands listed by what they are for.
+fn grouped(command: clap::Command) -> clap::Command {
+    let is_grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
+    let more: Vec<String> = command.get_subcommands().map(|found| found.get_name().to_owned()).filter(|name| !is_grouped(name)).collect();
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let width = command.get_subcommands().map(|found| found.get_name().len()).max().unwrap_or(0);
+    let row = |found: &clap::Command| {
+        let about = found.get_about().map(ToString::to_string).unwrap_or_default();
+        format!("  {:width$}  {about}\n", found.get_name())
+    };
+    let group = |(title, names): (&str, &[&str])| {
+        let rows: String = names.iter().filter_map(|name| command.find_subcommand(name)).map(row).collect();
+        if rows.is_empty() { rows } else { format!("{title}:\n{rows}\n") }
+    };
+    let list: String = GROUPS.into_iter().chain([("More", more.as_slice())]).map(group).collect();
+    let template = format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\n{list}Options:\n{{options}}{{after-help}}");
+    command.help_template(template)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_lists_every_command() {
+        let help = grouped(Arguments::command()).term_width(100).render_help().to_string();
+        for command in Arguments::command().get_subcommands() {
+            let about = command.get_about().expect("every command says what it does").to_string();
+            assert!(help.contains(&about), "`{}` is not in the help:\n{help}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn help_is_for_newcomers() {
+        insta::assert_snapshot!(grouped(Arguments::command()).term_width(100).render_help().to_string(), @r"
+        A cron-style batch daemon: jobs.toml in, runs with partial tasks out, every nominal time accounted
+        for
+
+        Usage: batchd [OPTIONS] <COMMAND>
+
+        The file:
+          check    Tell every problem of jobs.toml, or its jobs with their next fires
+          next     List coming fires, of all jobs or of one expression
+          explain  Put a cron expression into words
+
+        The work:
+          run      Run a job now, in the foreground, without a daemon
+          trigger  Have the daemon run a job now
+          cancel   Stop a live run
+
+        The story:
+          jobs     List the jobs: schedule, next fire, last outcome
+          history  List the runs, newest first
+          show     Tell one run in detail: why it ran, how long, what failed and what it said
+          results  Print a run's gathered results, a line of JSON a partial
+          logs     Print the log, or what it says of a job or run
+
+        The daemon:
+          daemon   Fire all jobs at their times, in the foreground
+          status   Tell how the daemon is, and how far its live runs are
+          reload   Have the daemon read jobs.toml again
+
+        Options:
+              --config <FILE>  The configuration file [default: ./jobs.toml, then /etc/batchd/jobs.toml]
+                               [env: BATCHD_CONFIG]
+              --color <WHEN>   When to use colours [default: auto] [possible values: auto, always, never]
+          -v, --verbose        More detail on stderr
+          -h, --help           Print help
+          -V, --version        Print version
+
+        Examples:
+          batchd run daily-report            run a job now, here, without a daemon
+          batchd daemon                      fire all jobs at their times
+          batchd history --failed            what went wrong lately
+          batchd show daily-report           how its latest run went, and why
+          batchd logs -f daily-report        follow what it says
+
+        Exit codes: 0 done, 1 the work failed, 2 usage, 4 no daemon, 5 not found, 78 the configuration is
+        invalid, 130/143 interrupted.
+        ");
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        let error = Arguments::read(["batchd", "histroy"].map(Into::into)).expect_err("no such command");
+        insta::assert_snapshot!(error.to_string(), @r"
+        error: unrecognized subcommand 'histroy'
+
+          tip: a similar subcommand exists: 'history'
+
+        Usage: batchd [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+        ");
+    }
+}

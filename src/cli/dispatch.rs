@@ -1,0 +1,137 @@
+//! From what was typed to the exit code.
+
+use std::io::{self, BufWriter};
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use jiff::Timestamp;
+
+use super::arguments::{Arguments, Command};
+use super::client::Client;
+use super::escape::escape;
+use super::failure::Failure;
+use super::place::{Place, config_path};
+use super::print::{Look, Screen};
+use super::rooms::{NothingYet, Rooms};
+use super::{Exit, Global, cancel, check, explain, history, jobs, logs, next, reload, results, run, show, status, trigger};
+use crate::config::Config;
+use crate::daemon::source;
+use crate::web::{self, JobView};
+
+/// Reads the process's arguments, carries out the command and returns the exit code. Prints on stdout and stderr.
+pub fn main(rooms: &dyn Rooms) -> Exit {
+    let arguments = match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Whoever closed stdout does not want to read it.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let look = Look::of_stdout(arguments.global.color);
+    // Not locked: the progress of a run draws on stderr, too.
+    let (mut out, mut err) = (BufWriter::new(io::stdout()), io::stderr());
+    let mut screen = Screen::new(&mut out, &mut err, look);
+    let result = carry_out(rooms, &arguments, &mut screen);
+    let result = result.and_then(|exit| screen.flush().map(|()| exit).map_err(Failure::from));
+    result.unwrap_or_else(|failure| explain(&failure, &mut screen))
+}
+
+fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let now = rooms.now();
+    let site = Site { rooms, global, needs_jobs: false };
+    match command {
+        Command::Daemon => Ok(rooms.serve(&config_path(global.config.as_deref())?, global)),
+        Command::Check(args) => {
+            let examine = |path: &Path| source::examine(path, &rooms.handlers());
+            Ok(check::check(global, args, examine, now, screen.answer(), &mut io::stderr())?)
+        }
+        Command::Next(args) => Ok(next::next(global, args, || loaded(rooms, global), now, screen.answer())?),
+        Command::Explain(args) => Ok(explain::explain(global, args, now, screen.answer())?),
+        Command::Run(args) => run::run(rooms, global, args, screen),
+        Command::Trigger(args) => site.ask(screen, async |client, screen| trigger::trigger(&client, args, screen).await),
+        Command::Cancel(args) => site.ask(screen, async |client, screen| cancel::cancel(&client, args, screen).await),
+        Command::Jobs(args) => site.with_jobs().ask(screen, async |client, screen| jobs::jobs(&client, args, now, screen).await),
+        Command::History(args) => site.ask(screen, async |client, screen| history::history(&client, args, now, screen).await),
+        Command::Show(args) => site.ask(screen, async |client, screen| show::show(&client, args, screen).await),
+        Command::Results(args) => site.ask(screen, async |client, screen| results::results(&client, args, screen).await),
+        Command::Logs(args) => logs::logs(&place(global)?.log, args, screen),
+        Command::Status(args) => site.ask(screen, async |client, screen| status::status(&client, args, now, screen).await),
+        Command::Reload(args) => site.ask(screen, async |client, screen| reload::reload(&client, args, now, screen).await),
+    }
+}
+
+/// The configuration for `next`, whose errors are its own.
+fn loaded(rooms: &dyn Rooms, global: &Global) -> anyhow::Result<Arc<Config>> {
+    Ok(Arc::new(config(rooms, &config_path(global.config.as_deref())?)?))
+}
+
+/// What commands talk to: the daemon of a configuration, or its records.
+struct Site<'a> {
+    rooms: &'a dyn Rooms,
+    global: &'a Global,
+    /// Whether the jobs are asked for, which takes a valid configuration where no daemon runs.
+    needs_jobs: bool,
+}
+
+impl Site<'_> {
+    fn with_jobs(self) -> Self {
+        Self { needs_jobs: true, ..self }
+    }
+
+    fn ask(
+        &self,
+        screen: &mut Screen<'_>,
+        command: impl AsyncFnOnce(Client, &mut Screen<'_>) -> Result<Exit, Failure>,
+    ) -> Result<Exit, Failure> {
+        let place = place(self.global)?;
+        let records = || {
+            let jobs = if self.needs_jobs { planned(&config(self.rooms, &place.config)?, self.rooms.now()) } else { Vec::new() };
+            open_records(self.rooms, &place.state_dir, jobs)
+        };
+        runtime()?.block_on(async {
+            let client = Client::open(place.socket(), records)?;
+            if self.global.verbose {
+                screen.note(escape(&client.describe()))?;
+            }
+            command(client, screen).await
+        })
+    }
+}
+
+fn place(global: &Global) -> Result<Place, Failure> {
+    Ok(Place::find(global.config.as_deref())?)
+}
+
+/// The API over the records below a state directory.
+pub(super) fn open_records(rooms: &dyn Rooms, state_dir: &Path, jobs: Vec<JobView>) -> Result<Router, Failure> {
+    let history = rooms.history(state_dir).map_err(Failure::Records)?;
+    Ok(web::offline(jobs, history.unwrap_or_else(|| Arc::new(NothingYet))))
+}
+
+pub(super) fn config(rooms: &dyn Rooms, path: &Path) -> Result<Config, Failure> {
+    rooms.config(path).map_err(Failure::InvalidConfig)
+}
+
+fn planned(config: &Config, now: Timestamp) -> Vec<JobView> {
+    config.jobs.values().map(|job| JobView::new(job, job.timetable.next(now))).collect()
+}
+
+/// One thread: a command waits far more than it works.
+pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+pub(super) fn explain(failure: &Failure, screen: &mut Screen<'_>) -> Exit {
+    if failure.is_closed_pipe() {
+        return Exit::Done;
+    }
+    let said = screen.flush().and_then(|()| match failure {
+        Failure::InvalidConfig(problems) => screen.note(problems),
+        failure => screen.error(&failure.to_string(), failure.help()),
+    });
+    // Nobody listens on stderr; the exit code still tells.
+    drop(said);
+    failure.exit()
+}

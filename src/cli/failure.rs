@@ -1,0 +1,65 @@
+//! Every way in which a command ends without its answer.
+
+use std::io;
+
+use super::Exit;
+use super::client::ClientError;
+use super::place::PlaceError;
+
+/// See the module's documentation.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// All problems of the file, rendered for a terminal.
+    #[error("the configuration is invalid")]
+    InvalidConfig(String),
+    #[error("no job is called `{0}`")]
+    UnknownJob(String),
+    #[error("job `{job}` has no target `{target}`")]
+    UnknownTarget { job: String, target: String },
+    #[error("{0}")]
+    Records(String),
+    #[error("there is no log at `{0}`")]
+    NoLog(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl Failure {
+    /// The exit code it leads to.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Client(error) => error.exit(),
+            Self::Place(_) | Self::InvalidConfig(_) => Exit::InvalidConfig,
+            Self::UnknownJob(_) | Self::UnknownTarget { .. } | Self::NoLog(_) => Exit::NotFound,
+            Self::Records(_) | Self::Io(_) | Self::Other(_) => Exit::WorkFailed,
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            Self::Client(error) => error.help(),
+            Self::Place(_) => Some("name the file with `--config FILE`, or change to its directory"),
+            Self::UnknownJob(_) => Some("`batchd jobs` lists the jobs"),
+            Self::UnknownTarget { .. } => Some("name a target by its key, as in the job's `targets`"),
+            Self::NoLog(_) => Some("the daemon writes it; `[log]` in the configuration says where"),
+            Self::InvalidConfig(_) | Self::Records(_) | Self::Io(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// Whether the reader of our output has had enough, as `head` does; no error at all.
+    pub fn is_closed_pipe(&self) -> bool {
+        let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        match self {
+            Self::Io(error) => is_broken(error),
+            Self::Other(error) => error.chain().any(|cause| cause.downcast_ref().is_some_and(is_broken)),
+            _ => false,
+        }
+    }
+}

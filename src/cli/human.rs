@@ -1,0 +1,119 @@
+//! Durations, times and progress in words.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How wide a bar of progress is, in characters.
+const BAR_WIDTH: usize = 20;
+
+/// A duration with its two greatest units: `85ms`, `1.2s`, `1m 23s`, `2h 5m`, `3d 4h`.
+pub(super) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (whole, rest, units) = match seconds {
+        0 => return format!("{}ms", duration.as_millis()),
+        1..60 => return format!("{seconds}.{}s", duration.subsec_millis() / 100),
+        60..3_600 => (seconds / 60, seconds % 60, ("m", "s")),
+        3_600..86_400 => (seconds / 3_600, seconds % 3_600 / 60, ("h", "m")),
+        _ => (seconds / 86_400, seconds % 86_400 / 3_600, ("d", "h")),
+    };
+    if rest == 0 { format!("{whole}{}", units.0) } else { format!("{whole}{} {rest}{}", units.0, units.1) }
+}
+
+/// The same for milliseconds as the records have them.
+pub(super) fn milliseconds(milliseconds: i64) -> String {
+    duration(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
+}
+
+/// How long from `earlier` to `later`, nothing when the clock went back in between.
+pub(super) fn between(earlier: Timestamp, later: Timestamp) -> String {
+    duration(elapsed(earlier, later))
+}
+
+/// How far `at` is from `now`: `in 3m`, `2h ago`, `now`; seconds at the least.
+pub(super) fn distance(at: Timestamp, now: Timestamp) -> String {
+    let distance: SignedDuration = at.duration_since(now);
+    let seconds = distance.unsigned_abs().as_secs();
+    let coarse = match seconds {
+        0..60 => format!("{seconds}s"),
+        _ => duration(Duration::from_secs(seconds)),
+    };
+    match (seconds, distance.is_negative()) {
+        (0, _) => "now".to_owned(),
+        (_, true) => format!("{coarse} ago"),
+        (_, false) => format!("in {coarse}"),
+    }
+}
+
+/// A time in a zone, to the second: `2026-11-23 02:00:00 EST`. In UTC where the zone is not known here.
+pub(super) fn local(at: Timestamp, zone: &str) -> String {
+    match at.in_tz(zone) {
+        Ok(local) => local.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
+        Err(_) => at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    }
+}
+
+/// A bar of `done` out of `all`, and the numbers: `[#####---------------] 10/40`.
+pub(super) fn bar(done: u32, all: u32) -> String {
+    let filled = if all == 0 { BAR_WIDTH } else { BAR_WIDTH * (done.min(all) as usize) / all as usize };
+    format!("[{}{}] {done}/{all}", "#".repeat(filled), "-".repeat(BAR_WIDTH - filled))
+}
+
+/// `1 partial`, `3 partials`.
+pub(super) fn count(count: impl Into<u64>, noun: &str) -> String {
+    let count = count.into();
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+pub(super) fn elapsed(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units() {
+        for (ms, shown) in [
+            (0, "0ms"),
+            (85, "85ms"),
+            (1_234, "1.2s"),
+            (59_999, "59.9s"),
+            (60_000, "1m"),
+            (83_000, "1m 23s"),
+            (7_500_000, "2h 5m"),
+            (273_600_000, "3d 4h"),
+            (-5, "0ms"),
+        ] {
+            assert_eq!(milliseconds(ms), shown);
+        }
+    }
+
+    #[test]
+    fn distances_have_a_direction() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().expect("a time");
+        for (at, shown) in [
+            ("2026-11-23T12:00:00.4Z", "now"),
+            ("2026-11-23T12:00:30Z", "in 30s"),
+            ("2026-11-23T12:03:00Z", "in 3m"),
+            ("2026-11-23T10:00:00Z", "2h ago"),
+        ] {
+            assert_eq!(distance(at.parse().expect("a time"), now), shown);
+        }
+    }
+
+    #[test]
+    fn times_are_local_to_the_zone() {
+        let at: Timestamp = "2026-11-23T07:00:00Z".parse().expect("a time");
+        assert_eq!(local(at, "America/New_York"), "2026-11-23 02:00:00 EST");
+        assert_eq!(local(at, "Mars/Olympus"), "2026-11-23 07:00:00 UTC");
+    }
+
+    #[test]
+    fn bars_fill_up() {
+        assert_eq!(bar(10, 40), "[#####---------------] 10/40");
+        assert_eq!(bar(0, 0), "[####################] 0/0");
+        assert_eq!(bar(7, 5), "[####################] 7/5");
+    }
+}

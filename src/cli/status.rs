@@ -1,0 +1,78 @@
+//! `batchd status`: how the daemon is, and how far its live runs are.
+
+use jiff::Timestamp;
+
+use super::client::path;
+use super::escape::escape;
+use super::print::Tone;
+use super::{Client, Exit, Failure, Screen, human};
+use crate::web::api::{LiveRun, LiveStatus};
+
+/// The arguments of `batchd status`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(super) async fn status(client: &Client, args: &StatusArgs, now: Timestamp, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let status: LiveStatus = client.get(&path(&["status"])).await?;
+    if args.json {
+        screen.json(&status)?;
+        return Ok(Exit::Done);
+    }
+    daemon(&status, now, screen)?;
+    reload_problems(&status, screen)?;
+    runs(&status.runs, now, screen)?;
+    Ok(Exit::Done)
+}
+
+fn daemon(status: &LiveStatus, now: Timestamp, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let state = if status.draining { screen.paint(Tone::Doubtful, "draining") } else { screen.paint(Tone::Good, "running") };
+    screen.line(format!("batchd {} {state}, pid {}, up {}", escape(&status.version), status.pid, human::between(status.since, now)))?;
+    let next = status.next_fire.map_or_else(|| "no next fire".to_owned(), |at| format!("next fire {}", human::distance(at, now)));
+    let store = match (&status.store.reason, status.store.healthy) {
+        (_, true) => screen.paint(Tone::Good, "healthy"),
+        (reason, false) => {
+            let since = status.store.since.map(|since| format!(" for {}", human::between(since, now))).unwrap_or_default();
+            let reason = reason.as_deref().unwrap_or("it does not say why");
+            format!("{}{since}: {}; nothing new is fired until it can", screen.paint(Tone::Bad, "cannot write"), escape(reason))
+        }
+    };
+    let loaded = human::distance(status.config_loaded, now);
+    screen.line(format!("  config     {} ({}), read {loaded}", escape(&status.config_path), escape(&status.config_hash)))?;
+    screen.line(format!("  jobs       {}, {next}", status.jobs))?;
+    screen.line(format!("  records    {store}"))?;
+    Ok(())
+}
+
+fn reload_problems(status: &LiveStatus, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    if status.reload_problems.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    screen.line(screen.paint(Tone::Bad, "the last reload was refused; the configuration before it is in force"))?;
+    for problem in &status.reload_problems {
+        screen.line(format!("  {}", escape(problem)))?;
+    }
+    Ok(())
+}
+
+fn runs(runs: &[LiveRun], now: Timestamp, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    screen.line("")?;
+    if runs.is_empty() {
+        screen.line("no live runs")?;
+        return Ok(());
+    }
+    let rows = runs.iter().map(|run| {
+        let failed = if run.failed > 0 { Tone::Bad.text(run.failed.to_string()) } else { "-".into() };
+        let phase = if run.phase == "running" { format!("{} in flight", run.in_flight) } else { escape(&run.phase).into_owned() };
+        let done = run.succeeded.saturating_add(run.failed).saturating_add(run.cancelled);
+        let (id, bar) = (escape(&run.id.0).into_owned(), human::bar(done, run.partials));
+        vec![id.into(), bar.into(), failed, phase.into(), human::between(run.fired, now).into()]
+    });
+    let rows = rows.collect();
+    screen.table(&["live run", "partials", "failed", "phase", "for"], rows, &["for", "phase"])?;
+    Ok(())
+}
