@@ -1,3 +1,5 @@
+//! The writer thread over a store that does as it is told.
+
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::{Node, StoreError};
