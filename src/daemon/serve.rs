@@ -75,7 +75,9 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let start_log = || log::start(&config.log, &config.daemon.timezone, log::Console::Configured);
     let log = daemon.logs.then(start_log).transpose()?;
     info!("batchd {} starts with {}", env!("CARGO_PKG_VERSION"), daemon.config.display());
-    warnings.iter().for_each(|warning| warn!("{warning}"));
+    for warning in &warnings {
+        warn!("{warning}");
+    }
 
     let (engine_events, engine) = mpsc::unbounded_channel();
     let (store_events, store) = mpsc::unbounded_channel();
@@ -160,9 +162,9 @@ impl Server {
 
     fn store_health(&mut self, health: Health) {
         if let Health::Degraded { reason, .. } = &health {
-            error!("the store cannot write: {reason}; nothing new is fired until it can")
+            error!("the store cannot write: {reason}; nothing new is fired until it can");
         } else {
-            info!("the store can write again")
+            info!("the store can write again");
         }
         self.core.handle(engine::Event::Held(!matches!(health, Health::Good)));
         self.facts.health = health;
@@ -207,7 +209,9 @@ impl Server {
     fn refuse(&mut self, problems: Vec<String>, plan: bool) -> ReloadReport {
         if !plan {
             error!("reload refused, the old configuration stays: {}", plural(problems.len() as u64, "problem"));
-            problems.iter().for_each(|problem| error!("{problem}"));
+            for problem in &problems {
+                error!("{problem}");
+            }
             self.facts.reload_problems.clone_from(&problems);
         }
         ReloadReport { problems, ..ReloadReport::default() }
@@ -225,7 +229,9 @@ impl Server {
         if let Err(error) = reconfigured {
             return self.refuse(vec![error.to_string()], plan);
         }
-        report.warnings.iter().for_each(|warning| warn!("{warning}"));
+        for warning in &report.warnings {
+            warn!("{warning}");
+        }
         self.config = Arc::new(new);
         self.core.handle(engine::Event::ConfigLoaded(Arc::clone(&self.config)));
         self.facts.reloaded(source::hash(Path::new(&self.facts.config_path)));

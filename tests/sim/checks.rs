@@ -39,7 +39,7 @@ pub(crate) fn living(world: &World) {
             live.push(child.run.key);
         }
         assert!(job.overlap == Overlap::Allow || live.len() == 1, "{}: runs overlap", job.name);
-        let age = world.now.monotonic - child.started.monotonic;
+        let age = world.now.monotonic.saturating_sub(child.started.monotonic);
         // A gather command has what is left of the run's time.
         let limit = job.partial_timeout.filter(|_| index.is_some()).or(job.timeout);
         let limit = limit.map(|limit| limit + job.stop.grace + Duration::from_secs(1));

@@ -115,8 +115,8 @@ impl Disk {
                 let row = row.expect("a decision follows a watermark");
                 assert!(run.nominal > row.watermark, "{}: was decided before", run.id);
                 row.watermark = run.nominal;
-                let decided = Decided { first: run.nominal, last: run.nominal, count: 1, decision: Decision::Ran };
-                self.decided.entry(run.job.name.to_string()).or_default().push(decided);
+                let ran = Decided { first: run.nominal, last: run.nominal, count: 1, decision: Decision::Ran };
+                self.decided.entry(run.job.name.to_string()).or_default().push(ran);
             }
             Decides::Boot(boot) => row.expect("a decision follows a watermark").boot_id = Some(boot.clone()),
             Decides::Nothing => {}

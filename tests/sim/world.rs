@@ -152,9 +152,9 @@ impl World {
             Effect::WhenDurable(then) => self.enqueue(Queued::Then(then)),
             Effect::Start { run, index, attempt, target } => {
                 checks::start(self, &run, index, attempt, target.as_ref());
-                self.spawn(run, Some(index));
+                self.spawn(&run, Some(index));
             }
-            Effect::Gather { run } => self.spawn(run, None),
+            Effect::Gather { run } => self.spawn(&run, None),
             Effect::Stop { run, index, stop } => self.signal(run, Some(index), stop),
             Effect::StopGather { run, stop } => self.signal(run, None, stop),
             Effect::Answer { .. } => {}
@@ -170,7 +170,7 @@ impl World {
         self.synced_at.get_or_insert(self.now.monotonic + SYNC);
     }
 
-    fn spawn(&mut self, run: Arc<RunInfo>, index: Option<u32>) {
+    fn spawn(&mut self, run: &Arc<RunInfo>, index: Option<u32>) {
         let (mut seconds, mut outcome, mut obedient) = (self.choices.among(1..40), Outcome::Succeeded, true);
         if self.troubled {
             match self.choices.among(0..12) {
@@ -182,7 +182,7 @@ impl World {
             }
         }
         let ends = self.now.monotonic + Duration::from_secs(seconds);
-        let child = Child { run: Arc::clone(&run), started: self.now, ends, outcome, obedient, signalled: false };
+        let child = Child { run: Arc::clone(run), started: self.now, ends, outcome, obedient, signalled: false };
         assert!(self.children.insert((run.key, index), child).is_none(), "{} {index:?}: a second copy", run.id);
     }
 
@@ -222,7 +222,7 @@ impl World {
             outcome: child.outcome,
             started: child.started.wall,
             ended: self.now.wall,
-            duration: self.now.monotonic - child.started.monotonic,
+            duration: self.now.monotonic.saturating_sub(child.started.monotonic),
             exit_code: (child.outcome == Outcome::Failed).then_some(1),
             signal: None,
             result: None,
