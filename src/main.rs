@@ -1,9 +1,8 @@
-//! The program: arguments → command → exit code.
+//! Arguments → command → exit code.
 
 use std::process::ExitCode;
 
-use batchd::cli::{self, Local};
-
 fn main() -> ExitCode {
-    ExitCode::from(cli::main(&Local::default()) as u8)
+    let rooms = batchd::cli::Installed::new(batchd::handler::Registry::new());
+    ExitCode::from(batchd::cli::main(&rooms) as u8)
 }

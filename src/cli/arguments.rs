@@ -53,11 +53,11 @@ pub enum Command {
     ///
     /// SIGHUP reads jobs.toml again; SIGTERM or SIGINT drains, a second one stops the live runs now; SIGUSR1 reopens the log.
     Daemon,
-    /// Tell every problem of jobs.toml, or its jobs with their next fires
+    /// Find every problem of jobs.toml
     Check(CheckArgs),
-    /// List coming fires, of all jobs or of one expression
+    /// List the coming fires
     Next(NextArgs),
-    /// Put a cron expression into words
+    /// Put a cron expression into words, with its traps
     Explain(ExplainArgs),
     /// Run a job now, in the foreground, without a daemon
     Run(RunArgs),
@@ -136,9 +136,9 @@ mod tests {
         Usage: batchd [OPTIONS] <COMMAND>
 
         The file:
-          check    Tell every problem of jobs.toml, or its jobs with their next fires
-          next     List coming fires, of all jobs or of one expression
-          explain  Put a cron expression into words
+          check    Find every problem of jobs.toml
+          next     List the coming fires
+          explain  Put a cron expression into words, with its traps
 
         The work:
           run      Run a job now, in the foreground, without a daemon

@@ -13,10 +13,10 @@ use super::escape::escape;
 use super::failure::Failure;
 use super::place::{Place, config_path};
 use super::print::{Look, Screen};
-use super::rooms::{NothingYet, Rooms};
+use super::rooms::Rooms;
 use super::{Exit, Global, cancel, check, explain, history, jobs, logs, next, reload, results, run, show, status, trigger};
 use crate::config::Config;
-use crate::daemon::source;
+use crate::daemon::source::LoadError;
 use crate::web::{self, JobView};
 
 /// Reads the process's arguments, carries out the command and returns the exit code. Prints on stdout and stderr.
@@ -35,20 +35,23 @@ pub fn main(rooms: &dyn Rooms) -> Exit {
     let mut screen = Screen::new(&mut out, &mut err, look);
     let result = carry_out(rooms, &arguments, &mut screen);
     let result = result.and_then(|exit| screen.flush().map(|()| exit).map_err(Failure::from));
-    result.unwrap_or_else(|failure| explain(&failure, &mut screen))
+    result.unwrap_or_else(|failure| tell(&failure, &mut screen))
 }
 
 fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let now = rooms.now();
     let site = Site { rooms, global, needs_jobs: false };
     match command {
-        Command::Daemon => Ok(rooms.serve(&config_path(global.config.as_deref())?, global)),
+        Command::Daemon => rooms.serve(&config_path(global.config.as_deref())?),
         Command::Check(args) => {
-            let examine = |path: &Path| source::examine(path, &rooms.handlers());
-            Ok(check::check(global, args, examine, now, screen.answer(), &mut io::stderr())?)
+            let (out, err) = screen.both();
+            Ok(check::check(global, args, |path| rooms.examine(path), now, out, err)?)
         }
-        Command::Next(args) => Ok(next::next(global, args, || loaded(rooms, global), now, screen.answer())?),
-        Command::Explain(args) => Ok(explain::explain(global, args, now, screen.answer())?),
+        Command::Next(args) => {
+            let load = || Ok(Arc::new(rooms.examine(&config_path(global.config.as_deref())?)?.0));
+            Ok(next::next(global, args, load, now, screen.both().0)?)
+        }
+        Command::Explain(args) => Ok(explain::explain(global, args, now, screen.both().0)?),
         Command::Run(args) => run::run(rooms, global, args, screen),
         Command::Trigger(args) => site.ask(screen, async |client, screen| trigger::trigger(&client, args, screen).await),
         Command::Cancel(args) => site.ask(screen, async |client, screen| cancel::cancel(&client, args, screen).await),
@@ -60,11 +63,6 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
         Command::Status(args) => site.ask(screen, async |client, screen| status::status(&client, args, now, screen).await),
         Command::Reload(args) => site.ask(screen, async |client, screen| reload::reload(&client, args, now, screen).await),
     }
-}
-
-/// The configuration for `next`, whose errors are its own.
-fn loaded(rooms: &dyn Rooms, global: &Global) -> anyhow::Result<Arc<Config>> {
-    Ok(Arc::new(config(rooms, &config_path(global.config.as_deref())?)?))
 }
 
 /// What commands talk to: the daemon of a configuration, or its records.
@@ -88,7 +86,7 @@ impl Site<'_> {
         let place = place(self.global)?;
         let records = || {
             let jobs = if self.needs_jobs { planned(&config(self.rooms, &place.config)?, self.rooms.now()) } else { Vec::new() };
-            open_records(self.rooms, &place.state_dir, jobs)
+            Ok::<_, Failure>(open_records(self.rooms, &place.state_dir, jobs))
         };
         runtime()?.block_on(async {
             let client = Client::open(place.socket(), records)?;
@@ -105,13 +103,13 @@ fn place(global: &Global) -> Result<Place, Failure> {
 }
 
 /// The API over the records below a state directory.
-pub(super) fn open_records(rooms: &dyn Rooms, state_dir: &Path, jobs: Vec<JobView>) -> Result<Router, Failure> {
-    let history = rooms.history(state_dir).map_err(Failure::Records)?;
-    Ok(web::offline(jobs, history.unwrap_or_else(|| Arc::new(NothingYet))))
+pub(super) fn open_records(rooms: &dyn Rooms, state_dir: &Path, jobs: Vec<JobView>) -> Router {
+    web::offline(jobs, rooms.history(state_dir))
 }
 
 pub(super) fn config(rooms: &dyn Rooms, path: &Path) -> Result<Config, Failure> {
-    rooms.config(path).map_err(Failure::InvalidConfig)
+    let (config, _) = rooms.examine(path)?;
+    Ok(config)
 }
 
 fn planned(config: &Config, now: Timestamp) -> Vec<JobView> {
@@ -123,12 +121,12 @@ pub(super) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-pub(super) fn explain(failure: &Failure, screen: &mut Screen<'_>) -> Exit {
+pub(super) fn tell(failure: &Failure, screen: &mut Screen<'_>) -> Exit {
     if failure.is_closed_pipe() {
         return Exit::Done;
     }
     let said = screen.flush().and_then(|()| match failure {
-        Failure::InvalidConfig(problems) => screen.note(problems),
+        Failure::InvalidConfig(LoadError::Invalid(problems)) => screen.note(problems.render(screen.has_colour())),
         failure => screen.error(&failure.to_string(), failure.help()),
     });
     // Nobody listens on stderr; the exit code still tells.

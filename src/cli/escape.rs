@@ -3,25 +3,9 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Control characters, line separators and bidirectional marks become visible: `\n`, `\x1b`, `\u{202e}`.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for char in text.chars() {
-        match char {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            char if is_unsafe(char) && char.is_ascii() => push(&mut out, format_args!("\\x{:02x}", u32::from(char))),
-            char if is_unsafe(char) => push(&mut out, format_args!("\\u{{{:x}}}", u32::from(char))),
-            char => out.push(char),
-        }
-    }
-    Cow::Owned(out)
-}
+pub(super) use crate::log::escape;
 
-/// The same inside of JSON, where such characters stand in strings only and have a form of their own.
+/// As [`escape`] inside of JSON, where such characters stand in strings only and have a form of their own.
 pub(super) fn escape_json(json: &str) -> Cow<'_, str> {
     let needs_escape = |char: char| is_unsafe(char) && char != '\n';
     if !json.contains(needs_escape) {

@@ -5,6 +5,7 @@ use std::io;
 use super::Exit;
 use super::client::ClientError;
 use super::place::PlaceError;
+use crate::daemon::source::LoadError;
 
 /// See the module's documentation.
 #[derive(Debug, thiserror::Error)]
@@ -13,15 +14,12 @@ pub enum Failure {
     Client(#[from] ClientError),
     #[error(transparent)]
     Place(#[from] PlaceError),
-    /// All problems of the file, rendered for a terminal.
-    #[error("the configuration is invalid")]
-    InvalidConfig(String),
+    #[error("{0}")]
+    InvalidConfig(#[from] LoadError),
     #[error("no job is called `{0}`")]
     UnknownJob(String),
     #[error("job `{job}` has no target `{target}`")]
     UnknownTarget { job: String, target: String },
-    #[error("{0}")]
-    Records(String),
     #[error("there is no log at `{0}`")]
     NoLog(String),
     #[error(transparent)]
@@ -37,7 +35,7 @@ impl Failure {
             Self::Client(error) => error.exit(),
             Self::Place(_) | Self::InvalidConfig(_) => Exit::InvalidConfig,
             Self::UnknownJob(_) | Self::UnknownTarget { .. } | Self::NoLog(_) => Exit::NotFound,
-            Self::Records(_) | Self::Io(_) | Self::Other(_) => Exit::WorkFailed,
+            Self::Io(_) | Self::Other(_) => Exit::WorkFailed,
         }
     }
 
@@ -49,7 +47,7 @@ impl Failure {
             Self::UnknownJob(_) => Some("`batchd jobs` lists the jobs"),
             Self::UnknownTarget { .. } => Some("name a target by its key, as in the job's `targets`"),
             Self::NoLog(_) => Some("the daemon writes it; `[log]` in the configuration says where"),
-            Self::InvalidConfig(_) | Self::Records(_) | Self::Io(_) | Self::Other(_) => None,
+            Self::InvalidConfig(_) | Self::Io(_) | Self::Other(_) => None,
         }
     }
 

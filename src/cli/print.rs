@@ -105,15 +105,19 @@ impl<'a> Screen<'a> {
         writeln!(self.out, "{}", text.as_ref().trim_end())
     }
 
-    /// Where a command writes that formats its whole answer itself.
-    pub(super) fn answer(&mut self) -> &mut dyn Write {
-        self.out
+    /// Where a command writes that formats its answer, and its complaints, itself.
+    pub(super) fn both(&mut self) -> (&mut dyn Write, &mut dyn Write) {
+        (self.out, self.err)
+    }
+
+    pub(super) fn has_colour(&self) -> bool {
+        self.look.colour
     }
 
     /// The answer as indented JSON.
     pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value)?;
-        writeln!(self.answer(), "{}", escape_json(&text))
+        writeln!(self.out, "{}", escape_json(&text))
     }
 
     /// A line of JSON as it came.

@@ -11,9 +11,7 @@ use super::client::path;
 use super::dispatch::{config, open_records, runtime};
 use super::place::config_path;
 use super::{Client, Exit, Failure, Global, Rooms, Screen, show};
-use crate::config::Config;
-use crate::daemon::RunOptions;
-use crate::engine::RunOutcome;
+use crate::daemon::{RunOptions, Signal};
 use crate::web::SOCKET_FILE;
 use crate::web::api::RunDetail;
 
@@ -38,29 +36,22 @@ pub(super) fn run(rooms: &dyn Rooms, global: &Global, args: &RunArgs, screen: &m
 
 fn run_watched(rooms: &dyn Rooms, global: &Global, args: &RunArgs, watch: Watch, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let config = config(rooms, &config_path(global.config.as_deref())?)?;
-    check(&config, args)?;
-    let state_dir = config.daemon.state_dir.clone();
-    let options = RunOptions { targets: args.targets.clone(), nominal: args.nominal };
-    let run = rooms.run_once(config, &args.job, options, Box::new(watch))?;
-
-    let client = Client::within(open_records(rooms, &state_dir, Vec::new())?, state_dir.join(SOCKET_FILE));
-    let detail: RunDetail = runtime()?.block_on(client.get(&path(&["runs", &run.id.0])))?;
-    show::print(&detail, screen)?;
-    Ok(match run.outcome {
-        // Nobody but the one who waits for it can stop a run in the foreground.
-        Some(RunOutcome::Cancelled | RunOutcome::Interrupted) => Exit::Interrupted,
-        outcome => Exit::of_run(outcome),
-    })
-}
-
-/// Whether there is such a job, and it has such targets.
-fn check(config: &Config, args: &RunArgs) -> Result<(), Failure> {
-    let Some(job) = config.jobs.get(args.job.as_str()) else { return Err(Failure::UnknownJob(args.job.clone())) };
-    let is_known = |key: &str| (0..job.targets.partials()).any(|index| job.targets.get(index).is_some_and(|target| &*target.key == key));
-    match args.targets.iter().find(|target| !is_known(target)) {
-        Some(target) => Err(Failure::UnknownTarget { job: args.job.clone(), target: target.clone() }),
-        None => Ok(()),
+    if !config.jobs.contains_key(args.job.as_str()) {
+        return Err(Failure::UnknownJob(args.job.clone()));
     }
+    let state_dir = config.daemon.state_dir.clone();
+    let targets = args.targets.iter().map(|target| target.as_str().into()).collect();
+    let options = RunOptions { targets, nominal: args.nominal };
+    let ran = rooms.run_once(config, args.job.as_str().into(), options, Box::new(watch))?;
+
+    let client = Client::within(open_records(rooms, &state_dir, Vec::new()), state_dir.join(SOCKET_FILE));
+    let detail: RunDetail = runtime()?.block_on(client.get(&path(&["runs", &ran.id.0])))?;
+    show::print(&detail, screen)?;
+    Ok(match ran.interrupted_by {
+        Some(Signal::Terminate) => Exit::Terminated,
+        Some(_) => Exit::Interrupted,
+        None => Exit::of_run(Some(ran.outcome)),
+    })
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub(super) async fn show(client: &Client, args: &ShowArgs, screen: &mut Screen<'
         screen.json(&detail)?;
     } else {
         print(&detail, screen)?;
+        look_further(&detail, screen)?;
     }
     Ok(Exit::Done)
 }
@@ -89,7 +90,9 @@ fn slowest(partials: &[PartialView], screen: &mut Screen<'_>) -> Result<(), Fail
 }
 
 fn failed(detail: &RunDetail, screen: &mut Screen<'_>) -> Result<(), Failure> {
-    let Some(first) = detail.failed.first() else { return Ok(()) };
+    if detail.failed.is_empty() {
+        return Ok(());
+    }
     screen.line("")?;
     screen.line(screen.paint(Tone::Strong, "failed"))?;
     for FailedPartial { partial, last_output } in &detail.failed {
@@ -106,8 +109,14 @@ fn failed(detail: &RunDetail, screen: &mut Screen<'_>) -> Result<(), Failure> {
     if rest > 0 {
         screen.line(format!("  and {rest} more: batchd results {id} --failed"))?;
     }
-    let target = if first.partial.target.is_some() { format!(" --target '{}'", name(&first.partial)) } else { String::new() };
-    screen.note(format!("all it said: batchd logs {id}{target}"))?;
+    Ok(())
+}
+
+/// Names the command that tells all a failed partial said. A run in the foreground has no log.
+fn look_further(detail: &RunDetail, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let Some(FailedPartial { partial, .. }) = detail.failed.first() else { return Ok(()) };
+    let target = if partial.target.is_some() { format!(" --target '{}'", name(partial)) } else { String::new() };
+    screen.note(format!("what the log has of it: batchd logs {}{target}", escape(&detail.run.id.0)))?;
     Ok(())
 }
 

@@ -77,7 +77,7 @@ fn seen_with(world: World, line: &str, look: Look) -> String {
     let mut screen = Screen::new(&mut out, &mut err, look);
     let runtime = dispatch::runtime().expect("a runtime");
     let result = runtime.block_on(async { carry_out(&world.client(), &typed(line), &mut screen).await });
-    let exit = result.unwrap_or_else(|failure| dispatch::explain(&failure, &mut screen));
+    let exit = result.unwrap_or_else(|failure| dispatch::tell(&failure, &mut screen));
     let text = |bytes| String::from_utf8(bytes).expect("text");
     format!("{exit:?}\n{}---\n{}", text(out), text(err))
 }

@@ -101,11 +101,15 @@ impl Core {
             Record::Decided { job, .. } => self.engine.job(job),
             _ => None,
         };
-        narrate::record(&record, run.as_deref(), job);
+        let told = narrate::record(&record, run.as_ref(), job);
         if let Some(progress) = &mut self.progress {
             foreground::report(&mut **progress, &record);
         }
         self.writer.record(record);
+        // Nothing is told before it is on disk.
+        if let Some(told) = told {
+            self.writer.once_written(told);
+        }
     }
 
     fn gather(&mut self, run: Arc<RunInfo>) {

@@ -68,7 +68,6 @@ pub async fn run_once(
     let (reply, mut answer) = oneshot::channel();
     let ticket = core.ticket(reply);
     let RunOptions { targets, nominal } = options;
-    let targets = targets.into_iter().map(Into::into).collect();
     core.handle(engine::Event::Triggered { job: Arc::clone(&job), targets, nominal, ticket });
     let mut sources = Sources::new(engine, store, Some(signals), Alarm::new()?);
     let mut ran = None;
@@ -127,7 +126,11 @@ fn started(answer: Answer, job: &JobName) -> Result<RunId, ForegroundError> {
 pub(super) fn report(progress: &mut dyn Progress, record: &Record) {
     match record {
         Record::Fired { run, .. } => progress.planned(run),
-        Record::Partial(partial) => progress.partial_ended(partial),
+        Record::Partial(partial) => {
+            let retry = partial.retry.is_some();
+            let (target, error) = (partial.target.as_ref(), partial.error.as_deref());
+            progress.partial_ended(partial.index, target, partial.outcome, partial.attempt, retry, error);
+        }
         Record::Finished(summary) => progress.finished(summary),
         Record::Watermark { .. } | Record::Decided { .. } | Record::Claimed { .. } | Record::Retried { .. } => {}
     }

@@ -1,5 +1,6 @@
 //! The story that the log tells: one line for each decision that a person would ask about.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,24 +9,57 @@ use tracing::{debug, error, info, warn};
 use crate::config::Job;
 use crate::engine::{Decision, Outcome, PartialRecord, Record, RunInfo, RunOutcome, RunSummary};
 
+/// Tells, when it is called.
+pub(super) type Tell = Box<dyn FnOnce() + Send>;
+
 /// In runs with more partials than this, those that succeed are logged at debug level only; failures always are.
 const MANY_PARTIALS: u32 = 1_000;
 
-/// Tells of a record, at the moment it is handed to the store. `run` and `job`: what it belongs to, where it does.
-pub(super) fn record(record: &Record, run: Option<&RunInfo>, job: Option<&Job>) {
+/// What tells of a record, to be called once it is on disk. `run` and `job`: what it belongs to, where it does.
+pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&Arc<Job>>) -> Option<Tell> {
     match (record, run) {
-        (Record::Fired { run, .. }, _) => fired(run),
+        (Record::Fired { run, .. }, _) => {
+            let run = Arc::clone(run);
+            Some(Box::new(move || fired(&run)))
+        }
         (Record::Decided { first, last, count, decision, .. }, _) => {
-            if let Some(job) = job {
-                decided(job, (*first, *last), *count, *decision);
-            }
+            let (job, span, count, decision) = (Arc::clone(job?), (*first, *last), *count, *decision);
+            Some(Box::new(move || decided(&job, span, count, decision)))
         }
-        (Record::Partial(partial), Some(run)) => partial_ended(partial, run),
-        (Record::Finished(summary), Some(run)) => finished(summary, run),
-        (Record::Finished(summary), None) => {
-            warn!(outcome = %summary.outcome, "interrupted run closed: {}", summary.reason.as_deref().unwrap_or("no reason"));
+        (Record::Partial(partial), Some(run)) => {
+            let (run, ended) = (Arc::clone(run), Ended::new(partial));
+            Some(Box::new(move || partial_ended(&ended, &run)))
         }
-        (Record::Watermark { .. } | Record::Claimed { .. } | Record::Retried { .. } | Record::Partial(_), _) => {}
+        (Record::Finished(summary), run) => {
+            let (run, summary) = (run.map(Arc::clone), RunSummary { output: None, result: None, ..(**summary).clone() });
+            Some(Box::new(move || finished(&summary, run.as_deref())))
+        }
+        (Record::Watermark { .. } | Record::Claimed { .. } | Record::Retried { .. } | Record::Partial(_), _) => None,
+    }
+}
+
+/// What the log tells of the end of an attempt.
+struct Ended {
+    key: Option<Arc<str>>,
+    attempt: u32,
+    outcome: Outcome,
+    took: Duration,
+    /// How long until the next attempt, if there is to be one.
+    retry: Option<Duration>,
+    error: Option<Arc<str>>,
+}
+
+impl Ended {
+    fn new(partial: &PartialRecord) -> Self {
+        let wait = |retry: Timestamp| Duration::try_from(retry.duration_since(partial.ended)).unwrap_or_default();
+        Self {
+            key: partial.target.as_ref().map(|target| Arc::clone(&target.key)),
+            attempt: partial.attempt,
+            outcome: partial.outcome,
+            took: partial.duration,
+            retry: partial.retry.map(wait),
+            error: partial.error.clone(),
+        }
     }
 }
 
@@ -55,27 +89,32 @@ fn decided(job: &Job, (first, last): (Timestamp, Timestamp), count: u64, decisio
     }
 }
 
-fn partial_ended(partial: &PartialRecord, run: &RunInfo) {
+fn partial_ended(ended: &Ended, run: &RunInfo) {
     let (job, id) = (&*run.job.name, &*run.id.0);
-    let key = partial.target.as_ref().map_or("", |target| &*target.key);
-    let (attempt, took) = (partial.attempt, human(partial.duration));
-    let error = partial.error.as_deref().unwrap_or("");
-    let outcome = partial.outcome;
-    match (outcome, partial.retry) {
+    let partial = ended.key.as_deref().unwrap_or("");
+    let (attempt, took) = (ended.attempt, human(ended.took));
+    let error = ended.error.as_deref().unwrap_or("");
+    let outcome = ended.outcome;
+    match (outcome, ended.retry) {
         (Outcome::Succeeded, _) if run.targets.partials() > MANY_PARTIALS => {
-            debug!(job, run = id, partial = key, attempt, "succeeded in {took}");
+            debug!(job, run = id, partial, attempt, "succeeded in {took}");
         }
-        (Outcome::Succeeded, _) => info!(job, run = id, partial = key, attempt, "succeeded in {took}"),
-        (Outcome::Cancelled, _) => warn!(job, run = id, partial = key, attempt, "cancelled after {took}"),
-        (_, Some(retry)) => {
-            let wait = human(Duration::try_from(retry.duration_since(partial.ended)).unwrap_or_default());
-            warn!(job, run = id, partial = key, attempt, "{outcome} after {took}: {error}; next attempt in {wait}");
+        (Outcome::Succeeded, _) => info!(job, run = id, partial, attempt, "succeeded in {took}"),
+        (Outcome::Cancelled, _) => warn!(job, run = id, partial, attempt, "cancelled after {took}"),
+        (_, Some(wait)) => {
+            let wait = human(wait);
+            warn!(job, run = id, partial, attempt, error, "{outcome} after {took}; next attempt in {wait}");
         }
-        (_, None) => error!(job, run = id, partial = key, attempt, "{outcome} after {took}: {error}"),
+        (_, None) => error!(job, run = id, partial, attempt, error, "{outcome} after {took}"),
     }
 }
 
-fn finished(summary: &RunSummary, run: &RunInfo) {
+fn finished(summary: &RunSummary, run: Option<&RunInfo>) {
+    let Some(run) = run else {
+        let reason = summary.reason.as_deref().unwrap_or_default();
+        warn!(outcome = %summary.outcome, reason, "closed a run that the last daemon left");
+        return;
+    };
     let (job, id) = (&*run.job.name, &*run.id.0);
     let RunSummary { succeeded, failed, cancelled, .. } = *summary;
     let took = human(Duration::try_from(summary.ended.duration_since(run.fired)).unwrap_or_default());

@@ -194,8 +194,8 @@ impl Engine {
     }
 
     /// The definition of a configured job.
-    pub fn job(&self, name: &str) -> Option<&Job> {
-        self.jobs.get(name).map(|state| &*state.job)
+    pub fn job(&self, name: &str) -> Option<&Arc<Job>> {
+        self.jobs.get(name).map(|state| &state.job)
     }
 
     /// Every live run, oldest first.

@@ -103,6 +103,14 @@ impl Writer {
         self.shared.changed.notify_all();
     }
 
+    /// Have `told` called on the thread once all that was recorded before is on disk. Hurries nothing.
+    pub fn once_written(&self, told: impl FnOnce() + Send + 'static) {
+        let mut queue = self.shared.queue();
+        if !queue.ended {
+            queue.messages.push_back(Message::OnceWritten(Told(Box::new(told))));
+        }
+    }
+
     /// Records that are not on disk yet.
     pub fn backlog(&self) -> usize {
         self.shared.backlog.load(Ordering::Relaxed)
@@ -154,6 +162,16 @@ impl Drop for Writer {
 enum Message {
     Record(Record),
     WhenDurable(Then),
+    OnceWritten(Told),
+}
+
+/// What is to be told once it is true.
+struct Told(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
 }
 
 /// Between the loop and the thread. The locks are held for a few instructions only, never during a write.
@@ -204,6 +222,7 @@ impl Drop for Ended {
 struct Group {
     records: Vec<Record>,
     thens: Vec<Then>,
+    told: Vec<Told>,
 }
 
 /// What the thread owns.
@@ -223,6 +242,7 @@ impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
             }
             self.shared.backlog.fetch_sub(group.records.len(), Ordering::Relaxed);
             group.thens.into_iter().for_each(&mut self.notify);
+            group.told.into_iter().for_each(|Told(tell)| tell());
         }
     }
 
@@ -308,6 +328,7 @@ fn take_group(queue: &mut Queue) -> Group {
                 queue.awaited -= 1;
                 group.thens.push(then);
             }
+            Some(Message::OnceWritten(told)) => group.told.push(told),
             None => break,
         }
     }

@@ -7,8 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::escape::escape;
 use crate::cli::human;
+use crate::config::Target;
 use crate::daemon::Progress;
-use crate::engine::{Outcome, PartialRecord, RunInfo, RunSummary};
+use crate::engine::{Outcome, RunInfo, RunSummary};
 
 /// Rate, failures and the time left.
 const TEMPLATE: &str = "{bar:30} {pos}/{len}  {per_sec}  {msg}{eta} left";
@@ -75,16 +76,17 @@ impl Progress for Watch {
         }
     }
 
-    fn partial_ended(&mut self, partial: &PartialRecord) {
-        let succeeded = partial.outcome == Outcome::Succeeded;
-        let retried = partial.retry.is_some();
-        if !retried {
+    fn partial_ended(&mut self, index: u32, target: Option<&Target>, outcome: Outcome, attempt: u32, retry: bool, error: Option<&str>) {
+        if !retry {
             self.ended += 1;
-            self.failed += u32::from(!succeeded);
+            self.failed += u32::from(outcome != Outcome::Succeeded);
         }
-        if !succeeded || self.is_worth_a_line() {
-            let line = describe(partial, self.ended, self.partials);
-            self.say(&line);
+        if outcome != Outcome::Succeeded || self.is_worth_a_line() {
+            let name = target.map_or_else(|| format!("#{index}"), |target| escape(&target.key).into_owned());
+            let attempt = if attempt > 1 || retry { format!(" (attempt {attempt})") } else { String::new() };
+            let error = error.map(|error| format!(": {}", escape(error))).unwrap_or_default();
+            let retry = if retry { "; it is tried again" } else { "" };
+            self.say(&format!("[{}/{}] {name} {outcome}{attempt}{error}{retry}", self.ended, self.partials));
         }
         if let Shown::Bar(bar) = &self.shown {
             bar.set_position(self.ended.into());
@@ -97,16 +99,6 @@ impl Progress for Watch {
             bar.finish_and_clear();
         }
     }
-}
-
-/// `[3/40] eu failed in 1.2s (attempt 1): exit code 1; it is tried again`.
-fn describe(partial: &PartialRecord, ended: u32, partials: u32) -> String {
-    let name = partial.target.as_ref().map_or_else(|| format!("#{}", partial.index), |target| escape(&target.key).into_owned());
-    let attempt = if partial.attempt > 1 || partial.retry.is_some() { format!(" (attempt {})", partial.attempt) } else { String::new() };
-    let error = partial.error.as_deref().map(|error| format!(": {}", escape(error))).unwrap_or_default();
-    let retry = if partial.retry.is_some() { "; it is tried again" } else { "" };
-    let took = human::duration(partial.duration);
-    format!("[{ended}/{partials}] {name} {} in {took}{attempt}{error}{retry}", partial.outcome)
 }
 
 impl fmt::Debug for Watch {

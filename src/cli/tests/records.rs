@@ -123,7 +123,7 @@ fn show_tells_everything_of_a_run() {
         | connecting
         | \x1b[31mrefused\u{202e}
     ---
-    all it said: batchd logs daily-report@20261123T070000Z --target 'jp'
+    what the log has of it: batchd logs daily-report@20261123T070000Z --target 'jp'
     ");
 }
 
