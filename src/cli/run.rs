@@ -1,5 +1,6 @@
 //! `batchd run`: one run in the foreground, without a daemon.
 
+mod said;
 mod watch;
 
 use std::io::{self, IsTerminal};
@@ -31,6 +32,7 @@ pub struct RunArgs {
 
 pub(super) fn run(rooms: &dyn Rooms, global: &Global, args: &RunArgs, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let watch = if io::stderr().is_terminal() { Watch::bar() } else { Watch::lines(io::stderr()) };
+    watch.said().install();
     run_watched(rooms, global, args, watch, screen)
 }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::said::Said;
 use crate::cli::escape::escape;
 use crate::cli::human;
 use crate::config::Target;
@@ -38,6 +39,14 @@ impl Watch {
 
     pub(super) fn lines(to: impl Write + Send + 'static) -> Self {
         Self::new(Shown::Lines(Box::new(to)))
+    }
+
+    /// Where the lines of the programs go.
+    pub(super) fn said(&self) -> Said {
+        match &self.shown {
+            Shown::Bar(bar) => Said::Bar(bar.clone()),
+            Shown::Lines(_) => Said::Stderr,
+        }
     }
 
     fn new(shown: Shown) -> Self {
