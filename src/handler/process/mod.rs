@@ -25,7 +25,13 @@ use feed::{FeedError, ResultLines};
 use output::Output;
 pub(super) use spawn::SpawnError;
 use spawn::{Leader, Source, Spawned};
+use tokio::sync::Semaphore;
 use tree::{Killed, Tree, reap_orphans};
+
+/// So many programs are being started at once; a start takes one of the runtime's threads for as long. Ten thousand that fall
+/// due together would else all be started before the end of the first is seen, and every start copies the table of all the
+/// descriptors that the others hold.
+static STARTS: Semaphore = Semaphore::const_new(4);
 
 /// After the exit, pipes that are still open are read until they kept quiet for so long …
 const DRAIN_QUIET: Duration = Duration::from_secs(1);
@@ -70,7 +76,10 @@ pub(super) async fn run(
     lines: Option<ResultLines>,
     stops: &StopLine,
 ) -> Result<End, SpawnError> {
-    let Spawned { leader, stdout, stderr, stdin } = spawn::spawn(plan, lines.is_some())?;
+    let turn = STARTS.acquire().await;
+    let spawned = spawn::spawn(plan, lines.is_some());
+    drop(turn);
+    let Spawned { leader, stdout, stderr, stdin } = spawned?;
     let feeding = lines.zip(stdin).map(|(lines, stdin)| AbortOnDropHandle::new(tokio::spawn(feed::feed(lines, stdin))));
     let tree = Tree::new(leader.pid(), result_path);
     let mut watch = Watch {
