@@ -28,7 +28,7 @@ const UPDATE_PARTIAL: &str = "
 /// What waits for another attempt when its run ends, ends as its last attempt did. The index has no successes, so that
 /// a million of them are not read.
 const END_RETRYING: &str = "
-    UPDATE partial INDEXED BY partial_unsucceeded SET outcome = retrying, retrying = NULL, retry_at = NULL, retried = NULL
+    UPDATE partial INDEXED BY partial_not_succeeded SET outcome = retrying, retrying = NULL, retry_at = NULL, retried = NULL
     WHERE run = ?1 AND outcome IS NOT 'succeeded' AND outcome IS NULL";
 
 /// What was claimed and not recorded is lost, what waited for another attempt has failed, the rest was never started.
@@ -36,7 +36,7 @@ const END_ABANDONED: &str = "
     WITH open AS (
         SELECT key,
             max(0, claimed - (SELECT count(*) FROM partial WHERE run = key AND idx < claimed))
-            + (SELECT count(*) FROM partial INDEXED BY partial_unsucceeded
+            + (SELECT count(*) FROM partial INDEXED BY partial_not_succeeded
                WHERE run = key AND outcome IS NOT 'succeeded' AND outcome IS NULL) AS unfinished
         FROM run WHERE node = ?1 AND ended IS NULL
     )

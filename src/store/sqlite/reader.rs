@@ -22,7 +22,7 @@ const RUN_COLUMNS: &str = "key, id, job, cause, nominal, zone, fired, started, e
 const PARTIAL_COLUMNS: &str =
     "idx, target, coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, result, error";
 
-const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY partial_unsucceeded \
+const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY partial_not_succeeded \
                                WHERE run = ?1 AND outcome IS NOT 'succeeded' GROUP BY outcome";
 
 /// A reading connection. Not shared between threads: open one for each.
@@ -175,7 +175,7 @@ fn runs_question(filter: &RunFilter) -> (String, Vec<Box<dyn ToSql>>) {
 
 fn partials_question(failed: bool) -> String {
     let (index, only) =
-        if failed { ("INDEXED BY partial_unsucceeded", "AND outcome IS NOT 'succeeded' AND outcome <> 'cancelled'") } else { ("", "") };
+        if failed { ("INDEXED BY partial_not_succeeded", "AND outcome IS NOT 'succeeded' AND outcome <> 'cancelled'") } else { ("", "") };
     format!("SELECT {PARTIAL_COLUMNS} FROM partial {index} WHERE run = ?1 AND idx > ?2 {only} ORDER BY idx LIMIT ?3")
 }
 

@@ -87,7 +87,7 @@ CREATE TABLE partial (
     PRIMARY KEY (run, idx)
 ) STRICT, WITHOUT ROWID;
 -- Both indexes are partial, so that a million quick successes cost nothing.
-CREATE INDEX partial_unsucceeded ON partial (run, idx, outcome) WHERE outcome IS NOT 'succeeded';
+CREATE INDEX partial_not_succeeded ON partial (run, idx, outcome) WHERE outcome IS NOT 'succeeded';
 CREATE INDEX partial_slow ON partial (run, duration_us) WHERE duration_us >= 1000;
 
 -- `idx` is -1 for the gather command.
