@@ -329,6 +329,10 @@ fn bad_env_name(name: &str) -> Option<&'static str> {
         name if name.contains('=') => Some("contains `=`"),
         name if name.contains(char::is_control) => Some("contains a control character"),
         name if name.contains(char::is_whitespace) => Some("contains a space"),
+        name if name.starts_with(|first: char| first.is_ascii_digit()) => Some("starts with a digit"),
+        name if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+            Some("has other characters than letters, digits and `_`")
+        }
         _ => None,
     }
 }

@@ -105,7 +105,8 @@ impl<'a> Reader<'a> {
         let looks_like_job = holds("schedule") || holds("command") || holds("shell");
         if field.as_table().is_none() && is_job_key(key) && key != "cron" {
             let problem = Problem::error(span, format!("`{}` stands outside of a table", shown(key)));
-            self.report.push(problem.help(format!("`{}` belongs in `[jobs.NAME]`, below that header", shown(key))));
+            let daemon = if matches!(key, "timezone" | "tz" | "env") { ", or for all jobs in `[daemon]`" } else { "" };
+            self.report.push(problem.help(format!("`{}` belongs in `[jobs.NAME]`, below that header{daemon}", shown(key))));
             return true;
         }
         if looks_like_job {
