@@ -234,7 +234,15 @@ mod tests {
     #[test]
     fn warnings_can_be_denied() {
         let text = format!("{GOOD}concurrency = 2\n");
-        assert_eq!(run(&text, &CheckArgs::default()).0, Exit::Done);
+        let (exit, _, err) = run(&text, &CheckArgs::default());
+        assert_eq!(exit, Exit::Done);
+        insta::assert_snapshot!(err, @r"
+        warning: `concurrency` has no effect without `targets`: a run has one partial
+         --> /jobs.toml:6:15
+          |
+        6 | concurrency = 2
+          |               ^
+        ");
         assert_eq!(run(&text, &CheckArgs { deny_warnings: true, ..CheckArgs::default() }).0, Exit::InvalidConfig);
     }
 
