@@ -37,7 +37,11 @@ fn of_job(table: &DeTable<'_>, job: &Job, source: &str, now: Timestamp, report: 
     let Some(value) = table.get("schedule") else { return };
     let field = Field { name: "schedule", value, source };
     match field.as_array() {
-        Some(list) => list.iter().for_each(|value| of_expression(field.with(value), job, now, report)),
+        Some(list) => {
+            for value in list {
+                of_expression(field.with(value), job, now, report);
+            }
+        }
         None => of_expression(field, job, now, report),
     }
 }
