@@ -74,7 +74,10 @@ pub fn check(
 ) -> anyhow::Result<Exit> {
     let path = args.file.clone().or_else(|| global.config.clone()).unwrap_or_else(default_file);
     let (config, problems) = match load(&path) {
-        Ok((config, warnings)) => (Some(config), warnings),
+        Ok((config, warnings)) => {
+            let warnings = warnings.with_schedules(&config, now);
+            (Some(config), warnings)
+        }
         Err(LoadError::Invalid(problems)) => (None, problems),
         Err(LoadError::Source(error)) => {
             let message = error.to_string();
@@ -231,8 +234,43 @@ mod tests {
     #[test]
     fn warnings_can_be_denied() {
         let text = format!("{GOOD}concurrency = 2\n");
-        assert_eq!(run(&text, &CheckArgs::default()).0, Exit::Done);
+        let (exit, _, err) = run(&text, &CheckArgs::default());
+        assert_eq!(exit, Exit::Done);
+        insta::assert_snapshot!(err, @r"
+        warning: `concurrency` has no effect without `targets`: a run has one partial
+         --> /jobs.toml:6:15
+          |
+        6 | concurrency = 2
+          |               ^
+        ");
         assert_eq!(run(&text, &CheckArgs { deny_warnings: true, ..CheckArgs::default() }).0, Exit::InvalidConfig);
+    }
+
+    #[test]
+    fn suspicious_schedules_are_shown_and_fail_only_when_denied() {
+        let text = "[jobs.a]\nschedule = [\"@daily\", \"30 2 * * *\"]\ntimezone = \"America/New_York\"\ncommand = [\"true\"]\n\
+                    [jobs.b]\nschedule = \"*/23 4 * * *\"\ntimezone = \"UTC\"\ncommand = [\"true\"]\n";
+        let (exit, _, err) = run(text, &CheckArgs::default());
+        insta::assert_snapshot!(err, @r#"
+        warning: `schedule`: 02:30 does not exist in America/New_York on 1970-04-26, when the clock goes from 02:00 to 03:00
+         --> /jobs.toml:2:24
+          |
+        2 | schedule = ["@daily", "30 2 * * *"]
+          |                        ^^^^^^^^^^
+          |
+          = help: it then runs once right after the jump (`dst.gap`); choose another time, or the zone `UTC`
+
+        warning: `schedule`: minute `*/23` is uneven: the steps start over at the end of each round, so the last one is shorter
+         --> /jobs.toml:6:13
+          |
+        6 | schedule = "*/23 4 * * *"
+          |             ^^^^
+          |
+          = help: for a steady interval use `@every`
+        "#);
+        let (denied, out, err) = run(text, &CheckArgs { deny_warnings: true, ..CheckArgs::default() });
+        assert_eq!((exit, denied, out.as_str()), (Exit::Done, Exit::InvalidConfig, ""));
+        assert!(err.ends_with("2 warnings: warnings are denied\n"), "{err}");
     }
 
     #[test]

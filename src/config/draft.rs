@@ -75,6 +75,9 @@ pub(super) struct Written<'a> {
     pub(super) gather: Option<Field<'a>>,
     /// Whose values are templates.
     pub(super) env: Option<Field<'a>>,
+    pub(super) concurrency: Option<Range<usize>>,
+    /// Of `partial_timeout` or `timeout`, the later one.
+    pub(super) timeouts: Option<Range<usize>>,
     retries: Vec<Range<usize>>,
 }
 
@@ -140,9 +143,18 @@ impl<'a> Reader<'a> {
         match key {
             "targets" => draft.written.targets = Some(field),
             "target_key" => draft.target_key = field.filled("name the field that identifies a target", report).map(str::to_owned),
-            "concurrency" => draft.concurrency = field.integer(1..=MAX_CONCURRENCY, report).and_then(|count| usize::try_from(count).ok()),
-            "partial_timeout" => draft.partial_timeout = field.positive_duration(report),
-            "timeout" => draft.timeout = field.positive_duration(report),
+            "concurrency" => {
+                draft.written.concurrency = Some(field.span());
+                draft.concurrency = field.integer(1..=MAX_CONCURRENCY, report).and_then(|count| usize::try_from(count).ok());
+            }
+            "partial_timeout" => {
+                draft.written.timeouts = Some(field.span());
+                draft.partial_timeout = field.positive_duration(report);
+            }
+            "timeout" => {
+                draft.written.timeouts = Some(field.span());
+                draft.timeout = field.positive_duration(report);
+            }
             "retry" => {
                 draft.written.retries.push(field.span());
                 draft.retry.read(field, report);
@@ -329,6 +341,10 @@ fn bad_env_name(name: &str) -> Option<&'static str> {
         name if name.contains('=') => Some("contains `=`"),
         name if name.contains(char::is_control) => Some("contains a control character"),
         name if name.contains(char::is_whitespace) => Some("contains a space"),
+        name if name.starts_with(|first: char| first.is_ascii_digit()) => Some("starts with a digit"),
+        name if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+            Some("has other characters than letters, digits and `_`")
+        }
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::problem::{Problem, shown};
+use super::problem::{Problem, is_unprintable, shown};
 use super::syntax::{line_at, line_start};
 
 /// How many broken lines are looked at for a crontab: its first lines set variables.
@@ -87,6 +87,9 @@ pub(super) fn for_line(source: &str, span: &Range<usize>) -> Option<Problem> {
         let problem = Problem::error(at(offset, quote.len_utf8()), format!("typographic quote `{quote}`: TOML strings use plain quotes"));
         return Some(problem.help("replace it with `\"`"));
     }
+    if let Some(problem) = odd_blank(line, &at) {
+        return Some(problem);
+    }
     let code = line.trim_start();
     if code.starts_with("//") || code.starts_with("/*") || code.starts_with("--") || code.starts_with(';') {
         let offset = line.len() - code.len();
@@ -94,6 +97,15 @@ pub(super) fn for_line(source: &str, span: &Range<usize>) -> Option<Problem> {
         return Some(Problem::error(at(offset, mark.len()), format!("`{mark}` does not start a comment")).help("comments start with `#`"));
     }
     header(line, at).or_else(|| key(line, at)).or_else(|| assignment(line, at)).or_else(|| value(line, at))
+}
+
+/// A blank outside of strings that looks like a space and is none, as pasted from a web page.
+fn odd_blank(line: &str, at: &impl Fn(usize, usize) -> Range<usize>) -> Option<Problem> {
+    let code = line.split(['"', '\'', '#']).next()?;
+    let is_odd = |character: char| !character.is_ascii() && (character.is_whitespace() || is_unprintable(character));
+    let (offset, blank) = code.char_indices().find(|(_, character)| is_odd(*character))?;
+    let message = format!("the character U+{:04X} is no blank in TOML, though it looks like one or like nothing", u32::from(blank));
+    Some(Problem::error(at(offset, blank.len_utf8()), message).help("delete it, or replace it with a space"))
 }
 
 /// A header with a space in it.

@@ -205,6 +205,14 @@ const JOB_ALIASES: &[(&str, &str)] = &[
     ("username", "user"),
     ("depends_on", "after"),
     ("arguments", "args"),
+    ("retrys", "retries"),
+    ("run_as", "user"),
+    ("uid", "user"),
+    ("gid", "group"),
+    ("on_failure", "notify"),
+    ("on_error", "notify"),
+    ("mailto", "notify"),
+    ("concurrent", "concurrency"),
 ];
 
 /// What an unknown key was probably meant to be, so that its absence is not reported as well.
@@ -228,6 +236,7 @@ pub(super) fn unknown(place: Place, key: &str, span: Range<usize>, report: &mut 
         Some(known) if place == Place::Top => format!("did you mean `[{}]`?", if known == "jobs" { "jobs.NAME" } else { known }),
         Some(known) if place.keys().contains(&key) => format!("did you mean `{known}`?"),
         Some(known) => elsewhere_exact(place, key).unwrap_or_else(|| format!("did you mean `{known}`?")),
+        None if is_job(place) && key == "name" => "a job's name stands in its header: `[jobs.NAME]`".to_owned(),
         None => elsewhere().unwrap_or_else(allowed),
     };
     report.push(problem.help(help));
@@ -250,6 +259,10 @@ pub(super) fn is_job_key(key: &str) -> bool {
 fn is_not_yet(place: Place, key: &str) -> bool {
     let place = if place == Place::Defaults { Place::Job } else { place };
     NOT_YET.iter().any(|(at, keys)| *at == place && keys.contains(&key))
+}
+
+fn is_job(place: Place) -> bool {
+    matches!(place, Place::Job | Place::Defaults)
 }
 
 fn noun(place: Place) -> &'static str {

@@ -12,6 +12,7 @@ mod policy;
 mod problem;
 mod quantity;
 mod render;
+mod suspicion;
 mod syntax;
 mod targets;
 pub mod template;

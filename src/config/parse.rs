@@ -105,7 +105,8 @@ impl<'a> Reader<'a> {
         let looks_like_job = holds("schedule") || holds("command") || holds("shell");
         if field.as_table().is_none() && is_job_key(key) && key != "cron" {
             let problem = Problem::error(span, format!("`{}` stands outside of a table", shown(key)));
-            self.report.push(problem.help(format!("`{}` belongs in `[jobs.NAME]`, below that header", shown(key))));
+            let daemon = if matches!(key, "timezone" | "tz" | "env") { ", or for all jobs in `[daemon]`" } else { "" };
+            self.report.push(problem.help(format!("`{}` belongs in `[jobs.NAME]`, below that header{daemon}", shown(key))));
             return true;
         }
         if looks_like_job {
@@ -280,15 +281,15 @@ impl<'a> Reader<'a> {
     /// What is never wrong but cannot be meant.
     fn check_sense(&mut self, draft: &Draft<'_>, defaults: &Draft<'_>, targets: &Targets) {
         let (partial, whole) = (draft.partial_timeout.or(defaults.partial_timeout), draft.timeout.or(defaults.timeout));
-        if let (Some(partial), Some(whole), Some(work)) = (partial, whole, draft.written.work)
+        if let (Some(partial), Some(whole), Some(span)) = (partial, whole, &draft.written.timeouts)
             && partial > whole
         {
-            self.report.push(Problem::warning(work.span(), "`partial_timeout` is longer than `timeout`, so it never applies"));
+            self.report.push(Problem::warning(span.clone(), "`partial_timeout` is longer than `timeout`, so it never applies"));
         }
-        if let (Targets::None, Some(_), Some(work)) = (targets, draft.concurrency, draft.written.work)
+        if let (Targets::None, Some(_), Some(span)) = (targets, draft.concurrency, &draft.written.concurrency)
             && draft.written.targets.is_none()
         {
-            self.report.push(Problem::warning(work.span(), "`concurrency` has no effect without `targets`: a run has one partial"));
+            self.report.push(Problem::warning(span.clone(), "`concurrency` has no effect without `targets`: a run has one partial"));
         }
     }
 

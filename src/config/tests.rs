@@ -53,6 +53,37 @@ fn check_all(prefix: fn(&str) -> String, line: usize, rows: &[(&str, usize, &[&s
 }
 
 #[test]
+fn habits_of_crontabs_in_a_schedule() {
+    let schedule = |text: &str| format!("[jobs.backup]\nschedule = {text}\ncommand = [\"true\"]\n");
+    check(schedule("'0 2 * * * /usr/bin/backup'"), (2, 23), &["schedule", "/usr/bin/backup", "command"]);
+    check(schedule("'0 2 * * * root /usr/bin/backup'"), (2, 28), &["schedule", "/usr/bin/backup", "command"]);
+    check(schedule("'CRON_TZ=UTC 0 2 * * *'"), (2, 13), &["schedule", "CRON_TZ=UTC", "timezone"]);
+    check(schedule("'hourly'"), (2, 13), &["schedule", "write `@hourly`"]);
+    check(schedule("'every 5 minutes'"), (2, 13), &["schedule", "write `@every 5m`"]);
+    check(schedule("'15m'"), (2, 13), &["schedule", "write `@every 15m`"]);
+    check(schedule("\"0 2 * * *\\n0 3 * * *\""), (2, 12), &["schedule", "9 fields", "line break", "list"]);
+}
+
+#[test]
+fn keys_that_other_schedulers_have() {
+    check_all(
+        job,
+        4,
+        &[
+            ("name = \"x\"", 1, &["name", "[jobs.NAME]"]),
+            ("run_as = \"x\"", 1, &["run_as", "did you mean `user`"]),
+            ("on_failure = \"x\"", 1, &["on_failure", "did you mean `notify`"]),
+            ("retrys = 3", 1, &["retrys", "did you mean `retries`"]),
+            ("env = { A-B = \"1\" }", 9, &["env", "A-B", "letters"]),
+            ("env = { 1A = \"1\" }", 9, &["env", "1A", "digit"]),
+            ("timezone = \"EST\"", 12, &["timezone", "EST", "America/New_York"]),
+            ("enabled\u{a0}= true", 8, &["U+00A0", "space"]),
+        ],
+    );
+    check(format!("timezone = \"UTC\"\n{}", job("")), (1, 1), &["timezone", "[jobs.NAME]", "[daemon]"]);
+}
+
+#[test]
 fn values_of_a_wrong_type_or_range() {
     check_all(
         job,

@@ -70,6 +70,9 @@ pub(super) fn pieces(expression: &str) -> Result<Vec<Piece<'_>>, ParseError> {
         }
         start += text.len() + 1;
     }
+    if let Some(error) = crontab_habit(&texts) {
+        return Err(error);
+    }
     let units: &[Unit] = match texts.len() {
         5 => &FIVE,
         6 => &SIX,
@@ -79,17 +82,53 @@ pub(super) fn pieces(expression: &str) -> Result<Vec<Piece<'_>>, ParseError> {
 }
 
 fn wrong_count(expression: &str, found: usize, texts: &[(&str, usize)]) -> ParseError {
+    let line_break = expression.contains(['\n', '\r']);
     let help = match found {
+        _ if line_break => "it has a line break: for several schedules write a list, [\"0 2 * * *\", \"0 3 * * *\"]".to_owned(),
         0 => "write minute, hour, day of month, month, weekday: `30 2 * * *`".to_owned(),
         7 => {
             let cron: Vec<&str> = texts[..6].iter().map(|(text, _)| if *text == "?" { "*" } else { text }).collect();
             format!("it looks like Quartz: drop the year, write `{}`; Sunday is 0 here, not 1", shown(&cron.join(" ")))
         }
-        1 if texts[0].0.eq_ignore_ascii_case("daily") => "write `@daily`".to_owned(),
+        1 | 3 if meant(texts).is_some() => format!("write `{}`", meant(texts).unwrap_or_default()),
         _ => "write minute, hour, day of month, month, weekday, with seconds in front for six".to_owned(),
     };
     let message = format!("found {found} field{}, expected 5 or 6", if found == 1 { "" } else { "s" });
     ParseError { range: 0..expression.len(), message, help: Some(help) }
+}
+
+/// The nickname or the interval that words stand for: `hourly`, `5m`, `every 5 minutes`.
+fn meant(texts: &[(&str, usize)]) -> Option<String> {
+    const NICKNAMES: [&str; 6] = ["yearly", "annually", "monthly", "weekly", "daily", "hourly"];
+    let words: Vec<String> = texts.iter().map(|(text, _)| text.to_ascii_lowercase()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let is_number = |text: &str| (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    match words[..] {
+        [word] if NICKNAMES.contains(&word) => Some(format!("@{word}")),
+        [word] if word.strip_suffix(['s', 'm', 'h', 'd']).is_some_and(is_number) => Some(format!("@every {word}")),
+        ["every", number, unit] if is_number(number) => {
+            let unit = ["second", "minute", "hour", "day"].into_iter().find(|known| unit.strip_suffix('s').unwrap_or(unit) == *known)?;
+            Some(format!("@every {number}{}", &unit[..1]))
+        }
+        _ => None,
+    }
+}
+
+/// What a crontab has in the line and a schedule has not: a zone before the fields, a command behind them.
+fn crontab_habit(texts: &[(&str, usize)]) -> Option<ParseError> {
+    let error = |(text, start): (&str, usize), message: String, help: &str| ParseError {
+        range: start..start + text.len(),
+        message,
+        help: Some(help.to_owned()),
+    };
+    let first = *texts.first()?;
+    if first.0.starts_with("TZ=") || first.0.starts_with("CRON_TZ=") {
+        let message = format!("`{}` does not belong in the expression", shown(first.0));
+        return Some(error(first, message, "write the zone as a key of its own: `timezone = \"Asia/Seoul\"`"));
+    }
+    let command = texts.iter().skip(FIVE.len()).find(|(text, _)| text.starts_with('/'))?;
+    let message = format!("found the command `{}` behind the five fields", shown(command.0));
+    Some(error(*command, message, "the expression holds the time only: write the rest as `command = [\"program\", \"argument\"]`"))
 }
 
 fn low_bits(values: u64) -> u32 {

@@ -9,8 +9,16 @@ use super::shown;
 /// The longest name that is looked up, in bytes; the longest in the database has 32.
 const MAX_NAME_LENGTH: usize = 64;
 
-/// Abbreviations that people take for zones, and a zone each that uses it.
-const ABBREVIATIONS: [(&str, &str); 20] = [
+/// Abbreviations that people take for zones, and a zone each that uses it. The database knows some of them, half as fixed
+/// offsets that never change the clock: not what someone who writes `EST` has in mind.
+const ABBREVIATIONS: [(&str, &str); 27] = [
+    ("EST", "America/New_York"),
+    ("MST", "America/Denver"),
+    ("HST", "Pacific/Honolulu"),
+    ("WET", "Europe/Lisbon"),
+    ("CET", "Europe/Berlin"),
+    ("MET", "Europe/Berlin"),
+    ("EET", "Europe/Athens"),
     ("KST", "Asia/Seoul"),
     ("JST", "Asia/Tokyo"),
     ("HKT", "Asia/Hong_Kong"),
@@ -88,6 +96,9 @@ impl Zone {
                 suggestion: Self::lookup(rest).ok().map(|zone| zone.name.to_string()),
             });
         }
+        if let Some((_, zone)) = ABBREVIATIONS.iter().find(|(short, _)| short.eq_ignore_ascii_case(name)) {
+            return Err(ZoneError::Abbreviation { found: name.to_owned(), zone });
+        }
         let found = jiff::tz::db().get(name).or_else(|_| TimeZoneDatabase::bundled().get(name));
         match found.ok().filter(|rules| !rules.is_unknown()).and_then(|rules| Some(Self { name: rules.iana_name()?.into(), rules })) {
             Some(zone) => Ok(zone),
@@ -97,9 +108,6 @@ impl Zone {
 }
 
 fn not_a_zone(name: &str) -> ZoneError {
-    if let Some((_, zone)) = ABBREVIATIONS.iter().find(|(short, _)| short.eq_ignore_ascii_case(name)) {
-        return ZoneError::Abbreviation { found: name.to_owned(), zone };
-    }
     offset(name).unwrap_or_else(|| ZoneError::Unknown { found: shown(name), suggestion: nearest(name) })
 }
 
@@ -168,6 +176,7 @@ mod tests {
             "+09:00",
             "`+09:00` is a UTC offset, not a time zone; name a zone such as `Asia/Seoul`, or `UTC`, or `Etc/GMT-9` for the fixed offset",
         );
+        check("EST", "`EST` is an abbreviation, not a time zone; write `America/New_York`");
         check("Seoul", "unknown time zone `Seoul`; did you mean `Asia/Seoul`?");
         check("Asia/Soeul", "unknown time zone `Asia/Soeul`; did you mean `Asia/Seoul`?");
         check("Nowhere/Land", "unknown time zone `Nowhere/Land`");

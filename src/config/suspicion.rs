@@ -1,0 +1,54 @@
+//! Suspicions about the schedules of a valid file: what depends on the present, and so is no part of reading it.
+
+use jiff::Timestamp;
+use toml::de::DeTable;
+
+use super::field::{Field, fields};
+use super::problem::{Problem, Problems, Report};
+use super::{Config, Job, syntax};
+use crate::schedule;
+
+impl Problems {
+    /// These warnings of a valid file, and those about its schedules: traps of the dialect, and fixed times that a coming change of
+    /// the clock leaves out. `now` bounds the search for such a change.
+    #[must_use]
+    pub fn with_schedules(self, config: &Config, now: Timestamp) -> Self {
+        let Ok(source) = std::str::from_utf8(&self.source) else { return self };
+        let (root, _) = syntax::parse(source);
+        let mut report = Report::default();
+        for problem in &self.list {
+            report.push(problem.clone());
+        }
+        if let Some(jobs) = root.get_ref().get("jobs").and_then(|jobs| jobs.get_ref().as_table()) {
+            for (name, _, table) in fields(jobs) {
+                if let (Some(job), Some(table)) = (config.jobs.get(name), table.get_ref().as_table()) {
+                    of_job(table, job, source, now, &mut report);
+                }
+            }
+        }
+        let dropped = self.dropped;
+        let mut all = report.into_problems(&self.path, &self.source);
+        all.dropped += dropped;
+        all
+    }
+}
+
+fn of_job(table: &DeTable<'_>, job: &Job, source: &str, now: Timestamp, report: &mut Report) {
+    let Some(value) = table.get("schedule") else { return };
+    let field = Field { name: "schedule", value, source };
+    match field.as_array() {
+        Some(list) => {
+            for value in list {
+                of_expression(field.with(value), job, now, report);
+            }
+        }
+        None => of_expression(field, job, now, report),
+    }
+}
+
+fn of_expression(field: Field<'_>, job: &Job, now: Timestamp, report: &mut Report) {
+    for found in schedule::warnings(field.as_str().unwrap_or_default(), &job.timetable.zone, now) {
+        let warning = Problem::warning(field.inside(found.range), format!("`schedule`: {}", found.message));
+        report.push(Problem { help: found.help, ..warning });
+    }
+}
