@@ -43,15 +43,19 @@ pub(super) fn print(detail: &RunDetail, screen: &mut Screen<'_>) -> Result<(), F
     gathered(detail, screen)
 }
 
+/// A fire is decided and recorded a little ahead of its instant, so that it can start at it.
+fn lateness(run: &RunView) -> String {
+    if run.fired < run.nominal {
+        return format!("decided {} ahead", human::between(run.fired, run.nominal));
+    }
+    format!("{} after its nominal time", human::between(run.nominal, run.fired))
+}
+
 fn facts(detail: &RunDetail, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let run = &detail.run;
     screen.line(format!("  why        {}", why(run)))?;
     screen.line(format!("  nominal    {} ({})", human::local(run.nominal, &run.zone), escape(&run.zone)))?;
-    screen.line(format!(
-        "  fired      {}, {} after its nominal time",
-        human::local(run.fired, &run.zone),
-        human::between(run.nominal, run.fired)
-    ))?;
+    screen.line(format!("  fired      {}, {}", human::local(run.fired, &run.zone), lateness(run)))?;
     let started = run.started.map_or_else(|| "not yet: it waits".to_owned(), |at| human::local(at, &run.zone));
     screen.line(format!("  started    {started}"))?;
     if let Some(ended) = run.ended {

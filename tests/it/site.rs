@@ -26,6 +26,13 @@ impl Site {
         site
     }
 
+    /// A site with this file as it stands.
+    pub(crate) fn bare(jobs: &str) -> Self {
+        let site = Self { dir: tempfile::tempdir().expect("a temporary directory") };
+        fs::write(site.path("jobs.toml"), jobs).expect("write");
+        site
+    }
+
     pub(crate) fn write_jobs(&self, jobs: &str) {
         let text = format!("[log]\nconsole = true\n[daemon]\ntimezone = \"UTC\"\n{jobs}");
         fs::write(self.path("jobs.toml.new"), text).expect("write");
