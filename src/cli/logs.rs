@@ -53,8 +53,15 @@ fn start(path: &Path, args: &LogsArgs, screen: &mut Screen<'_>) -> Result<Follow
         opened => opened?,
     };
     let filter = filter(args);
-    for line in tail(&mut follower, args.lines as usize, |line| filter.passes(line))? {
-        print(&line, args, screen)?;
+    let lines = tail(&mut follower, args.lines as usize, |line| filter.passes(line))?;
+    for line in &lines {
+        print(line, args, screen)?;
+    }
+    if let (true, false, Some(subject)) = (lines.is_empty(), args.follow, &args.subject) {
+        let subject = escape(subject);
+        screen.note(format!(
+            "the log has no line of `{subject}`; what `batchd run` ran is not in it, `batchd show {subject}` tells of that"
+        ))?;
     }
     screen.flush()?;
     Ok(follower)

@@ -199,8 +199,9 @@ impl<'a> Reader<'a> {
 
     /// A key that does not belong here; `[jobs.db.backup]` is one as well.
     fn stranger(&mut self, place: Place, key: &str, span: Range<usize>, field: Field<'a>, draft: &mut Draft<'a>) {
-        let nested = place == Place::Job && field.as_table().is_some_and(|table| table.keys().any(|key| is_job_key(key.get_ref())));
         let meant = meant(place, key);
+        let holds_job_keys = || field.as_table().is_some_and(|table| table.keys().any(|key| is_job_key(key.get_ref())));
+        let nested = place == Place::Job && meant.is_none() && holds_job_keys();
         draft.written.schedule |= nested || meant == Some("schedule") || key == "after";
         draft.written.handler |= nested || matches!(meant, Some("command" | "shell" | "handler"));
         draft.written.handler |= matches!(key, "http" | "worker" | "task" | "manage");

@@ -181,6 +181,7 @@ fn keys_that_are_not_known() {
             ("Timeout = \"1s\"", 1, &["lower case: `timeout`"]),
             ("concurency = 3", 1, &["did you mean `concurrency`?"]),
             ("state_dir = \"x\"", 1, &["belongs in `[daemon]`"]),
+            ("retyr = { attempts = 3 }", 1, &["did you mean `retry`?"]),
             ("frobnicate = 3", 1, &["unknown key `frobnicate`", "allowed here"]),
             ("\"a\\u001b[2Jb\" = 3", 1, &["unknown key `a\\u{1b}[2Jb`"]),
             ("http = { url = \"x\" }", 1, &["`http` is not supported yet"]),

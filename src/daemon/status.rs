@@ -26,7 +26,7 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn new(config: &Path, config_hash: String) -> Self {
-        let now = clock::now().wall;
+        let now = present();
         let config_path = config.display().to_string();
         Self { config_path, config_hash, since: now, loaded: now, reload_problems: Vec::new(), health: Health::Good, leaving: 0 }
     }
@@ -34,7 +34,7 @@ impl Facts {
     /// A new configuration is in force.
     pub(super) fn reloaded(&mut self, config_hash: String) {
         self.config_hash = config_hash;
-        self.loaded = clock::now().wall;
+        self.loaded = present();
         self.reload_problems.clear();
     }
 
@@ -60,11 +60,20 @@ pub(super) fn jobs(engine: &Engine) -> Vec<JobView> {
     engine.jobs().map(|job| job_view(&job)).collect()
 }
 
+fn present() -> Timestamp {
+    to_microsecond(clock::now().wall)
+}
+
+/// As all times that are shown.
+fn to_microsecond(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}
+
 fn store_state(health: &Health) -> StoreState {
     match health {
         Health::Good => StoreState { healthy: true, reason: None, since: None },
         Health::Degraded { reason, since } => {
-            let since = clock::now().wall - since.elapsed();
+            let since = to_microsecond(clock::now().wall - since.elapsed());
             StoreState { healthy: false, reason: Some(reason.clone()), since: Some(since) }
         }
         Health::Failed { reason } => StoreState { healthy: false, reason: Some(reason.clone()), since: None },

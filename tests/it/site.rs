@@ -58,6 +58,16 @@ impl Site {
         self.command(arguments).output().expect("batchd runs")
     }
 
+    /// What a line typed into a terminal here prints. `batchd` is the binary under test, and the time zone is UTC.
+    pub(crate) fn shell(&self, line: &str) -> String {
+        let binaries = PathBuf::from(env!("CARGO_BIN_EXE_batchd")).with_file_name("");
+        let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap_or_default());
+        let mut shell = Command::new("/bin/sh");
+        shell.current_dir(self.dir.path()).env("PATH", path).env("TZ", "UTC").env_remove("BATCHD_CONFIG").stdin(Stdio::null());
+        let output = shell.args(["-c", &format!("exec 2>&1\n{line}")]).output().expect("a shell runs");
+        text(&output.stdout)
+    }
+
     /// Runs a command that must succeed, and returns its stdout.
     pub(crate) fn ask(&self, arguments: &[&str]) -> String {
         let output = self.batchd(arguments);
