@@ -129,6 +129,18 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_without_lines_is_no_riddle() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("batch.log");
+        fs::write(&path, LOG).expect("write");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        logs(&path, &args(Some("nothing"), 50), &mut Screen::new(&mut out, &mut err, Look::default())).expect("it prints");
+        let (out, err) = (String::from_utf8(out).expect("text"), String::from_utf8(err).expect("text"));
+        let note = "the log has no line of `nothing`; what `batchd run` ran is not in it, `batchd show nothing` tells of that\n";
+        assert_eq!((out.as_str(), err.as_str()), ("", note));
+    }
+
+    #[test]
     fn json_has_a_stable_shape() {
         let json = r#"{"time":"2026-11-23T02:00:00.001-05:00","level":"INFO","job":"sync","run":"sync@20261123T070000Z","partial":null,"message":"fired"}"#;
         check(&LogsArgs { json: true, ..args(Some("sync"), 50) }, &[json]);

@@ -16,7 +16,8 @@ use crate::config::{Job, JobName, Target, Targets};
 pub struct RunKey(pub i64);
 
 /// A run's name for people, derived from (job, cause, nominal time): `daily-report@20260311T020000Z`,
-/// `sync@20261123T203612.345678Z+manual`. The same fire always has the same name, so doing it twice is visible.
+/// `sync@20261123T203612.345678Z+manual`. By hand, the time is that of the request, whatever nominal
+/// time it works on. The same fire always has the same name, so doing it twice is visible.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(pub Arc<str>);

@@ -12,7 +12,7 @@ use crate::engine::{Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunView {
-    /// The name, derived from job, cause and nominal time.
+    /// The name, derived from job, cause and nominal time; of a run by hand, from the time of the request.
     pub id: RunId,
     /// The number by which pages go on; ascending in the order of creation.
     pub key: RunKey,
