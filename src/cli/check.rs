@@ -8,12 +8,10 @@ use comfy_table::presets::NOTHING;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::place::{CANDIDATES, config_path};
 use super::{Exit, Global};
 use crate::config::{Config, Job, Problem, Problems, Severity};
 use crate::daemon::source::LoadError;
-
-/// Where the configuration is looked for when no file is named.
-const DEFAULT_FILES: [&str; 2] = ["jobs.toml", "/etc/batchd/jobs.toml"];
 
 /// The most characters of a job's schedules that the table shows.
 const MAX_SCHEDULE: usize = 48;
@@ -108,8 +106,7 @@ pub fn check(
 
 /// The first default file that exists; the first of all when none does, so that the message names it.
 fn default_file() -> PathBuf {
-    let found = DEFAULT_FILES.into_iter().find(|file| Path::new(file).exists());
-    found.unwrap_or(DEFAULT_FILES[0]).into()
+    config_path(None).unwrap_or_else(|_| CANDIDATES[0].into())
 }
 
 fn colored(choice: clap::ColorChoice) -> bool {

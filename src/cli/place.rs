@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use crate::web::SOCKET_FILE;
 
 /// Where the configuration is looked for, in this order, when no file is named.
-const CANDIDATES: [&str; 2] = ["jobs.toml", "/etc/batchd/jobs.toml"];
+pub(super) const CANDIDATES: [&str; 2] = ["jobs.toml", "/etc/batchd/jobs.toml"];
 
 /// A longer configuration is not read.
 const MAX_CONFIG: u64 = 64 * 1024 * 1024;

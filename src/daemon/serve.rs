@@ -68,7 +68,7 @@ struct Server {
 pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let signals = if daemon.signals { Some(SignalStream::install().map_err(ServeError::Signals)?) } else { None };
     let handlers: Arc<[String]> = daemon.handlers.names().map(str::to_owned).collect();
-    let Loaded { config, warnings } = source::load(&daemon.config, &handlers)?;
+    let Loaded { config, warnings, hash } = source::load(&daemon.config, &handlers)?;
     let config = Arc::new(config);
     let state_dir: Arc<Path> = config.daemon.state_dir.as_path().into();
     let lock = StateLock::acquire(&state_dir)?;
@@ -97,7 +97,7 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let listener = web::Listener::bind(&socket).map_err(|source| ServeError::Socket { path: socket, source })?;
     let records = Arc::new(web::Records::new(state_dir.to_path_buf()));
     let api = tokio::spawn(web::serve(listener, Control::new(requests_to_loop), records));
-    let facts = Facts::new(&daemon.config, source::hash(&daemon.config));
+    let facts = Facts::new(&daemon.config, hash);
     let reloader = Reloader::new(daemon.config, handlers, loaded_events);
     let mut server = Server { core, config, log, reloader, facts, _lock: lock };
     server.announce_ready();
@@ -218,7 +218,7 @@ impl Server {
     }
 
     fn apply(&mut self, loaded: Loaded, plan: bool) -> ReloadReport {
-        let Loaded { config: new, warnings } = loaded;
+        let Loaded { config: new, warnings, hash } = loaded;
         let change = config::diff(&self.config, &new);
         let before = reload::next_fires(&self.core.engine);
         let report = ReloadReport { warnings, ..reload::report(&change, &before, &new, clock::now().wall) };
@@ -234,7 +234,7 @@ impl Server {
         }
         self.config = Arc::new(new);
         self.core.handle(engine::Event::ConfigLoaded(Arc::clone(&self.config)));
-        self.facts.reloaded(source::hash(Path::new(&self.facts.config_path)));
+        self.facts.reloaded(hash);
         reload::narrate(&report);
         ReloadReport { applied: true, ..report }
     }

@@ -71,6 +71,8 @@ impl LoadError {
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<String>,
+    /// A short hash of the file as it was read, to tell versions apart; FNV-1a, 16 hexadecimal digits.
+    pub hash: String,
 }
 
 /// Reads and validates a configuration. `handlers` are the names that the embedding program registered.
@@ -78,8 +80,9 @@ pub struct Loaded {
 /// # Errors
 /// The file cannot be read, or it has problems: all of them.
 pub fn load(path: &Path, handlers: &[String]) -> Result<Loaded, LoadError> {
-    let (config, warnings) = examine(path, handlers)?;
-    Ok(Loaded { config, warnings: warnings.one_line() })
+    let bytes = read(path)?;
+    let (config, warnings) = parse(path, &bytes, handlers)?;
+    Ok(Loaded { config, warnings: warnings.one_line(), hash: hash(&bytes) })
 }
 
 /// As [`load`], with the warnings as they can be rendered with excerpts.
@@ -87,19 +90,20 @@ pub fn load(path: &Path, handlers: &[String]) -> Result<Loaded, LoadError> {
 /// # Errors
 /// As [`load`].
 pub fn examine(path: &Path, handlers: &[String]) -> Result<(Config, Problems), LoadError> {
-    let bytes = read(path)?;
+    parse(path, &read(path)?, handlers)
+}
+
+fn parse(path: &Path, bytes: &[u8], handlers: &[String]) -> Result<(Config, Problems), LoadError> {
     let (system_zone, doubt) = system_zone();
     let context = Context { path: path.to_owned(), base: directory(path)?, system_zone, handlers: handlers.to_vec() };
-    let (config, mut warnings) = config::parse(&bytes, &context)?;
+    let (config, mut warnings) = config::parse(bytes, &context)?;
     let uses_system_zone = config.daemon.timezone == context.system_zone;
     warnings.extend(doubt.filter(|_| uses_system_zone));
-    let source = bytes.strip_prefix(config::BYTE_ORDER_MARK).unwrap_or(&bytes);
+    let source = bytes.strip_prefix(config::BYTE_ORDER_MARK).unwrap_or(bytes);
     Ok((config, Problems::new(path, source, warnings)))
 }
 
-/// A short hash of what the file holds now, to tell versions apart; FNV-1a, 16 hexadecimal digits.
-pub fn hash(path: &Path) -> String {
-    let bytes = read(path).unwrap_or_default();
+fn hash(bytes: &[u8]) -> String {
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{hash:016x}")
 }
