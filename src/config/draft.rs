@@ -233,10 +233,10 @@ fn schedules(field: Field<'_>, report: &mut Report) -> Option<(Vec<String>, Vec<
     let (mut texts, mut parsed) = (Vec::with_capacity(list.len()), Vec::with_capacity(list.len()));
     for item in &list {
         let text = item.as_str().unwrap_or_default().trim();
-        if text == "manual" && list.len() == 1 {
+        if text == super::MANUAL && list.len() == 1 {
             return Some((vec![text.to_owned()], Vec::new()));
         }
-        if text == "manual" {
+        if text == super::MANUAL {
             report.error(item.span(), "`schedule`: \"manual\" stands alone, not in a list with other schedules");
         } else if texts.iter().any(|earlier| earlier == text) {
             report.error(item.span(), format!("`schedule` lists \"{}\" twice", shown(text)));

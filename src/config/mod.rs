@@ -2,6 +2,7 @@
 //! zone are arguments.
 
 mod change;
+mod definition;
 mod draft;
 mod field;
 mod hints;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::{Change, JobChange, diff};
+pub use definition::{Definition, DefinitionError};
 pub use job::{
     CatchUp, CatchUpPolicy, Interrupted, Job, JobName, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
@@ -37,6 +39,9 @@ pub use syntax::{BYTE_ORDER_MARK, MAX_FILE_SIZE};
 
 use self::field::Field;
 use crate::schedule::Zone;
+
+/// The `schedule` of a job that only runs by hand.
+const MANUAL: &str = "manual";
 
 /// A validated configuration. Every default is filled in, every path absolute, every template and schedule checked.
 #[derive(Clone, Debug)]

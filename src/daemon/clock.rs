@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -20,6 +20,41 @@ const FARTHEST: Duration = Duration::from_secs(400 * 24 * 3600);
 pub fn now() -> Now {
     let monotonic = clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("Linux has CLOCK_MONOTONIC");
     Now { wall: Timestamp::now(), monotonic: Duration::from(monotonic) }
+}
+
+/// No clock that shows an earlier time is right: this program did not exist. A machine without a battery starts in 1970.
+pub const EARLIEST: Timestamp = Timestamp::constant(1_735_689_600, 0);
+
+/// Notices that the wall clock was set, by the clock that goes on through it and through a suspend.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    wall: Timestamp,
+    boottime: Duration,
+}
+
+impl Steps {
+    /// From now on.
+    pub fn notice() -> Self {
+        Self { wall: Timestamp::now(), boottime: boottime() }
+    }
+
+    /// The time that the wall clock would show, and the one that it shows, if it was set since the last call.
+    pub fn noticed(&mut self) -> Option<(Timestamp, Timestamp)> {
+        let before = std::mem::replace(self, Self::notice());
+        step(before, *self)
+    }
+}
+
+/// A slewed clock is not a set one: NTP corrects by at most 0.05 %.
+fn step(before: Steps, now: Steps) -> Option<(Timestamp, Timestamp)> {
+    let passed = now.boottime.saturating_sub(before.boottime);
+    let expected = before.wall.checked_add(passed).ok()?;
+    let tolerated = SignedDuration::try_from(passed / 1_000).ok()?.max(SignedDuration::from_secs(1));
+    (now.wall.duration_since(expected).abs() >= tolerated).then_some((expected, now.wall))
+}
+
+fn boottime() -> Duration {
+    Duration::from(clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).expect("Linux has CLOCK_BOOTTIME"))
 }
 
 /// Why the alarm rang.
@@ -98,6 +133,25 @@ impl AsRawFd for Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_clock_is_noticed_and_a_slewed_one_is_not() {
+        let check = |passed_ms: u64, wall_ms: i64, expected: Option<i64>| {
+            let before = Steps { wall: EARLIEST, boottime: Duration::from_secs(50) };
+            let now = Steps {
+                wall: EARLIEST + SignedDuration::from_millis(wall_ms),
+                boottime: before.boottime + Duration::from_millis(passed_ms),
+            };
+            let by = step(before, now).map(|(expected, now)| now.duration_since(expected).as_secs());
+            assert_eq!(by, expected, "{passed_ms} ms passed, the clock went on by {wall_ms} ms");
+        };
+        check(0, 0, None);
+        check(5_000, 5_999, None);
+        check(5_000, 6_000, Some(1));
+        check(5_000, -3_595_000, Some(-3_600));
+        check(86_400_000, 86_443_200, None);
+        check(86_400_000, 86_500_000, Some(100));
+    }
 
     #[tokio::test]
     async fn rings_at_the_instant_and_not_before() {

@@ -95,7 +95,11 @@ impl Core {
                 self.last_outcome = Some(summary.outcome);
                 self.live.remove(&summary.run)
             }
-            Record::Watermark { .. } | Record::Decided { .. } | Record::Claimed { .. } | Record::Retried { .. } => None,
+            Record::Accounting { .. }
+            | Record::Removed { .. }
+            | Record::Decided { .. }
+            | Record::Claimed { .. }
+            | Record::Retried { .. } => None,
         };
         let job = match &record {
             Record::Decided { job, .. } => self.engine.job(job),

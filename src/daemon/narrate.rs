@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
 use crate::config::Job;
-use crate::engine::{Decision, Outcome, PartialRecord, Record, RunInfo, RunOutcome, RunSummary};
+use crate::engine::{self, Decision, Outcome, PartialRecord, Record, RunInfo, RunOutcome, RunSummary};
+use crate::schedule::Zone;
 
 /// Tells, when it is called.
 pub(super) type Tell = Box<dyn FnOnce() + Send>;
@@ -34,7 +35,9 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             let (run, summary) = (run.map(Arc::clone), RunSummary { output: None, result: None, ..(**summary).clone() });
             Some(Box::new(move || finished(&summary, run.as_deref())))
         }
-        (Record::Watermark { .. } | Record::Claimed { .. } | Record::Retried { .. } | Record::Partial(_), _) => None,
+        (Record::Accounting { .. } | Record::Removed { .. } | Record::Claimed { .. } | Record::Retried { .. } | Record::Partial(_), _) => {
+            None
+        }
     }
 }
 
@@ -67,6 +70,20 @@ impl Ended {
 pub(super) fn resumed(run: &RunInfo, succeeded: u32) {
     let partials = run.targets.partials();
     info!(job = &*run.job.name, run = &*run.id.0, "taken up again: {succeeded} of {partials} partials had succeeded");
+}
+
+/// The wall clock was set from `before` to `now`.
+pub(super) fn clock_set(before: Timestamp, now: Timestamp, zone: &Zone) {
+    let by = now.duration_since(before);
+    let local = |time: Timestamp| time.to_zoned_datetime(zone.rules.clone()).strftime("%F %T %Z").to_string();
+    let far = humantime::format_duration(Duration::from_secs(by.unsigned_abs().as_secs()));
+    let direction = if by.is_negative() { "back" } else { "forward" };
+    let follows = match by {
+        by if by < -engine::MAX_WAIT => "; the new time counts at once, and nominal times that come again run again",
+        by if by.is_negative() => "; nominal times that come again are not run twice",
+        _ => "; nominal times in between are decided as `catch_up` says",
+    };
+    warn!("the clock was set {direction} by {far}: {} is {} now{follows}", local(before), local(now));
 }
 
 fn fired(run: &RunInfo) {

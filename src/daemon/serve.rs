@@ -10,17 +10,17 @@ use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use super::clock::{self, Alarm, Ring};
+use super::clock::{self, Alarm, Ring, Steps};
 use super::core::Core;
 use super::events::{Event, Sources};
-use super::narrate::plural;
+use super::narrate::{self, plural};
 use super::reload::{self, Reloaded, Reloader};
 use super::signals::{Signal, SignalStream};
 use super::source::{self, LoadError, Loaded};
 use super::status::{self, Facts};
 use super::{Daemon, open};
 use crate::config::{self, Config};
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, Wakeup};
 use crate::log::{self, Log};
 use crate::store::{self, Health, StateLock};
 use crate::web::{self, Control, ReloadReport, Request};
@@ -60,6 +60,7 @@ struct Server {
     log: Option<Log>,
     reloader: Reloader,
     facts: Facts,
+    steps: Steps,
     /// Held until the end: one daemon per state directory.
     _lock: StateLock,
 }
@@ -86,6 +87,9 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let alarm = Alarm::new().map_err(ServeError::Clock)?;
     let mut sources = Sources { requests, loaded, shutdown: daemon.shutdown, ..Sources::new(engine, store, signals, alarm) };
 
+    if !wait_until_the_clock_is_right(&mut sources).await? {
+        return Ok(());
+    }
     let opened = open::store(&state_dir, open::DAEMON.to_owned(), engine_events.clone(), store_events)?;
     let interrupted: Vec<_> = opened.recovery.runs.iter().map(|run| run.key).collect();
     let runner = open::runner(&state_dir, daemon.handlers, &interrupted, engine_events);
@@ -99,7 +103,7 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let api = tokio::spawn(web::serve(listener, Control::new(requests_to_loop), records));
     let facts = Facts::new(&daemon.config, hash);
     let reloader = Reloader::new(daemon.config, handlers, loaded_events);
-    let mut server = Server { core, config, log, reloader, facts, _lock: lock };
+    let mut server = Server { core, config, log, reloader, facts, steps: Steps::notice(), _lock: lock };
     server.announce_ready();
     let outcome = server.run(&mut sources).await;
     api.abort();
@@ -107,11 +111,33 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     outcome
 }
 
+/// Decides nothing in 1970: every nominal time since would seem missed once the clock is set. Says whether to go on; a signal
+/// to leave, or the embedding program, may come first.
+async fn wait_until_the_clock_is_right(sources: &mut Sources) -> Result<bool, ServeError> {
+    if clock::now().wall >= clock::EARLIEST {
+        return Ok(true);
+    }
+    warn!("the clock says {}, which cannot be: no job is started until it is set (SIGHUP: look again)", clock::now().wall);
+    notify(&[NotifyState::Ready, NotifyState::Status("waiting for the clock to be set")]);
+    while clock::now().wall < clock::EARLIEST {
+        let wakeup = Wakeup { wall: Some(clock::EARLIEST), monotonic: None };
+        let events = sources.next(clock::now(), wakeup).await.map_err(ServeError::Clock)?;
+        if events.iter().any(|event| matches!(event, Event::Signal(Signal::Terminate | Signal::Interrupt) | Event::Shutdown)) {
+            return Ok(false);
+        }
+    }
+    info!("the clock is set, to {}", clock::now().wall);
+    Ok(true)
+}
+
 impl Server {
     async fn run(&mut self, sources: &mut Sources) -> Result<(), ServeError> {
         while !self.core.finished {
             let wakeup = self.core.engine.next_wakeup();
             let events = sources.next(clock::now(), wakeup).await.map_err(ServeError::Clock)?;
+            if let Some((before, now)) = self.steps.noticed() {
+                narrate::clock_set(before, now, &self.config.daemon.timezone);
+            }
             for event in events {
                 self.handle(event)?;
             }
@@ -136,11 +162,7 @@ impl Server {
             Event::Signal(Signal::Terminate | Signal::Interrupt) | Event::Shutdown => self.ask_to_leave(),
             Event::Request(request) => self.request(request),
             Event::Loaded(reloaded) => self.loaded(*reloaded),
-            Event::Rang(Ring::Due) => self.core.handle(engine::Event::Tick),
-            Event::Rang(Ring::ClockSet) => {
-                warn!("the system clock was set; it is {} now", clock::now().wall);
-                self.core.handle(engine::Event::Tick);
-            }
+            Event::Rang(Ring::Due | Ring::ClockSet) => self.core.handle(engine::Event::Tick),
         }
         Ok(())
     }

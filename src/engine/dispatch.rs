@@ -1,26 +1,31 @@
 //! Which partial starts next: claims ahead of the starts, and a fair share of `max_partials` for each run.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::run::{Flight, Phase};
 use super::timers::Timer;
 use super::{Effect, Engine, Now, Record, RunKey, Then};
 
 impl Engine {
-    /// The run may start: its time counts from now, and its first targets are claimed.
+    /// The run may start when its instant has come; its first targets are claimed before.
     pub(super) fn begin(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key) else { return };
         run.phase = Phase::Running;
-        if let Some(timeout) = run.info.job.timeout {
-            let wait = run.not_before.duration_since(now.wall).try_into().unwrap_or(Duration::ZERO);
-            run.timer = Some(self.timers.set(now.monotonic + wait + timeout, Timer::Run { run: key }));
-        }
-        if run.not_before > now.wall {
-            self.starts.insert((run.not_before, key));
-        }
+        let not_before = run.not_before;
         self.claim(key, now, effects);
+        if not_before > now.wall {
+            self.starts.insert((not_before, key));
+        } else {
+            self.instant_has_come(key, now);
+        }
         self.end_if_complete(key, now, effects);
+    }
+
+    /// The time of the run counts from now.
+    pub(super) fn instant_has_come(&mut self, key: RunKey, now: Now) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        run.timer = run.info.job.timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Run { run: key }));
+        self.stand_in_line(key, now);
     }
 
     /// Asks for what will start next: a chunk of targets when it is time to, and the retries that are due. Both are on disk

@@ -4,30 +4,40 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::catch_up::{self, Span};
+use super::accounting;
+use super::catch_up::{self, MISFIRE_GRACE, Span, Step};
 use super::overlap::{self, Verdict};
 use super::run::{Run, StopReason};
-use super::{Answer, Cause, Decides, Decision, Effect, Engine, JobState, LEAD, Now, Record, RunId, RunInfo, RunKey, Then, Ticket};
+use super::{
+    Answer, Beginning, Cause, Decides, Decision, Effect, Engine, JobState, LEAD, Now, Record, RunId, RunInfo, RunKey, Then, Ticket,
+};
 use crate::config::{CatchUpPolicy, Config, Job, JobName, Target, Targets};
 use crate::schedule;
 
-/// At most this many nominal times of a job are looked at in one go; a longer backlog is decided in several.
-const MAX_DUE_AT_ONCE: usize = 1_000_000;
+/// At most this many nominal times of a job are looked at in one go, and of all jobs before the loop goes round; a longer
+/// backlog is decided in several.
+const MAX_DUE_AT_ONCE: usize = 100_000;
 
 impl Engine {
-    /// Decides every nominal time that has fallen due.
+    /// Decides the nominal times that have fallen due; after a long downtime not all at once, so that the loop goes round.
     pub(super) fn decide_fires(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if !self.decides_fires() {
             return;
         }
         let horizon = now.wall + LEAD;
-        while let Some((due, _)) = self.fires.first()
+        let mut looked_at = 0;
+        while looked_at < MAX_DUE_AT_ONCE
+            && let Some((due, _)) = self.fires.first()
             && *due <= horizon
             && let Some((_, name)) = self.fires.pop_first()
         {
             let Some(state) = self.jobs.get_mut(&name) else { continue };
             state.due = None;
+            if let Some(span) = state.take_backlog(now) {
+                effects.push(decided(&name, span, now));
+            }
             let (nominals, more) = state.take_due(horizon);
+            looked_at += nominals.len() + 1;
             self.decide(&name, &nominals, more, now, effects);
             self.schedule(&name);
         }
@@ -37,32 +47,43 @@ impl Engine {
     fn decide(&mut self, name: &JobName, due: &[Timestamp], more: bool, now: Now, effects: &mut Vec<Effect>) {
         let Some(state) = self.jobs.get_mut(name) else { return };
         let Some(&last) = due.last() else { return };
-        state.watermark = last;
-        let job = Arc::clone(&state.job);
+        state.accounted.watermark = last;
+        let (job, repeat) = (Arc::clone(&state.job), state.accounted.repeat);
         if more {
             let decision = if job.catch_up.policy == CatchUpPolicy::Latest { Decision::Coalesced } else { Decision::Missed };
             let span = Span { first: due[0], last, count: due.len() as u64, decision };
             effects.push(decided(name, span, now));
             return;
         }
-        let plan = catch_up::plan(job.catch_up, due, now.wall);
-        for span in plan.spans {
-            effects.push(decided(name, span, now));
-        }
-        let several = plan.runs.len() > 1;
-        for (nominal, cause) in plan.runs {
-            let skipped = Span { first: nominal, last: nominal, count: 1, decision: Decision::Skipped };
-            match self.admit(name, several, now, effects) {
-                Verdict::Skip => effects.push(decided(name, skipped, now)),
-                verdict => {
-                    let key = self.next_key(now);
-                    let id = RunId::new(name, cause, nominal);
-                    let targets = job.targets.clone();
-                    let info = Arc::new(RunInfo { key, id, job: Arc::clone(&job), cause, nominal, fired: now.wall, targets });
-                    effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nominal }));
-                    let not_before = not_before(&info);
-                    self.enter(Run::new(info, not_before), verdict == Verdict::Start, now, effects);
+        let on_time = now.wall.duration_since(due_at(&job, last)) <= MISFIRE_GRACE;
+        let steps = catch_up::plan(job.catch_up, due, |_| false, on_time, now.wall);
+        let several = steps.iter().filter(|step| matches!(step, Step::Run(..))).count() > 1;
+        for step in steps {
+            match step {
+                Step::Decide(span) => effects.push(decided(name, span, now)),
+                Step::Run(nominal, cause) => {
+                    let id = RunId::repeated(name, cause, nominal, repeat.of(nominal));
+                    self.fire(&job, id, nominal, cause, several, now, effects);
                 }
+            }
+        }
+    }
+
+    /// Makes a run for a nominal time, or skips it, as the overlap policy says.
+    #[expect(clippy::too_many_arguments, reason = "they are the run")]
+    fn fire(&mut self, job: &Arc<Job>, id: RunId, nominal: Timestamp, cause: Cause, caught_up: bool, now: Now, effects: &mut Vec<Effect>) {
+        let name = &job.name;
+        match self.admit(name, caught_up, now, effects) {
+            Verdict::Skip => {
+                let skipped = Span { first: nominal, last: nominal, count: 1, decision: Decision::Skipped };
+                effects.push(decided(name, skipped, now));
+            }
+            verdict => {
+                let (key, targets) = (self.next_key(now), job.targets.clone());
+                let info = Arc::new(RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired: now.wall, targets });
+                effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nominal }));
+                let not_before = not_before(&info);
+                self.enter(Run::new(info, not_before), verdict == Verdict::Start, now, effects);
             }
         }
     }
@@ -105,9 +126,8 @@ impl Engine {
         }
         let key = self.next_key(now);
         // The key is unique and ascending; as the request's instant it makes the identity unique too.
-        let requested = Timestamp::from_microsecond(key.0).unwrap_or(now.wall);
-        let id = RunId::new(name, Cause::Manual, requested);
-        let nominal = nominal.unwrap_or(requested);
+        let id = RunId::new(name, Cause::Manual, key.time());
+        let nominal = nominal.unwrap_or(now.wall);
         let info = Arc::new(RunInfo { key, id: id.clone(), job, cause: Cause::Manual, nominal, fired: now.wall, targets });
         effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nothing }));
         self.enter(Run::new(info, now.wall), verdict == Verdict::Start, now, effects);
@@ -146,23 +166,23 @@ impl Engine {
     /// A new configuration. Live runs keep the definition they were fired with.
     pub(super) fn load(&mut self, config: Arc<Config>, now: Now, effects: &mut Vec<Effect>) {
         for (name, job) in &config.jobs {
-            match self.jobs.get_mut(name) {
-                Some(state) => {
-                    let same = accounting(&state.job) == accounting(job) && !state.removed;
-                    state.job = Arc::clone(job);
-                    state.removed = false;
-                    if same {
-                        continue;
-                    }
+            let beginning = if let Some(state) = self.jobs.get_mut(name) {
+                let same = accounting::fingerprint(&state.job) == accounting::fingerprint(job) && !state.removed;
+                state.job = Arc::clone(job);
+                state.removed = false;
+                if same {
+                    continue;
                 }
-                None => {
-                    self.jobs.insert(Arc::clone(name), JobState::new(Arc::clone(job), now.wall));
-                }
-            }
-            self.start_accounting(name, Some(Arc::clone(&self.boot_id)), now, effects);
+                Beginning::Changed
+            } else {
+                self.jobs.insert(Arc::clone(name), JobState::new(Arc::clone(job), now.wall));
+                Beginning::New
+            };
+            self.start_accounting(name, beginning, Some(Arc::clone(&self.boot_id)), now, effects);
         }
         let gone: Vec<_> = self.jobs.keys().filter(|name| !config.jobs.contains_key(*name)).cloned().collect();
         self.config = config;
+        self.retired.retain(|_, accounted| accounted.watermark.max(accounted.repeat.until) > now.wall);
         for name in gone {
             self.remove_job(&name, now, effects);
         }
@@ -175,9 +195,11 @@ impl Engine {
         if let Some(due) = state.due.take() {
             self.fires.remove(&(due, Arc::clone(name)));
         }
+        let accounted = state.accounted;
         for run in state.waiting.iter().copied().collect::<Vec<_>>() {
             self.stop_run(run, StopReason::Cancelled, now, effects);
         }
+        self.end_accounting(name, accounted, now, effects);
         self.forget_if_unused(name);
     }
 
@@ -188,20 +210,6 @@ impl Engine {
         }
     }
 
-    /// A job is new or its schedule changed: nominal times count from now on, so that an edit never sets off a flood.
-    /// `boot_id`: the boot whose `@reboot` is decided already.
-    pub(super) fn start_accounting(&mut self, name: &JobName, boot_id: Option<Arc<str>>, now: Now, effects: &mut Vec<Effect>) {
-        let Some(state) = self.jobs.get_mut(name) else { return };
-        state.watermark = now.wall;
-        effects.push(Effect::Record(Record::Watermark {
-            job: Arc::clone(name),
-            watermark: now.wall,
-            schedule_fingerprint: accounting(&state.job),
-            boot_id,
-        }));
-        self.schedule(name);
-    }
-
     /// Puts the job's next nominal time among the fires.
     pub(super) fn schedule(&mut self, name: &JobName) {
         let Some(state) = self.jobs.get_mut(name) else { return };
@@ -210,9 +218,13 @@ impl Engine {
         }
         let wanted = state.job.enabled && !state.removed;
         // A schedule that does not move forward would fire for ever; it is refused at load, and never spun on here.
-        state.next = if wanted { state.job.timetable.next(state.watermark).filter(|next| *next > state.watermark) } else { None };
+        state.next = if wanted {
+            state.job.timetable.next(state.accounted.watermark).filter(|next| *next > state.accounted.watermark)
+        } else {
+            None
+        };
         if let Some(next) = state.next {
-            let due = next + schedule::jitter(name, next, state.job.jitter);
+            let due = due_at(&state.job, next);
             state.due = Some(due);
             self.fires.insert((due, Arc::clone(name)));
         }
@@ -228,12 +240,22 @@ impl Engine {
 }
 
 impl JobState {
+    /// Takes what is too old to be looked at one by one: all of it is missed. Its cost does not grow with the years.
+    fn take_backlog(&mut self, now: Now) -> Option<Span> {
+        let upto = now.wall.checked_sub(catch_up::reach(self.job.catch_up, self.job.jitter)).ok()?;
+        let after = self.accounted.watermark;
+        let first = self.job.timetable.next(after).filter(|first| *first <= upto)?;
+        let last = self.job.timetable.latest(after, upto)?;
+        self.accounted.watermark = last;
+        Some(Span { first, last, count: self.job.timetable.count(after, last), decision: Decision::Missed })
+    }
+
     /// The nominal times after the watermark that have fallen due at `horizon`, and whether there are more.
     fn take_due(&self, horizon: Timestamp) -> (Vec<Timestamp>, bool) {
         let mut nominals = Vec::new();
-        let mut after = self.watermark;
+        let mut after = self.accounted.watermark;
         while let Some(next) = self.job.timetable.next(after).filter(|next| *next > after) {
-            if next + schedule::jitter(&self.job.name, next, self.job.jitter) > horizon {
+            if due_at(&self.job, next) > horizon {
                 break;
             }
             if nominals.len() == MAX_DUE_AT_ONCE {
@@ -246,15 +268,15 @@ impl JobState {
     }
 }
 
-/// What decides a job's nominal times; a disabled job has none, and starts anew when it is enabled.
-pub(super) fn accounting(job: &Job) -> u64 {
-    if job.enabled { job.schedule_fingerprint() } else { 0 }
+/// The instant at which a nominal time falls due, jitter included.
+fn due_at(job: &Job, nominal: Timestamp) -> Timestamp {
+    nominal + schedule::jitter(&job.name, nominal, job.jitter)
 }
 
 /// When the first partial of a run may start: its fires may be decided ahead of their instants.
 pub(super) fn not_before(run: &RunInfo) -> Timestamp {
     match run.cause {
-        Cause::Schedule | Cause::CatchUp => run.nominal + schedule::jitter(&run.job.name, run.nominal, run.job.jitter),
+        Cause::Schedule | Cause::CatchUp => due_at(&run.job, run.nominal),
         Cause::Manual | Cause::Retry | Cause::Backfill | Cause::After => run.fired,
     }
 }

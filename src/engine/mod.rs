@@ -1,7 +1,7 @@
 //! What now: fires due since the watermark, overlap, catch-up, retry, fan-out, gather, drain. PURE: a state machine that takes
 //! one [`Event`] with the time and returns [`Effect`]s. No clock, no I/O, no async; it cannot fail.
 //!
-//! - `catch_up`, `overlap`, `retry`: one policy each, a pure function with a table of tests.
+//! - `accounting`, `catch_up`, `overlap`, `retry`: one policy each, a pure function with a table of tests.
 //! - `fire`: from nominal times to runs. `run`: the state of one run. `dispatch`: which partial starts next.
 //! - `ending`: from ended attempts to the end of the run. `stopping`: timeouts, cancel, replace, drain.
 //! - `recovery`: what a restart takes up again.
@@ -9,6 +9,7 @@
 //! **Invariants.** Nothing is started before the claim that covers it is on disk. Every nominal time up to a job's watermark
 //! has exactly one recorded decision. Every `Start` is answered by exactly one `AttemptEnded`.
 
+mod accounting;
 mod catch_up;
 mod dispatch;
 mod ending;
@@ -29,9 +30,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::accounting::{Accounted, MAX_WAIT, Repeat};
 pub use self::catch_up::MISFIRE_GRACE;
 pub use self::event::{Answer, AttemptEnd, CapturedOutput, Effect, Event, GatherEnd, Now, Stop, Then, Ticket, Wakeup};
-pub use self::outcome::{Cause, Decision, Outcome, RunOutcome};
+pub use self::outcome::{Beginning, Cause, Decision, Outcome, RunOutcome};
 pub use self::overlap::MAX_RUNS_PER_JOB;
 pub use self::record::{Decides, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
 use self::run::Run;
@@ -48,6 +50,8 @@ pub struct Engine {
     config: Arc<Config>,
     jobs: BTreeMap<JobName, JobState>,
     runs: BTreeMap<RunKey, Run>,
+    /// Jobs that have left the configuration while the clock is behind what they had decided.
+    retired: BTreeMap<JobName, Accounted>,
     /// The instant each job's next nominal time falls due, jitter included.
     fires: BTreeSet<(Timestamp, JobName)>,
     /// Runs that wait for their instant.
@@ -57,6 +61,8 @@ pub struct Engine {
     line: VecDeque<RunKey>,
     in_flight: usize,
     last_key: i64,
+    /// The time of the last event.
+    now: Now,
     boot_id: Arc<str>,
     mode: Mode,
     /// It only carries out what is asked for by hand.
@@ -81,8 +87,7 @@ enum Mode {
 #[derive(Debug)]
 struct JobState {
     job: Arc<Job>,
-    /// The latest nominal time that is decided.
-    watermark: Timestamp,
+    accounted: Accounted,
     /// The entry of this job in `fires`.
     due: Option<Timestamp>,
     /// The next nominal time after the watermark.
@@ -117,7 +122,7 @@ pub struct RunSnapshot<'a> {
 impl Engine {
     /// Starts from what the last daemon recorded. `boot_id` tells whether the machine was booted since.
     pub fn recover(config: Arc<Config>, recovery: Recovery, boot_id: Arc<str>, now: Now) -> (Self, Vec<Effect>) {
-        let mut engine = Self::empty(config, recovery.last_key, boot_id);
+        let mut engine = Self::empty(config, recovery.last_key, boot_id, now);
         let mut effects = Vec::new();
         engine.take_up_jobs(&recovery.jobs, now, &mut effects);
         engine.take_up_runs(recovery.runs, now, &mut effects);
@@ -129,20 +134,22 @@ impl Engine {
     pub fn by_hand(config: Arc<Config>, last_key: i64, now: Now) -> Self {
         let state = |(name, job): (&JobName, &Arc<Job>)| (Arc::clone(name), JobState::new(Arc::clone(job), now.wall));
         let jobs = config.jobs.iter().map(state).collect();
-        Self { jobs, by_hand: true, ..Self::empty(config, last_key, "".into()) }
+        Self { jobs, by_hand: true, ..Self::empty(config, last_key, "".into(), now) }
     }
 
-    fn empty(config: Arc<Config>, last_key: i64, boot_id: Arc<str>) -> Self {
+    fn empty(config: Arc<Config>, last_key: i64, boot_id: Arc<str>, now: Now) -> Self {
         Self {
             config,
             jobs: BTreeMap::new(),
             runs: BTreeMap::new(),
+            retired: BTreeMap::new(),
             fires: BTreeSet::new(),
             starts: BTreeSet::new(),
             timers: Timers::default(),
             line: VecDeque::new(),
             in_flight: 0,
             last_key,
+            now,
             boot_id,
             mode: Mode::Serving,
             by_hand: false,
@@ -153,6 +160,10 @@ impl Engine {
     /// Takes one event and says what is to be done about it.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let before = std::mem::replace(&mut self.now, now);
+        if now.wall < before.wall {
+            self.clock_set_back(before, now, &mut effects);
+        }
         match event {
             Event::Tick => {}
             Event::ConfigLoaded(config) => self.load(config, now, &mut effects),
@@ -226,7 +237,7 @@ impl Engine {
                 break;
             }
             self.starts.remove(&(at, run));
-            self.stand_in_line(run, now);
+            self.instant_has_come(run, now);
         }
         self.dispatch(now, effects);
         self.leave_when_idle(effects);
@@ -260,6 +271,7 @@ impl Engine {
 
 impl JobState {
     fn new(job: Arc<Job>, watermark: Timestamp) -> Self {
-        Self { job, watermark, due: None, next: None, live: Vec::new(), waiting: VecDeque::new(), removed: false }
+        let accounted = Accounted { watermark, repeat: Repeat::NONE };
+        Self { job, accounted, due: None, next: None, live: Vec::new(), waiting: VecDeque::new(), removed: false }
     }
 }

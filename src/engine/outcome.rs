@@ -57,6 +57,20 @@ pub enum Decision {
     Coalesced,
 }
 
+/// Why the accounting of a job's nominal times starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Beginning {
+    /// The job is new.
+    New,
+    /// Its schedule changed, or it was enabled or disabled.
+    Changed,
+    /// The clock was set back by hours.
+    ClockSet,
+    /// It goes on; an older release did not record its start.
+    Upgraded,
+}
+
 macro_rules! names {
     ($type:ty { $($variant:ident => $name:literal),+ $(,)? }) => {
         impl $type {
@@ -79,6 +93,12 @@ macro_rules! names {
     };
 }
 
+names!(Beginning {
+    New => "new",
+    Changed => "changed",
+    ClockSet => "clock_set",
+    Upgraded => "upgraded",
+});
 names!(Cause {
     Schedule => "schedule",
     Manual => "manual",

@@ -8,12 +8,19 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CapturedOutput, Cause, Decision, Outcome, RunOutcome};
+use super::{Accounted, Beginning, CapturedOutput, Cause, Decision, Outcome, Repeat, RunOutcome};
 use crate::config::{Job, JobName, Target, Targets};
 
 /// A run's short name inside the program and the database: ascending in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunKey(pub i64);
+
+impl RunKey {
+    /// The instant that the key stands for: that of its creation, or a little later where several were made at once.
+    pub fn time(self) -> Timestamp {
+        Timestamp::from_microsecond(self.0).unwrap_or(Timestamp::MAX)
+    }
+}
 
 /// A run's name for people, derived from (job, cause, nominal time): `daily-report@20260311T020000Z`,
 /// `sync@20261123T203612.345678Z+manual`. By hand, the time is that of the request, whatever nominal
@@ -25,12 +32,22 @@ pub struct RunId(pub Arc<str>);
 impl RunId {
     /// The name of the run of `job` for `nominal`; a fraction of the second is shown where there is one.
     pub fn new(job: &str, cause: Cause, nominal: Timestamp) -> Self {
+        Self::repeated(job, cause, nominal, 1)
+    }
+
+    /// The name where the nominal time comes for the `number`th time, because the clock was set back:
+    /// `daily-report@20260311T020000Z~2`.
+    pub fn repeated(job: &str, cause: Cause, nominal: Timestamp, number: u32) -> Self {
         let whole = if nominal.subsec_nanosecond() == 0 { "%Y%m%dT%H%M%SZ" } else { "%Y%m%dT%H%M%S%.6fZ" };
         let time = nominal.strftime(whole);
-        match cause {
-            Cause::Schedule | Cause::CatchUp => Self(format!("{job}@{time}").into()),
-            cause => Self(format!("{job}@{time}+{cause}").into()),
+        let mut id = format!("{job}@{time}");
+        if !matches!(cause, Cause::Schedule | Cause::CatchUp) {
+            id = format!("{id}+{cause}");
         }
+        if number > 1 {
+            id = format!("{id}~{number}");
+        }
+        Self(id.into())
     }
 }
 
@@ -58,8 +75,10 @@ pub struct RunInfo {
 /// One fact. Appended in order; the database after all records up to one is the state at that point.
 #[derive(Debug)]
 pub enum Record {
-    /// A job is new, its schedule changed, or the machine booted: where its accounting starts.
-    Watermark { job: JobName, watermark: Timestamp, schedule_fingerprint: u64, boot_id: Option<Arc<str>> },
+    /// Where a job's accounting starts; an earlier one of the job ends. `boot_id`: the boot whose `@reboot` is decided.
+    Accounting { job: Arc<Job>, accounted: Accounted, fingerprint: u64, beginning: Beginning, boot_id: Option<Arc<str>> },
+    /// A job has left the configuration: its accounting ends.
+    Removed { job: JobName },
     /// `count` nominal times of the job from `first` to `last` are decided without a run, all alike; the watermark moves to
     /// `last`.
     Decided { job: JobName, first: Timestamp, last: Timestamp, count: u64, decision: Decision, at: Timestamp },
@@ -139,7 +158,11 @@ pub struct Recovery {
 pub struct RecoveredJob {
     pub name: JobName,
     pub watermark: Timestamp,
-    pub schedule_fingerprint: u64,
+    pub repeat: Repeat,
+    /// 0 for a job that was disabled or had left the configuration.
+    pub fingerprint: u64,
+    /// Whether the start of its accounting is on record; releases before 0.2 did not write it.
+    pub accounting: bool,
     /// The boot in which `@reboot` was last decided.
     pub boot_id: Option<Arc<str>>,
 }

@@ -4,26 +4,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::run::Run;
-use super::{Cause, Decides, Effect, Engine, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo};
-use super::{RunId, RunKey, RunOutcome, RunSummary, fire};
+use super::{
+    Beginning, Cause, Decides, Effect, Engine, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo,
+};
+use super::{MAX_WAIT, RunId, RunKey, RunOutcome, RunSummary, accounting, fire};
 use crate::config::{Interrupted, Job, JobName, Overlap};
 
 /// The error of an attempt whose end nobody saw.
 const LOST: &str = "the daemon died before its end was recorded; it may not have started";
 
 impl Engine {
-    /// Gives every configured job its watermark: the recorded one while its schedule is the same, else now.
+    /// Gives every configured job its accounting: the recorded one while its schedule is the same, else a new one.
     pub(super) fn take_up_jobs(&mut self, recovered: &[RecoveredJob], now: Now, effects: &mut Vec<Effect>) {
+        let gone = |job: &&RecoveredJob| !self.config.jobs.contains_key(&job.name);
+        for job in recovered.iter().filter(gone).collect::<Vec<_>>() {
+            if job.accounting {
+                self.end_accounting(&job.name, job.into(), now, effects);
+            } else {
+                self.retire(&job.name, job.into(), now);
+            }
+        }
         let recovered: BTreeMap<&str, &RecoveredJob> = recovered.iter().map(|job| (&*job.name, job)).collect();
         for (name, job) in self.config.jobs.clone() {
-            let known = recovered.get(&*name).filter(|known| known.schedule_fingerprint == fire::accounting(&job));
-            let booted = known.is_none_or(|known| known.boot_id.as_deref() != Some(&*self.boot_id));
-            let watermark = known.map_or(now.wall, |known| known.watermark);
-            self.jobs.insert(Arc::clone(&name), JobState::new(Arc::clone(&job), watermark));
-            if known.is_some() {
-                self.schedule(&name);
-            } else {
-                self.start_accounting(&name, None, now, effects);
+            let known = recovered.get(&*name).copied();
+            let boot_id = known.and_then(|known| known.boot_id.clone());
+            let booted = boot_id.as_deref() != Some(&*self.boot_id);
+            let mut state = JobState::new(Arc::clone(&job), now.wall);
+            if let Some(known) = known {
+                state.accounted = known.into();
+            }
+            self.jobs.insert(Arc::clone(&name), state);
+            match beginning(&job, known, now) {
+                Some(beginning) => self.start_accounting(&name, beginning, boot_id, now, effects),
+                None => self.schedule(&name),
             }
             if booted && job.enabled && job.timetable.fires_at_boot() {
                 self.fire_at_boot(&job, now, effects);
@@ -35,7 +48,8 @@ impl Engine {
     fn fire_at_boot(&mut self, job: &Arc<Job>, now: Now, effects: &mut Vec<Effect>) {
         let name = &job.name;
         let key = self.next_key(now);
-        let id = RunId::new(name, Cause::Schedule, now.wall);
+        // A boot has no nominal time of its own; the key makes the name unique, also when the clock is set back.
+        let id = RunId::new(name, Cause::Schedule, key.time());
         let targets = job.targets.clone();
         let info = RunInfo { key, id, job: Arc::clone(job), cause: Cause::Schedule, nominal: now.wall, fired: now.wall, targets };
         let decides = Decides::Boot(Arc::clone(&self.boot_id));
@@ -63,7 +77,9 @@ impl Engine {
         let lost = lost(&recovered);
         let RecoveredRun { key, id, cause, nominal, fired, targets, ended, retrying, .. } = recovered;
         let info = Arc::new(RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets });
-        let mut run = Run::new(Arc::clone(&info), fire::not_before(&info));
+        let not_before = fire::not_before(&info);
+        let not_before = if not_before > now.wall + MAX_WAIT { now.wall } else { not_before };
+        let mut run = Run::new(Arc::clone(&info), not_before);
         let mut attempts: BTreeMap<u32, u32> = retrying.into_iter().collect();
         for (index, attempt) in lost {
             effects.push(Effect::Record(Record::Partial(Box::new(lost_attempt(&info, index, attempt, now)))));
@@ -85,6 +101,18 @@ impl Engine {
     fn may_start_beside_others(&self, name: &JobName) -> bool {
         let Some(state) = self.jobs.get(name) else { return false };
         state.job.overlap == Overlap::Allow || (state.live.is_empty() && state.waiting.is_empty())
+    }
+}
+
+/// Why the accounting of a job starts now; `None`: the recorded one goes on.
+fn beginning(job: &Job, known: Option<&RecoveredJob>, now: Now) -> Option<Beginning> {
+    let Some(known) = known else { return Some(Beginning::New) };
+    if known.fingerprint != accounting::fingerprint(job) {
+        Some(Beginning::Changed)
+    } else if accounting::waits_too_long(known.into(), now.wall) {
+        Some(Beginning::ClockSet)
+    } else {
+        (!known.accounting).then_some(Beginning::Upgraded)
     }
 }
 

@@ -6,6 +6,7 @@
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::cron::Cron;
 use super::search::CYCLE_YEARS;
@@ -18,7 +19,8 @@ const MAX_JUMP_SECONDS: i32 = 3 * 3600;
 const LAST_YEAR: i16 = 9999;
 
 /// What a fixed time inside a gap does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Gap {
     /// Run once at the first instant after the gap.
     #[default]
@@ -28,7 +30,8 @@ pub enum Gap {
 }
 
 /// What a fixed time that occurs twice does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fold {
     /// Run at the first occurrence.
     #[default]

@@ -36,3 +36,10 @@ pub(super) fn next(interval: Duration, after: Timestamp) -> Option<Timestamp> {
     let multiple = second.checked_div_euclid(interval)?.checked_add(1)?.checked_mul(interval)?;
     Timestamp::from_second(multiple).ok()
 }
+
+/// How many multiples are later than `after` and not later than `upto`.
+pub(super) fn count(interval: Duration, after: Timestamp, upto: Timestamp) -> u64 {
+    let Ok(interval) = i64::try_from(interval.as_secs()) else { return 0 };
+    let multiples = |at: Timestamp| (at.as_second() - i64::from(at.subsec_nanosecond() < 0)).div_euclid(interval);
+    u64::try_from(multiples(upto) - multiples(after)).unwrap_or(0)
+}

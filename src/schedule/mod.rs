@@ -5,8 +5,9 @@
 //! that starts inside a repeated hour gives the same answers as one that ran through it.
 //!
 //! Read on in this order: `cron` (text → bit sets, with `field`), `search` (the next matching wall time), `dst` (wall time →
-//! instant), `interval`, `jitter`, `zone`, then `words` and `warnings`, which explain a schedule to people.
+//! instant), `interval`, `jitter`, `zone`, `count`, then `words` and `warnings`, which explain a schedule to people.
 
+mod count;
 mod cron;
 mod dst;
 mod field;

@@ -67,7 +67,7 @@ impl Cron {
     }
 
     /// The matching days of a month as bits 1–31; `None` past the end of the calendar.
-    fn days_of(&self, year: i16, month: i8) -> Option<u32> {
+    pub(super) fn days_of(&self, year: i16, month: i8) -> Option<u32> {
         let first = Date::new(year, month, 1).ok()?;
         let length = first.days_in_month();
         let existing = EVERY_DAY >> (31 - length) & EVERY_DAY & (u32::MAX >> (31 - length));

@@ -12,7 +12,8 @@ use crate::config::{
     CatchUp, CatchUpPolicy, Interrupted, Job, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
 use crate::engine::{
-    CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RecoveredRun, RunInfo, RunKey, RunOutcome, RunSummary,
+    Accounted, Beginning, CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RecoveredRun, Repeat, RunInfo, RunKey,
+    RunOutcome, RunSummary,
 };
 use crate::schedule::{Dst, Timetable, Zone};
 
@@ -68,7 +69,12 @@ fn hosts() -> [Target; 2] {
 }
 
 fn watermark(job: &str) -> Record {
-    Record::Watermark { job: job.into(), watermark: at(0), schedule_fingerprint: u64::MAX, boot_id: None }
+    accounting(job, 0, Beginning::New)
+}
+
+fn accounting(name: &str, since: i64, beginning: Beginning) -> Record {
+    let accounted = Accounted { watermark: at(since), repeat: Repeat::NONE };
+    Record::Accounting { job: job(name), accounted, fingerprint: u64::MAX, beginning, boot_id: None }
 }
 
 pub(super) fn missed(job: &str, seconds: i64) -> Record {
@@ -293,6 +299,7 @@ fn an_abandoned_run_counts_what_it_left() {
     assert_eq!(counts, PartialCounts::from([("succeeded".to_owned(), 1), ("failed".to_owned(), 1)]));
 }
 
+mod accountings;
 mod files;
 mod restart;
 mod views;

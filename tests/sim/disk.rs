@@ -1,11 +1,21 @@
 //! The store of the simulation: records in order, of which a crash keeps only a prefix that was synced. What a restart reads
 //! back is computed from the records alone, apart from any database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use batchd::config::Targets;
 use batchd::engine::{Cause, Decides, Decision, Outcome, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunOutcome};
 use jiff::Timestamp;
+
+/// The nominal times later than `since`, up to the watermark or the next accounting.
+#[derive(Clone, Debug)]
+pub(crate) struct Accounting {
+    pub(crate) since: Timestamp,
+    /// `None` while it goes on.
+    pub(crate) upto: Option<Timestamp>,
+    pub(crate) decided: Vec<Decided>,
+}
 
 /// A nominal time's decision, as the checks want it.
 #[derive(Clone, Copy, Debug)]
@@ -39,32 +49,43 @@ pub(crate) struct RunRow {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     pub(crate) watermarks: BTreeMap<String, RecoveredJob>,
-    /// Where the accounting of a job began anew, ascending.
-    pub(crate) starts: BTreeMap<String, Vec<(Timestamp, Timestamp)>>,
-    pub(crate) decided: BTreeMap<String, Vec<Decided>>,
+    /// The accountings of each job, oldest first.
+    pub(crate) accountings: BTreeMap<String, Vec<Accounting>>,
     pub(crate) runs: BTreeMap<RunKey, RunRow>,
+    /// Of the runs.
+    ids: BTreeSet<RunId>,
 }
 
 impl Disk {
     pub(crate) fn apply(&mut self, record: &Record) {
         match record {
-            Record::Watermark { job, watermark, schedule_fingerprint, boot_id } => {
-                let before = self.watermarks.get(&**job).map_or(Timestamp::MIN, |job| job.watermark);
-                self.starts.entry(job.to_string()).or_default().push((before, *watermark));
+            Record::Accounting { job, accounted, fingerprint, boot_id, .. } => {
+                self.end_accounting(&job.name);
+                let accounting = Accounting { since: accounted.watermark, upto: None, decided: Vec::new() };
+                self.accountings.entry(job.name.to_string()).or_default().push(accounting);
                 let row = RecoveredJob {
-                    name: job.clone(),
-                    watermark: *watermark,
-                    schedule_fingerprint: *schedule_fingerprint,
+                    name: Arc::clone(&job.name),
+                    watermark: accounted.watermark,
+                    repeat: accounted.repeat,
+                    fingerprint: *fingerprint,
+                    accounting: true,
                     boot_id: boot_id.clone(),
                 };
-                self.watermarks.insert(job.to_string(), row);
+                self.watermarks.insert(job.name.to_string(), row);
+            }
+            Record::Removed { job } => {
+                self.end_accounting(job);
+                if let Some(row) = self.watermarks.get_mut(&**job) {
+                    row.fingerprint = 0;
+                    row.accounting = false;
+                }
             }
             Record::Decided { job, first, last, count, decision, .. } => {
                 let row = self.watermarks.get_mut(&**job).expect("a decision follows a watermark");
                 assert!(*first > row.watermark, "{job}: {first} was decided before");
                 row.watermark = *last;
                 let decided = Decided { first: *first, last: *last, count: *count, decision: *decision };
-                self.decided.entry(job.to_string()).or_default().push(decided);
+                self.accounting(job).decided.push(decided);
             }
             Record::Fired { run, decides } => {
                 self.decide(run, decides);
@@ -82,7 +103,7 @@ impl Disk {
                     outcome: None,
                     counts: (0, 0, 0),
                 };
-                assert!(self.runs.values().all(|other| other.id != run.id), "{} exists twice", run.id);
+                assert!(self.ids.insert(run.id.clone()), "{} exists twice", run.id);
                 assert!(self.runs.insert(run.key, row).is_none(), "{} has the key of another run", run.id);
             }
             Record::Claimed { run, upto, .. } => self.live(*run).claimed = *upto,
@@ -108,6 +129,17 @@ impl Disk {
         }
     }
 
+    fn accounting(&mut self, job: &str) -> &mut Accounting {
+        let open = self.accountings.get_mut(job).and_then(|all| all.last_mut());
+        open.filter(|accounting| accounting.upto.is_none()).expect("a decision belongs to an accounting")
+    }
+
+    fn end_accounting(&mut self, job: &str) {
+        if let (Some(row), Some(open)) = (self.watermarks.get(job), self.accountings.get_mut(job).and_then(|all| all.last_mut())) {
+            open.upto.get_or_insert(row.watermark);
+        }
+    }
+
     fn decide(&mut self, run: &RunInfo, decides: &Decides) {
         let row = self.watermarks.get_mut(&*run.job.name);
         match decides {
@@ -116,7 +148,7 @@ impl Disk {
                 assert!(run.nominal > row.watermark, "{}: was decided before", run.id);
                 row.watermark = run.nominal;
                 let ran = Decided { first: run.nominal, last: run.nominal, count: 1, decision: Decision::Ran };
-                self.decided.entry(run.job.name.to_string()).or_default().push(ran);
+                self.accounting(&run.job.name).decided.push(ran);
             }
             Decides::Boot(boot) => row.expect("a decision follows a watermark").boot_id = Some(boot.clone()),
             Decides::Nothing => {}

@@ -99,9 +99,10 @@ impl Story {
         let mut world = World::new(parse(text), start, choices, &self.crashes);
         let end = start + LENGTH;
         if self.random {
-            befall(&mut world, end);
+            befall(&mut world);
+        } else {
+            world.run_until(end);
         }
-        world.run_until(end);
         let effects = world.effects;
         world.crashes.clear();
         world.troubled = false;
@@ -130,17 +131,16 @@ fn settle(world: &mut World) -> Timestamp {
     // A hundred caught up runs of a job may have to follow each other.
     world.run_until(until + SignedDuration::from_hours(24));
     // Disabling starts the accounting anew; what was decided before is what counts.
-    world.disk.starts = decided.starts;
-    world.disk.decided = decided.decided;
+    world.disk.accountings = decided.accountings;
     drained
 }
 
-/// Crashes, reloads, cancels, triggers, drains and small steps of the clock at random instants.
-fn befall(world: &mut World, end: Timestamp) {
-    while world.now.wall < end {
+/// Crashes, reloads, cancels, triggers, drains and steps of the clock at random instants.
+fn befall(world: &mut World) {
+    let end = world.now.monotonic + LENGTH.unsigned_abs();
+    while world.now.monotonic < end {
         let pause = SignedDuration::from_millis(i64::try_from(world.choices.among(10..60_000)).expect("small"));
-        let until = (world.now.wall + pause).min(end);
-        world.run_until(until);
+        world.run_until(world.now.wall + pause);
         match world.choices.among(0..8) {
             0 => {
                 let downtime = Duration::from_secs(*world.choices.pick(&[0, 1, 45, 400, 4_000]));
@@ -169,7 +169,7 @@ fn befall(world: &mut World, end: Timestamp) {
                 world.restart(Duration::from_secs(3));
             }
             5 => {
-                let seconds = *world.choices.pick(&[-90_i64, -1, 1, 90]);
+                let seconds = *world.choices.pick(&[-90_i64, -1, 1, 90, -3_600, 3_600, -86_400, 86_400, -10_800, 315_360_000]);
                 world.step_clock(SignedDuration::from_secs(seconds));
             }
             6 => {

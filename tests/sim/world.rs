@@ -106,6 +106,10 @@ impl World {
 
     /// The wall clock is set.
     pub(crate) fn step_clock(&mut self, by: SignedDuration) {
+        if by < -batchd::engine::MAX_WAIT {
+            // What was decided ahead of its instant starts by the time that was.
+            self.latest_wall += batchd::engine::LEAD;
+        }
         self.now.wall += by;
         self.latest_wall = self.latest_wall.max(self.now.wall);
         self.handle(Event::Tick);

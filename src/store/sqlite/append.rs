@@ -157,11 +157,30 @@ struct Append<'t> {
 impl Append<'_> {
     fn record(&mut self, record: &Record) -> Result<(), Refusal> {
         match record {
-            Record::Watermark { job, watermark, schedule_fingerprint, boot_id } => self.execute(
-                "INSERT INTO job (name, watermark, fingerprint, boot_id) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (name) DO UPDATE SET watermark = ?2, fingerprint = ?3, boot_id = ?4",
-                params![&**job, values::micros(*watermark), schedule_fingerprint.cast_signed(), boot_id.as_deref()],
-            ),
+            Record::Accounting { job, accounted, fingerprint, beginning, boot_id } => {
+                self.end_accounting(&job.name)?;
+                self.execute(
+                    "INSERT INTO job (name, watermark, fingerprint, boot_id, repeats_until, repeat) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (name) DO UPDATE SET watermark = ?2, fingerprint = ?3, boot_id = ?4, repeats_until = ?5, repeat = ?6",
+                    params![
+                        &*job.name,
+                        values::micros(accounted.watermark),
+                        fingerprint.cast_signed(),
+                        boot_id.as_deref(),
+                        values::repeats_until(accounted.repeat),
+                        accounted.repeat.number
+                    ],
+                )?;
+                self.execute(
+                    "INSERT INTO accounting (job, number, since, definition, reason)
+                     VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM accounting WHERE job = ?1), ?2, ?3, ?4)",
+                    params![&*job.name, values::micros(accounted.watermark), values::json_text(&job.definition())?, beginning.name()],
+                )
+            }
+            Record::Removed { job } => {
+                self.end_accounting(job)?;
+                self.execute("UPDATE job SET fingerprint = 0 WHERE name = ?1", params![&**job])
+            }
             Record::Decided { job, first, last, count, decision, at } => self.decide(job, (*first, *last), *count, *decision, None, *at),
             Record::Fired { run, decides } => self.fired(run, decides),
             Record::Claimed { run, upto, at } => self.change_run(
@@ -178,6 +197,14 @@ impl Append<'_> {
         }
     }
 
+    /// What is decided so far is all that counts under the definition.
+    fn end_accounting(&self, job: &str) -> Result<(), Refusal> {
+        self.execute(
+            "UPDATE accounting SET upto = (SELECT watermark FROM job WHERE name = ?1) WHERE job = ?1 AND upto IS NULL",
+            params![job],
+        )
+    }
+
     /// Writes a decision down and moves the job's watermark there.
     fn decide(
         &self,
@@ -190,7 +217,8 @@ impl Append<'_> {
     ) -> Result<(), Refusal> {
         self.change_job(job, "UPDATE job SET watermark = max(watermark, ?2) WHERE name = ?1", params![job, values::micros(last)])?;
         self.execute(
-            "INSERT INTO decision (job, first, last, count, decision, run, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO decision (job, first, last, count, decision, run, at, accounting)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, (SELECT max(number) FROM accounting WHERE job = ?1))",
             params![
                 job,
                 values::micros(first),

@@ -16,13 +16,19 @@ pub(super) fn recover(connection: &Connection, node: &str) -> Result<Recovery> {
 }
 
 fn jobs(connection: &Connection) -> Result<Vec<RecoveredJob>> {
-    let mut statement = connection.prepare("SELECT name, watermark, fingerprint, boot_id FROM job ORDER BY name")?;
+    let mut statement = connection.prepare(
+        "SELECT name, watermark, fingerprint, boot_id, repeats_until, repeat,
+            EXISTS (SELECT 1 FROM accounting WHERE job = name AND upto IS NULL)
+         FROM job ORDER BY name",
+    )?;
     let rows = statement.query_map([], |row| {
         Ok(RecoveredJob {
             name: row.get::<_, Arc<str>>(0)?,
             watermark: values::time(row, 1)?,
-            schedule_fingerprint: row.get::<_, i64>(2)?.cast_unsigned(),
+            fingerprint: row.get::<_, i64>(2)?.cast_unsigned(),
             boot_id: row.get(3)?,
+            repeat: values::repeat(row, 4)?,
+            accounting: row.get(6)?,
         })
     })?;
     rows.collect()

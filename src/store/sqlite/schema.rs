@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x6274_6364;
 
 /// The script at position N takes a database from version N to N + 1. Released scripts are never edited.
-const MIGRATIONS: [&str; 1] = [VERSION_1];
+const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
 
 const VERSION_1: &str = "
 -- Who writes. `epoch` fences the earlier writers of a node.
@@ -102,9 +102,30 @@ CREATE TABLE output (
 ) STRICT;
 ";
 
+const VERSION_2: &str = "
+-- Nominal times t with since < t <= upto count under `definition` (JSON); while `upto` is null it goes on, and what is decided
+-- ends at the watermark of the job. A clock that is set back by hours makes a later accounting begin before an earlier one.
+CREATE TABLE accounting (
+    job TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    upto INTEGER,
+    definition TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (job, number)
+) STRICT, WITHOUT ROWID;
+
+-- The `number` of the accounting that the decision belongs to; decisions of version 1 have none.
+ALTER TABLE decision ADD COLUMN accounting INTEGER;
+
+-- Nominal times up to `repeats_until` were decided before the clock was set back; their runs are named with `repeat`.
+ALTER TABLE job ADD COLUMN repeats_until INTEGER;
+ALTER TABLE job ADD COLUMN repeat INTEGER NOT NULL DEFAULT 1;
+";
+
 /// The version this release writes and reads.
-pub(super) const VERSION: i64 = 1;
-const _: () = assert!(MIGRATIONS.len() == 1 && VERSION == 1, "each version has its script");
+pub(super) const VERSION: i64 = 2;
+const _: () = assert!(MIGRATIONS.len() == 2 && VERSION == 2, "each version has its script");
 
 /// What a file says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

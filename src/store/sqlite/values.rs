@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::config::{Target, Targets};
+use crate::engine::Repeat;
 
 /// A value in the database that no release writes.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,17 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
 
 pub(super) fn optional_time(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
     if row.get::<_, Option<i64>>(column)?.is_none() { Ok(None) } else { time(row, column).map(Some) }
+}
+
+/// The `repeats_until` column: null where nothing comes again.
+pub(super) fn repeats_until(repeat: Repeat) -> Option<i64> {
+    (repeat != Repeat::NONE).then(|| micros(repeat.until))
+}
+
+/// What was written as `repeats_until` and `repeat`, in this order.
+pub(super) fn repeat(row: &Row<'_>, column: usize) -> Result<Repeat> {
+    let Some(until) = optional_time(row, column)? else { return Ok(Repeat::NONE) };
+    Ok(Repeat { until, number: row.get(column + 1)? })
 }
 
 /// A value of one of the closed lists.

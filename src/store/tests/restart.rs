@@ -88,5 +88,5 @@ fn what_a_run_was_fired_with_reads_back() {
 #[test]
 fn a_job_reads_back() {
     let job = Opened::with(&[watermark("sync")]).store.recover().expect("reads back").jobs.pop().expect("one job");
-    assert_eq!((job.watermark, job.schedule_fingerprint, job.boot_id), (at(0), u64::MAX, None));
+    assert_eq!((job.watermark, job.fingerprint, job.boot_id), (at(0), u64::MAX, None));
 }
