@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use tracing::{debug, error, info, warn};
 
 use crate::config::Job;
@@ -75,6 +75,7 @@ pub(super) fn resumed(run: &RunInfo, succeeded: u32) {
 /// The wall clock was set from `before` to `now`.
 pub(super) fn clock_set(before: Timestamp, now: Timestamp, zone: &Zone) {
     let by = now.duration_since(before);
+    let by = by.round(Unit::Second).unwrap_or(by);
     let local = |time: Timestamp| time.to_zoned_datetime(zone.rules.clone()).strftime("%F %T %Z").to_string();
     let far = humantime::format_duration(Duration::from_secs(by.unsigned_abs().as_secs()));
     let direction = if by.is_negative() { "back" } else { "forward" };

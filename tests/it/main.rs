@@ -4,3 +4,4 @@ mod daemon;
 mod readme;
 mod site;
 mod tidy;
+mod time;

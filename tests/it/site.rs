@@ -90,7 +90,14 @@ impl Site {
 
     /// Starts the daemon.
     pub(crate) fn start(&self) -> Daemon {
-        let mut child = self.command(&["daemon"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
+        self.start_with(&[])
+    }
+
+    /// Starts the daemon with these variables in its environment.
+    pub(crate) fn start_with(&self, environment: &[(&str, &str)]) -> Daemon {
+        let mut command = self.command(&["daemon"]);
+        let mut child =
+            command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, lines) = channel();
         std::thread::spawn(move || {
