@@ -148,7 +148,7 @@ fn job_row(job: &Job, now: Timestamp) -> JobRow<'_> {
 }
 
 fn next_fire(job: &Job, now: Timestamp) -> Option<Timestamp> {
-    if job.enabled && !job.timetable.schedules.is_empty() { job.timetable.next(now) } else { None }
+    if job.enabled && !job.timetable.schedules.is_empty() { job.timetable.next_fire(now) } else { None }
 }
 
 fn table(config: &Config, now: Timestamp) -> Table {

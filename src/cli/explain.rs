@@ -42,7 +42,7 @@ pub fn explain(_global: &Global, args: &ExplainArgs, now: Timestamp, out: &mut d
         Err(refusal) => return refuse(&refusal),
     };
     let warnings = warnings(&args.expr, &zone, after);
-    let timetable = Timetable { schedules: vec![schedule], zone, dst: Dst::default() };
+    let timetable = Timetable { schedules: vec![schedule], zone, dst: Dst::default(), except: None };
     if args.json { as_json(&args.expr, &timetable, &warnings, after, out) } else { as_text(&args.expr, &timetable, &warnings, after, out) }
 }
 

@@ -94,7 +94,7 @@ pub fn next(
             Ok(window) => window,
             Err(refusal) => return refuse(&refusal),
         };
-        let timetable = Timetable { schedules: vec![schedule], zone, dst: Dst::default() };
+        let timetable = Timetable { schedules: vec![schedule], zone, dst: Dst::default(), except: None };
         let named = [Named { name: expression, timetable: &timetable }];
         return match (args.around_dst, args.json) {
             (true, _) => around_dst(&named, &window, args.json, out),
@@ -146,7 +146,7 @@ fn parse_count(text: &str) -> Result<usize, String> {
 fn fires<'a>(named: &'a [Named<'a>], window: &Window) -> impl Iterator<Item = (&'a Named<'a>, Timestamp)> {
     let until = window.until;
     let next =
-        move |index: usize, after| named[index].timetable.next(after).filter(|fire| *fire <= until).map(|fire| Reverse((fire, index)));
+        move |index: usize, after| named[index].timetable.next_fire(after).filter(|fire| *fire <= until).map(|fire| Reverse((fire, index)));
     let mut coming: BinaryHeap<_> = (0..named.len()).filter_map(|index| next(index, window.after)).collect();
     let merged = std::iter::from_fn(move || {
         let Reverse((fire, index)) = coming.pop()?;
@@ -204,7 +204,7 @@ mod tests {
 
     fn timetable(expression: &str, zone: &str) -> Timetable {
         let (schedule, zone) = read(expression, Some(zone)).expect("valid");
-        Timetable { schedules: vec![schedule], zone, dst: Dst::default() }
+        Timetable { schedules: vec![schedule], zone, dst: Dst::default(), except: None }
     }
 
     fn window_of(count: usize) -> Window {

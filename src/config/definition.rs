@@ -1,10 +1,13 @@
 //! What decides a job's nominal times, as text that can be kept and read back: an audit recomputes the past under the
 //! definition of the past.
 
+use std::sync::Arc;
+
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::Job;
-use crate::schedule::{Dst, Fold, Gap, Schedule, Timetable, Zone};
+use crate::schedule::{self, Dst, Except, Fold, Gap, Schedule, Timetable, Zone};
 
 /// The schedule of a job as it was written. The names of the fields are those of `jobs.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,9 @@ pub struct Definition {
     pub gap: Gap,
     pub fold: Fold,
     pub enabled: bool,
+    /// Dates and ranges of them; what a file named is written out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
 }
 
 /// Why a kept definition cannot be used.
@@ -22,6 +28,8 @@ pub struct Definition {
 pub enum DefinitionError {
     #[error("its schedule `{expression}` cannot be read: {reason}")]
     Schedule { expression: String, reason: String },
+    #[error("its days cannot be read: {0}")]
+    Except(String),
     #[error(transparent)]
     Zone(#[from] crate::schedule::ZoneError),
 }
@@ -29,13 +37,15 @@ pub enum DefinitionError {
 impl Job {
     /// What decides its nominal times.
     pub fn definition(&self) -> Definition {
-        let Timetable { zone, dst, .. } = &self.timetable;
+        let Timetable { zone, dst, except, .. } = &self.timetable;
+        let range = |(first, last): &(Date, Date)| if first == last { first.to_string() } else { format!("{first}..{last}") };
         Definition {
             schedule: self.schedule_text.clone(),
             timezone: zone.name.to_string(),
             gap: dst.gap,
             fold: dst.fold,
             enabled: self.enabled,
+            except: except.iter().flat_map(|except| except.ranges()).map(range).collect(),
         }
     }
 }
@@ -50,10 +60,13 @@ impl Definition {
         let parse = |expression: &String| {
             Schedule::parse(expression).map_err(|error| DefinitionError::Schedule { expression: expression.clone(), reason: error.message })
         };
+        let except =
+            self.except.iter().map(|text| schedule::parse_dates(text).map_err(DefinitionError::Except)).collect::<Result<_, _>>()?;
         Ok(Timetable {
             schedules: self.schedule.iter().filter(wanted).map(parse).collect::<Result<_, _>>()?,
             zone: Zone::lookup(&self.timezone)?,
             dst: Dst { gap: self.gap, fold: self.fold },
+            except: (!self.except.is_empty()).then(|| Arc::new(Except::new(except))),
         })
     }
 }
@@ -70,15 +83,17 @@ mod tests {
             gap: Gap::Skip,
             fold: Fold::Both,
             enabled: true,
+            except: vec!["2026-12-25..2026-12-26".to_owned()],
         };
         let text = serde_json::to_string(&definition).expect("is written");
         assert_eq!(
             text,
-            r#"{"schedule":["30 2 * * *","@every 90s"],"timezone":"America/New_York","gap":"skip","fold":"both","enabled":true}"#
+            r#"{"schedule":["30 2 * * *","@every 90s"],"timezone":"America/New_York","gap":"skip","fold":"both","enabled":true,"except":["2026-12-25..2026-12-26"]}"#
         );
         let read: Definition = serde_json::from_str(&text).expect("is read");
         let timetable = read.timetable().expect("is usable");
         assert_eq!(timetable.schedules.len(), 2);
+        assert_eq!(timetable.except.expect("is kept").to_string(), "2026-12-25..2026-12-26");
         assert_eq!((timetable.dst, &*timetable.zone.name), (Dst { gap: Gap::Skip, fold: Fold::Both }, "America/New_York"));
         let disabled = Definition { enabled: false, ..read };
         assert_eq!(disabled.timetable().expect("is usable").schedules, []);

@@ -12,8 +12,8 @@ use super::keys::{self, Place, is_job_key, meant, unknown};
 use super::policy::{self, CatchUpDraft, DstDraft, RetryDraft, StopDraft, each};
 use super::problem::{Problem, Report, nearest, shown};
 use super::timetable::{self, Zones};
-use super::{Context, Interrupted, MaxFailures, Overlap, Targets, Work, Zone, targets};
-use crate::schedule::Schedule;
+use super::{Context, Interrupted, MaxFailures, Overlap, Targets, Work, Zone, except, targets};
+use crate::schedule::{Except, Schedule};
 
 /// The most partials of one run at once.
 pub(super) const MAX_CONCURRENCY: i64 = 65_536;
@@ -36,6 +36,7 @@ pub(super) struct Draft<'a> {
     pub(super) schedule: Option<(Vec<String>, Vec<Schedule>)>,
     pub(super) zone: Option<Zone>,
     pub(super) dst: DstDraft,
+    pub(super) except: Option<Except>,
     pub(super) jitter: Option<Duration>,
     pub(super) enabled: Option<bool>,
     pub(super) work: Option<Work>,
@@ -118,6 +119,7 @@ impl<'a> Reader<'a> {
             }
             "timezone" => draft.zone = self.zones.read(field, report),
             "dst" => draft.dst.read(field, report),
+            "except" => draft.except = except::read(field, self.context, report),
             "jitter" => draft.jitter = field.duration(report),
             "enabled" => draft.enabled = field.boolean(report),
             "command" | "shell" | "handler" => {

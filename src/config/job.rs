@@ -50,7 +50,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// A hash of what decides nominal times (schedules, zone, DST policy), the same in every process and release:
+    /// A hash of what decides nominal times (schedules, zone, DST policy, excepted days), the same in every process and release:
     /// when it changes, the watermark moves to the present.
     pub fn schedule_fingerprint(&self) -> u64 {
         let dst = self.timetable.dst;
@@ -61,7 +61,8 @@ impl Job {
             Fold::Both => b"both",
         };
         let texts = self.schedule_text.iter().map(String::as_bytes);
-        let parts = texts.chain([self.timetable.zone.name.as_bytes(), gap, fold]);
+        let except = self.timetable.except.as_ref().map(ToString::to_string);
+        let parts = texts.chain([self.timetable.zone.name.as_bytes(), gap, fold]).chain(except.as_ref().map(String::as_bytes));
         // No part contains the separator, so that no two lists of parts make the same bytes.
         let bytes = parts.flat_map(|part| part.iter().copied().chain([0]));
         bytes.fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))

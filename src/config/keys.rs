@@ -49,6 +49,7 @@ const JOB_KEYS: &[&str] = &[
     "schedule",
     "timezone",
     "dst",
+    "except",
     "jitter",
     "enabled",
     "command",
@@ -80,8 +81,8 @@ const NOT_YET: &[(Place, &[&str])] = &[
     (
         Place::Job,
         &[
-            "http", "worker", "task", "manage", "args", "chunk", "rate", "except", "after", "user", "group", "umask", "nice", "limits",
-            "notify", "expect", "ping",
+            "http", "worker", "task", "manage", "args", "chunk", "rate", "after", "user", "group", "umask", "nice", "limits", "notify",
+            "expect", "ping",
         ],
     ),
 ];

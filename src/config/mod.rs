@@ -1,9 +1,11 @@
 //! `jobs.toml`: text in, a usable [`Config`] or all problems out. PURE: the text, the directory of the file and the system's
 //! zone are arguments.
 
+mod calendar;
 mod change;
 mod definition;
 mod draft;
+mod except;
 mod field;
 mod hints;
 mod job;

@@ -1,7 +1,7 @@
 //! The pass over a file: syntax first, then every table in turn; one run reports everything.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ pub struct Context {
     pub system_zone: Zone,
     /// The names of the Rust handlers that the embedding program registered.
     pub handlers: Vec<String>,
+    /// Reads a file that the configuration names, or says why it cannot be read; the path is absolute.
+    pub files: fn(&Path) -> Result<Vec<u8>, String>,
 }
 
 /// Reads a configuration: all of it usable, with warnings, or all its problems in the order of the file.
@@ -235,11 +237,12 @@ impl<'a> Reader<'a> {
         self.check_sense(&draft, defaults, &targets);
         let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
         let (schedule_text, schedules) = draft.schedule?;
+        let except = draft.except.or_else(|| defaults.except.clone()).filter(|except| !except.is_empty()).map(Arc::new);
         Some(Job {
             name: name.into(),
             description: draft.description.or_else(|| defaults.description.clone()),
             schedule_text,
-            timetable: Timetable { schedules, zone, dst: draft.dst.build(defaults.dst) },
+            timetable: Timetable { schedules, zone, dst: draft.dst.build(defaults.dst), except },
             jitter: draft.jitter.or(defaults.jitter).unwrap_or_default(),
             enabled: draft.enabled.or(defaults.enabled).unwrap_or(true),
             work: draft.work?,

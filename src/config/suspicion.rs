@@ -1,6 +1,8 @@
 //! Suspicions about the schedules of a valid file: what depends on the present, and so is no part of reading it.
 
-use jiff::Timestamp;
+use std::ops::Range;
+
+use jiff::{SignedDuration, Timestamp};
 use toml::de::DeTable;
 
 use super::field::{Field, fields};
@@ -34,6 +36,9 @@ impl Problems {
 }
 
 fn of_job(table: &DeTable<'_>, job: &Job, source: &str, now: Timestamp, report: &mut Report) {
+    if let Some(value) = table.get("except") {
+        of_days(value.span(), job, now, report);
+    }
     let Some(value) = table.get("schedule") else { return };
     let field = Field { name: "schedule", value, source };
     match field.as_array() {
@@ -43,6 +48,20 @@ fn of_job(table: &DeTable<'_>, job: &Job, source: &str, now: Timestamp, report: 
             }
         }
         None => of_expression(field, job, now, report),
+    }
+}
+
+/// Excepted days that do nothing, and such that leave nothing.
+fn of_days(span: Range<usize>, job: &Job, now: Timestamp, report: &mut Report) {
+    let Some(except) = &job.timetable.except else { return };
+    let today = job.timetable.zone.rules.to_datetime(now).date();
+    if let Some((_, last)) = except.ranges().last().filter(|(_, last)| *last < today) {
+        return report.push(Problem::warning(span, format!("`except`: all its days are past, the last is {last}")));
+    }
+    let year = now + SignedDuration::from_hours(366 * 24);
+    let within = |fire: Option<Timestamp>| fire.is_some_and(|fire| fire <= year);
+    if within(job.timetable.next(now)) && !within(job.timetable.next_fire(now)) {
+        report.push(Problem::warning(span, "`except`: its days leave no fire in the next 366 days"));
     }
 }
 

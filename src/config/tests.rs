@@ -9,7 +9,22 @@ use super::*;
 
 fn context() -> Context {
     let zone = Zone { name: "UTC".into(), rules: jiff::tz::TimeZone::UTC };
-    Context { path: PathBuf::from("jobs.toml"), base: PathBuf::from("/srv/batch"), system_zone: zone, handlers: vec!["cleanup".to_owned()] }
+    Context {
+        path: PathBuf::from("jobs.toml"),
+        base: PathBuf::from("/srv/batch"),
+        system_zone: zone,
+        handlers: vec!["cleanup".to_owned()],
+        files,
+    }
+}
+
+/// The files that a configuration may name here.
+fn files(path: &std::path::Path) -> Result<Vec<u8>, String> {
+    match path.to_str() {
+        Some("/srv/batch/days.txt") => Ok(b"2026-12-25\n2026-12-31..2027-01-01\n".to_vec()),
+        Some("/srv/batch/broken.txt") => Ok(b"2026-12-25\n\nChristmas\n".to_vec()),
+        _ => Err(format!("cannot read `{}`: there is none", path.display())),
+    }
 }
 
 fn refuse(text: &[u8]) -> Problems {
@@ -375,4 +390,20 @@ fn hundreds_of_problems_are_counted() {
     assert!(rendered.len() < 16_384 && problems.render(false).len() <= 8_192);
     assert!(rendered.ends_with(" more\n"), "{rendered}");
     assert_eq!(problems.one_line().last().map(String::as_str), Some("jobs.toml: … and 880 more"));
+}
+
+#[test]
+fn days_that_are_excepted() {
+    check(job("except = 5"), (4, 10), &["`except` must be an array of dates", "the integer 5", "2026-12-25"]);
+    check(job("except = [\"25.12.2026\"]"), (4, 11), &["\"25.12.2026\" is not a date"]);
+    check(job("except = [\"2026-12-31..2026-12-01\"]"), (4, 11), &["ends before it begins"]);
+    check(job("except = [2026-12-25]"), (4, 11), &["date-time", "in quotes"]);
+    check(job("except = {}"), (4, 10), &["names no file"]);
+    check(job("except = { fil = \"days.txt\" }"), (4, 12), &["unknown key `fil`", "did you mean `file`?"]);
+    check(job("except = { file = \"none.ics\" }"), (4, 19), &["cannot read `/srv/batch/none.ics`", "there is none"]);
+    check(job("except = [\"2026-12-24\", { file = \"broken.txt\" }]"), (4, 34), &["broken.txt", "line 3", "\"Christmas\" is not a date"]);
+    let text = job("except = [\"2026-12-24\", { file = \"days.txt\" }]");
+    let (config, _) = parse(text.as_bytes(), &context()).expect("is usable");
+    let except = config.jobs["backup"].timetable.except.as_ref().expect("has days");
+    assert_eq!(except.to_string(), "2026-12-24..2026-12-25, 2026-12-31..2027-01-01");
 }

@@ -95,12 +95,16 @@ pub fn examine(path: &Path, handlers: &[String]) -> Result<(Config, Problems), L
 
 fn parse(path: &Path, bytes: &[u8], handlers: &[String]) -> Result<(Config, Problems), LoadError> {
     let (system_zone, doubt) = system_zone();
-    let context = Context { path: path.to_owned(), base: directory(path)?, system_zone, handlers: handlers.to_vec() };
+    let context = Context { path: path.to_owned(), base: directory(path)?, system_zone, handlers: handlers.to_vec(), files };
     let (config, mut warnings) = config::parse(bytes, &context)?;
     let uses_system_zone = config.daemon.timezone == context.system_zone;
     warnings.extend(doubt.filter(|_| uses_system_zone));
     let source = bytes.strip_prefix(config::BYTE_ORDER_MARK).unwrap_or(bytes);
     Ok((config, Problems::new(path, source, warnings)))
+}
+
+fn files(path: &Path) -> Result<Vec<u8>, String> {
+    read(path).map_err(|error| error.to_string())
 }
 
 fn hash(bytes: &[u8]) -> String {

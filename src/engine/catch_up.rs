@@ -34,25 +34,41 @@ pub(super) fn reach(policy: CatchUp, jitter: Duration) -> SignedDuration {
     signed(window).max(MISFIRE_GRACE.saturating_add(signed(jitter)))
 }
 
-/// Decides about `due`, the nominal times found due at `now`, ascending; the answer is in the same order. `on_time`: whether
-/// the newest was found within [`MISFIRE_GRACE`] of its instant.
+/// The newest of the nominal times that were found due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Newest {
+    /// It was found within [`MISFIRE_GRACE`] of its instant.
+    OnTime,
+    Late,
+    /// Later ones are due as well, and will be decided next.
+    NotYet,
+}
+
+/// Decides about `due`, the nominal times found due at `now`, ascending; the answer is in the same order.
 ///
 /// What is suppressed is left out first. Only the newest can be on time; the others were superseded before anyone looked.
 /// They, and the newest when it is late, are misfires: `none` misses them, `latest` runs the newest and coalesces the others
 /// into it, `all` runs the newest `max`. What is older than the window is missed.
-pub(super) fn plan(policy: CatchUp, due: &[Timestamp], suppressed: impl Fn(Timestamp) -> bool, on_time: bool, now: Timestamp) -> Vec<Step> {
+pub(super) fn plan(
+    policy: CatchUp,
+    due: &[Timestamp],
+    suppressed: impl Fn(Timestamp) -> bool,
+    newest: Newest,
+    now: Timestamp,
+) -> Vec<Step> {
     let open: Vec<Timestamp> = due.iter().copied().filter(|nominal| !suppressed(*nominal)).collect();
     let in_window = |nominal: &Timestamp| now.duration_since(*nominal) <= signed(policy.window);
     // The newest may be suppressed: then none of the others is on time.
-    let on_time = on_time && open.last() == due.last();
+    let on_time = newest == Newest::OnTime && open.last() == due.last();
     let most = match policy.policy {
+        _ if newest == Newest::NotYet => 0,
         CatchUpPolicy::None => 0,
         CatchUpPolicy::Latest => 1,
         CatchUpPolicy::All => policy.max,
     };
     let caught_up = open.iter().rev().take(most).take_while(|nominal| in_window(nominal)).count();
     let runs = caught_up.max(usize::from(on_time));
-    let coalesces = policy.policy == CatchUpPolicy::Latest && runs > 0;
+    let coalesces = policy.policy == CatchUpPolicy::Latest && (runs > 0 || newest == Newest::NotYet);
     let without_run = open.len() - runs;
     let mut decided =
         open[..without_run].iter().map(|nominal| if coalesces && in_window(nominal) { Decision::Coalesced } else { Decision::Missed });
@@ -99,10 +115,14 @@ mod tests {
     fn check(policy: CatchUpPolicy, window_minutes: u64, max: usize, due: &[i64], expected: &str) {
         let now = Timestamp::from_second(1_800_000_000).expect("in range");
         let times: Vec<_> = due.iter().map(|m| now - SignedDuration::from_mins(*m)).collect();
-        let on_time = due.last().is_some_and(|minutes| *minutes <= 1);
+        let newest = match due.last() {
+            Some(..=1) => Newest::OnTime,
+            Some(50..) => Newest::NotYet,
+            _ => Newest::Late,
+        };
         // What ends in 5 is suppressed.
         let suppressed = |nominal: Timestamp| now.duration_since(nominal).as_mins() % 10 == 5;
-        let steps = plan(CatchUp { policy, window: Duration::from_secs(window_minutes * 60), max }, &times, suppressed, on_time, now);
+        let steps = plan(CatchUp { policy, window: Duration::from_secs(window_minutes * 60), max }, &times, suppressed, newest, now);
         let minutes = |t: Timestamp| now.duration_since(t).as_mins();
         let words: Vec<String> = steps
             .into_iter()
@@ -132,6 +152,13 @@ mod tests {
         check(All, 60, 2, &[40, 30, 20, 10], "missed 40..30 x2, catch-up 20, catch-up 10");
         check(All, 25, 9, &[40, 30, 20, 10], "missed 40..30 x2, catch-up 20, catch-up 10");
         check(All, 60, 0, &[20, 0], "missed 20..20 x1, schedule 0");
+    }
+
+    #[test]
+    fn of_a_long_backlog_only_the_end_is_run() {
+        check(None, 60, 9, &[70, 65, 55, 50], "missed 70..70 x1, suppressed 65..55 x2, missed 50..50 x1");
+        check(Latest, 60, 9, &[70, 58, 50], "missed 70..70 x1, coalesced 58..50 x2");
+        check(All, 60, 9, &[70, 58, 50], "missed 70..50 x3");
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::accounting;
-use super::catch_up::{self, MISFIRE_GRACE, Span, Step};
+use super::catch_up::{self, MISFIRE_GRACE, Newest, Span, Step};
 use super::overlap::{self, Verdict};
 use super::run::{Run, StopReason};
 use super::{
     Answer, Beginning, Cause, Decides, Decision, Effect, Engine, JobState, LEAD, Now, Record, RunId, RunInfo, RunKey, Then, Ticket,
 };
-use crate::config::{CatchUpPolicy, Config, Job, JobName, Target, Targets};
+use crate::config::{Config, Job, JobName, Target, Targets};
 use crate::schedule;
 
 /// At most this many nominal times of a job are looked at in one go, and of all jobs before the loop goes round; a longer
@@ -49,14 +49,12 @@ impl Engine {
         let Some(&last) = due.last() else { return };
         state.accounted.watermark = last;
         let (job, repeat) = (Arc::clone(&state.job), state.accounted.repeat);
-        if more {
-            let decision = if job.catch_up.policy == CatchUpPolicy::Latest { Decision::Coalesced } else { Decision::Missed };
-            let span = Span { first: due[0], last, count: due.len() as u64, decision };
-            effects.push(decided(name, span, now));
-            return;
-        }
-        let on_time = now.wall.duration_since(due_at(&job, last)) <= MISFIRE_GRACE;
-        let steps = catch_up::plan(job.catch_up, due, |_| false, on_time, now.wall);
+        let newest = match now.wall.duration_since(due_at(&job, last)) {
+            _ if more => Newest::NotYet,
+            late if late <= MISFIRE_GRACE => Newest::OnTime,
+            _ => Newest::Late,
+        };
+        let steps = catch_up::plan(job.catch_up, due, |nominal| job.timetable.is_excepted(nominal), newest, now.wall);
         let several = steps.iter().filter(|step| matches!(step, Step::Run(..))).count() > 1;
         for step in steps {
             match step {
@@ -242,6 +240,10 @@ impl Engine {
 impl JobState {
     /// Takes what is too old to be looked at one by one: all of it is missed. Its cost does not grow with the years.
     fn take_backlog(&mut self, now: Now) -> Option<Span> {
+        // Which of them are on excepted days, only a look at each can tell.
+        if self.job.timetable.except.is_some() {
+            return None;
+        }
         let upto = now.wall.checked_sub(catch_up::reach(self.job.catch_up, self.job.jitter)).ok()?;
         let after = self.accounted.watermark;
         let first = self.job.timetable.next(after).filter(|first| *first <= upto)?;

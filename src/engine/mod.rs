@@ -198,7 +198,7 @@ impl Engine {
     pub fn jobs(&self) -> impl Iterator<Item = JobSnapshot<'_>> {
         self.jobs.values().filter(|state| !state.removed).map(|state| JobSnapshot {
             job: &state.job,
-            next: if state.job.enabled { state.next } else { None },
+            next: state.next_fire(),
             live: &state.live,
             waiting: state.waiting.len(),
         })
@@ -270,6 +270,12 @@ impl Engine {
 }
 
 impl JobState {
+    /// When it fires next, excepted days left out.
+    fn next_fire(&self) -> Option<Timestamp> {
+        let next = self.next.filter(|_| self.job.enabled)?;
+        if self.job.timetable.is_excepted(next) { self.job.timetable.next_fire(next) } else { Some(next) }
+    }
+
     fn new(job: Arc<Job>, watermark: Timestamp) -> Self {
         let accounted = Accounted { watermark, repeat: Repeat::NONE };
         Self { job, accounted, due: None, next: None, live: Vec::new(), waiting: VecDeque::new(), removed: false }

@@ -112,6 +112,7 @@ mod tests {
             schedules: schedules.iter().map(|text| Schedule::parse(text).expect("is valid")).collect(),
             zone: Zone::lookup(zone).expect("is known"),
             dst: Dst::default(),
+            except: None,
         };
         let after: Timestamp = after.parse().expect("is a time");
         for seconds in [0, 59, 3_600, 5 * 3_600 + 7, 86_399] {
@@ -144,7 +145,7 @@ mod tests {
     #[test]
     fn ten_years_of_minutes_take_no_time() {
         let schedules = vec![Schedule::parse("* * * * *").expect("is valid")];
-        let timetable = Timetable { schedules, zone: Zone::utc(), dst: Dst::default() };
+        let timetable = Timetable { schedules, zone: Zone::utc(), dst: Dst::default(), except: None };
         let after: Timestamp = "2026-01-01T00:00:00Z".parse().expect("is a time");
         let upto: Timestamp = "2036-01-01T00:00:00Z".parse().expect("is a time");
         assert_eq!(timetable.count(after, upto), (3_652) * 1_440);

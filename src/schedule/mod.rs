@@ -10,6 +10,7 @@
 mod count;
 mod cron;
 mod dst;
+mod except;
 mod field;
 mod interval;
 mod jitter;
@@ -20,12 +21,14 @@ mod warnings;
 mod words;
 mod zone;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 pub use cron::Cron;
 pub use dst::{Change, Dst, Fold, Gap};
+pub use except::{Except, parse_dates};
 pub use jitter::jitter;
 pub use warnings::{Warning, warnings};
 pub use words::{describe, describe_change};
@@ -67,6 +70,8 @@ pub struct Timetable {
     pub schedules: Vec<Schedule>,
     pub zone: Zone,
     pub dst: Dst,
+    /// Nominal times on these days are suppressed; `None` for most jobs.
+    pub except: Option<Arc<Except>>,
 }
 
 impl Schedule {
@@ -122,6 +127,20 @@ impl Timetable {
     /// The least nominal time later than `after`, over all schedules; `None` when none ever comes.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         self.schedules.iter().filter_map(|schedule| schedule.next(&self.zone, self.dst, after)).min()
+    }
+
+    /// Whether the nominal time falls on an excepted day: the day of the instant in the zone, after a gap has moved it.
+    pub fn is_excepted(&self, nominal: Timestamp) -> bool {
+        self.except.as_ref().is_some_and(|except| except.last_day(self.zone.rules.to_datetime(nominal).date()).is_some())
+    }
+
+    /// The least nominal time later than `after` that is not on an excepted day.
+    pub fn next_fire(&self, after: Timestamp) -> Option<Timestamp> {
+        let mut next = self.next(after)?;
+        while let Some(end) = self.except.as_ref().and_then(|except| except.end(next, &self.zone.rules)) {
+            next = self.next(end)?;
+        }
+        Some(next)
     }
 
     /// Whether one of the schedules is `@reboot`.

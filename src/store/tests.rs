@@ -31,6 +31,7 @@ fn job(name: &str) -> Arc<Job> {
             schedules: vec![],
             zone: Zone { name: "Europe/Berlin".into(), rules: jiff::tz::TimeZone::UTC },
             dst: Dst::default(),
+            except: None,
         },
         jitter: Duration::ZERO,
         enabled: true,

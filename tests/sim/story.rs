@@ -214,7 +214,13 @@ fn random_jobs(choices: &mut Choices) -> (String, BTreeMap<&'static str, i64>) {
 
 fn parse(text: &str) -> Arc<Config> {
     let system_zone = Zone::lookup("UTC").expect("UTC is known");
-    let context = config::Context { path: "jobs.toml".into(), base: "/".into(), system_zone, handlers: Vec::new() };
+    let context = config::Context {
+        path: "jobs.toml".into(),
+        base: "/".into(),
+        system_zone,
+        handlers: Vec::new(),
+        files: |_| Err("there are none".to_owned()),
+    };
     match config::parse(text.as_bytes(), &context) {
         Ok((config, _)) => Arc::new(config),
         Err(problems) => panic!("{}", problems.render(false)),

@@ -90,3 +90,17 @@ fn suspicions_are_warnings() {
     let (_, warnings) = parse(job("concurrency = 3").as_bytes(), &context()).expect("a warning only");
     assert_eq!(warnings.iter().map(|warning| warning.severity).collect::<Vec<_>>(), [Severity::Warning]);
 }
+
+#[test]
+fn days_that_do_nothing_or_leave_nothing_are_suspicious() {
+    let check = |except: &str, expected: &[&str]| {
+        let text = job(&format!("except = {except}"));
+        let (config, warnings) = parse(text.as_bytes(), &context()).expect("warnings only");
+        let now = "2026-11-24T12:00:00Z".parse().expect("is a time");
+        let found = Problems::new(std::path::Path::new("jobs.toml"), text.as_bytes(), warnings).with_schedules(&config, now).one_line();
+        assert_eq!(found, expected, "{except}");
+    };
+    check("[\"2026-11-24\"]", &[]);
+    check("[\"2026-11-22\", \"2026-11-23\"]", &["jobs.toml:4:10: `except`: all its days are past, the last is 2026-11-23"]);
+    check("\"2026-01-01..2099-12-31\"", &["jobs.toml:4:10: `except`: its days leave no fire in the next 366 days"]);
+}
