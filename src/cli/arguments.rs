@@ -3,6 +3,7 @@
 use clap::{CommandFactory, FromArgMatches};
 
 use super::Global;
+use super::backfill::BackfillArgs;
 use super::cancel::CancelArgs;
 use super::check::CheckArgs;
 use super::explain::ExplainArgs;
@@ -10,6 +11,7 @@ use super::history::HistoryArgs;
 use super::jobs::JobsArgs;
 use super::logs::LogsArgs;
 use super::next::NextArgs;
+use super::pause::PauseArgs;
 use super::reload::ReloadArgs;
 use super::results::ResultsArgs;
 use super::run::RunArgs;
@@ -20,7 +22,7 @@ use super::trigger::TriggerArgs;
 /// The commands by what they are for. One that is not here is listed under `More`.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("The file", &["check", "next", "explain"]),
-    ("The work", &["run", "trigger", "cancel"]),
+    ("The work", &["run", "trigger", "cancel", "pause", "resume", "backfill"]),
     ("The story", &["jobs", "history", "show", "results", "logs"]),
     ("The daemon", &["daemon", "status", "reload"]),
 ];
@@ -65,6 +67,12 @@ pub enum Command {
     Trigger(TriggerArgs),
     /// Stop a live run
     Cancel(CancelArgs),
+    /// Let a job's nominal times pass without a run
+    Pause(PauseArgs),
+    /// Let a paused job go on
+    Resume(PauseArgs),
+    /// Make a run for each nominal time of a stretch of the past
+    Backfill(BackfillArgs),
     /// List the jobs: schedule, next fire, last outcome
     Jobs(JobsArgs),
     /// List the runs, newest first
@@ -136,26 +144,29 @@ mod tests {
         Usage: batchd [OPTIONS] <COMMAND>
 
         The file:
-          check    Find every problem of jobs.toml
-          next     List the coming fires
-          explain  Put a cron expression into words, with its traps
+          check     Find every problem of jobs.toml
+          next      List the coming fires
+          explain   Put a cron expression into words, with its traps
 
         The work:
-          run      Run a job now, in the foreground, without a daemon
-          trigger  Have the daemon run a job now
-          cancel   Stop a live run
+          run       Run a job now, in the foreground, without a daemon
+          trigger   Have the daemon run a job now
+          cancel    Stop a live run
+          pause     Let a job's nominal times pass without a run
+          resume    Let a paused job go on
+          backfill  Make a run for each nominal time of a stretch of the past
 
         The story:
-          jobs     List the jobs: schedule, next fire, last outcome
-          history  List the runs, newest first
-          show     Tell one run in detail: why it ran, how long, what failed and what it said
-          results  Print a run's gathered results, a line of JSON a partial
-          logs     Print the log, or what it says of a job or run
+          jobs      List the jobs: schedule, next fire, last outcome
+          history   List the runs, newest first
+          show      Tell one run in detail: why it ran, how long, what failed and what it said
+          results   Print a run's gathered results, a line of JSON a partial
+          logs      Print the log, or what it says of a job or run
 
         The daemon:
-          daemon   Fire all jobs at their times, in the foreground
-          status   Tell how the daemon is, and how far its live runs are
-          reload   Have the daemon read jobs.toml again
+          daemon    Fire all jobs at their times, in the foreground
+          status    Tell how the daemon is, and how far its live runs are
+          reload    Have the daemon read jobs.toml again
 
         Options:
               --config <FILE>  The configuration file [default: ./jobs.toml, then /etc/batchd/jobs.toml]

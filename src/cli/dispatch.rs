@@ -14,7 +14,9 @@ use super::failure::Failure;
 use super::place::{Place, config_path};
 use super::print::{Look, Screen};
 use super::rooms::Rooms;
-use super::{Exit, Global, cancel, check, explain, history, jobs, logs, next, reload, results, run, show, status, trigger};
+use super::{
+    Exit, Global, backfill, cancel, check, explain, history, jobs, logs, next, pause, reload, results, run, show, status, trigger,
+};
 use crate::config::Config;
 use crate::daemon::source::LoadError;
 use crate::web::{self, JobView};
@@ -55,6 +57,9 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
         Command::Run(args) => run::run(rooms, global, args, screen),
         Command::Trigger(args) => site.ask(screen, async |client, screen| trigger::trigger(&client, args, screen).await),
         Command::Cancel(args) => site.ask(screen, async |client, screen| cancel::cancel(&client, args, screen).await),
+        Command::Pause(args) => site.ask(screen, async |client, screen| pause::pause(&client, args, screen).await),
+        Command::Resume(args) => site.ask(screen, async |client, screen| pause::resume(&client, args, screen).await),
+        Command::Backfill(args) => site.ask(screen, async |client, screen| backfill::backfill(&client, args, screen).await),
         Command::Jobs(args) => site.with_jobs().ask(screen, async |client, screen| jobs::jobs(&client, args, now, screen).await),
         Command::History(args) => site.ask(screen, async |client, screen| history::history(&client, args, now, screen).await),
         Command::Show(args) => site.ask(screen, async |client, screen| show::show(&client, args, screen).await),

@@ -37,6 +37,7 @@ pub(super) async fn jobs(client: &Client, args: &JobsArgs, now: Timestamp, scree
 fn row(job: &JobView, now: Timestamp) -> Vec<Text> {
     let next_fire = match job.next_fire {
         _ if !job.enabled => Tone::Faint.text("disabled"),
+        _ if job.paused => Tone::Faint.text("paused"),
         Some(at) => format!("{} ({})", human::local(at, &job.zone), human::distance(at, now)).into(),
         None => "-".into(),
     };

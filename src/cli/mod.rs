@@ -4,6 +4,7 @@
 //! the records, `print` prints, `human` puts numbers into words, `escape` makes text from outside safe to show.
 
 mod arguments;
+mod backfill;
 mod cancel;
 pub mod check;
 mod client;
@@ -18,6 +19,7 @@ mod installed;
 mod jobs;
 mod logs;
 pub mod next;
+mod pause;
 mod place;
 mod print;
 mod reload;

@@ -7,7 +7,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::arguments::{Arguments, Command};
-use super::{Client, Exit, Failure, Look, Screen, cancel, dispatch, history, jobs, reload, results, show, status, trigger};
+use super::{
+    Client, Exit, Failure, Look, Screen, backfill, cancel, dispatch, history, jobs, pause, reload, results, show, status, trigger,
+};
 use crate::engine::{Answer, RunId};
 use crate::web::api::{LiveStatus, ReloadReport};
 use crate::web::fake::{FakeDaemon, FakeHistory, NOW, at};
@@ -86,6 +88,9 @@ async fn carry_out(client: &Client, command: &Command, screen: &mut Screen<'_>) 
     let now = at(NOW);
     match command {
         Command::Trigger(args) => trigger::trigger(client, args, screen).await,
+        Command::Pause(args) => pause::pause(client, args, screen).await,
+        Command::Resume(args) => pause::resume(client, args, screen).await,
+        Command::Backfill(args) => backfill::backfill(client, args, screen).await,
         Command::Cancel(args) => cancel::cancel(client, args, screen).await,
         Command::Jobs(args) => jobs::jobs(client, args, now, screen).await,
         Command::History(args) => history::history(client, args, now, screen).await,

@@ -96,6 +96,7 @@ impl Core {
                 self.live.remove(&summary.run)
             }
             Record::Accounting { .. }
+            | Record::Paused { .. }
             | Record::Removed { .. }
             | Record::Decided { .. }
             | Record::Claimed { .. }

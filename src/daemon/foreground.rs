@@ -132,6 +132,11 @@ pub(super) fn report(progress: &mut dyn Progress, record: &Record) {
             progress.partial_ended(partial.index, target, partial.outcome, partial.attempt, retry, error);
         }
         Record::Finished(summary) => progress.finished(summary),
-        Record::Accounting { .. } | Record::Removed { .. } | Record::Decided { .. } | Record::Claimed { .. } | Record::Retried { .. } => {}
+        Record::Accounting { .. }
+        | Record::Paused { .. }
+        | Record::Removed { .. }
+        | Record::Decided { .. }
+        | Record::Claimed { .. }
+        | Record::Retried { .. } => {}
     }
 }

@@ -35,9 +35,15 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             let (run, summary) = (run.map(Arc::clone), RunSummary { output: None, result: None, ..(**summary).clone() });
             Some(Box::new(move || finished(&summary, run.as_deref())))
         }
-        (Record::Accounting { .. } | Record::Removed { .. } | Record::Claimed { .. } | Record::Retried { .. } | Record::Partial(_), _) => {
-            None
-        }
+        (
+            Record::Accounting { .. }
+            | Record::Paused { .. }
+            | Record::Removed { .. }
+            | Record::Claimed { .. }
+            | Record::Retried { .. }
+            | Record::Partial(_),
+            _,
+        ) => None,
     }
 }
 

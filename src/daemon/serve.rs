@@ -201,6 +201,18 @@ impl Server {
                 let ticket = self.core.ticket(reply);
                 self.core.handle(engine::Event::Triggered { job, targets, nominal, ticket });
             }
+            Request::Pause { job, paused, reply } => {
+                let ticket = self.core.ticket(reply);
+                self.core.handle(engine::Event::Paused { job, paused, ticket });
+            }
+            Request::Nominals { job, from, to, most, reply } => {
+                let upto = to.min(clock::now().wall);
+                drop(reply.send(self.core.engine.job(&job).map(|job| status::nominals(&job.timetable, from, upto, most))));
+            }
+            Request::Backfill { job, nominals, reply } => {
+                let ticket = self.core.ticket(reply);
+                self.core.handle(engine::Event::Backfilled { job, nominals, ticket });
+            }
             Request::Cancel { run, reply } => match self.core.engine.run_named(&run.0) {
                 Some(run) => {
                     let ticket = self.core.ticket(reply);

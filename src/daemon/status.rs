@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::clock;
 use crate::config::Config;
 use crate::engine::{Engine, JobSnapshot, Phase, RunSnapshot};
+use crate::schedule::Timetable;
 use crate::store::Health;
 use crate::web::{JobView, LiveRun, LiveStatus, StoreState};
 
@@ -60,6 +61,13 @@ pub(super) fn jobs(engine: &Engine) -> Vec<JobView> {
     engine.jobs().map(|job| job_view(&job)).collect()
 }
 
+/// The first `most` nominal times from `from` up to `upto`, excepted days left out.
+pub(super) fn nominals(timetable: &Timetable, from: Timestamp, upto: Timestamp, most: usize) -> Vec<Timestamp> {
+    let before = from.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(from);
+    let fires = std::iter::successors(timetable.next_fire(before), |fire| timetable.next_fire(*fire));
+    fires.take_while(|fire| *fire < upto).take(most).collect()
+}
+
 fn present() -> Timestamp {
     to_microsecond(clock::now().wall)
 }
@@ -83,7 +91,7 @@ fn store_state(health: &Health) -> StoreState {
 fn job_view(snapshot: &JobSnapshot<'_>) -> JobView {
     let count = |runs: usize| u32::try_from(runs).unwrap_or(u32::MAX);
     let (running, waiting) = (count(snapshot.live.len()), count(snapshot.waiting));
-    JobView { running, waiting, ..JobView::new(snapshot.job, snapshot.next) }
+    JobView { running, waiting, paused: snapshot.paused, ..JobView::new(snapshot.job, snapshot.next) }
 }
 
 fn live_run(run: &RunSnapshot<'_>) -> LiveRun {

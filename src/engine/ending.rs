@@ -125,16 +125,17 @@ impl Engine {
         if let Some(state) = self.jobs.get_mut(&run.info.job.name) {
             state.live.retain(|live| *live != key);
             state.waiting.retain(|waiting| *waiting != key);
+            state.filling.retain(|waiting| *waiting != key);
         }
         Some(run)
     }
 
-    /// Lets the runs begin that waited for the ones before them.
-    fn begin_next(&mut self, name: &crate::config::JobName, now: Now, effects: &mut Vec<Effect>) {
+    /// Lets the run begin that waited for the ones before it; of a backfill, when no other waits.
+    pub(super) fn begin_next(&mut self, name: &crate::config::JobName, now: Now, effects: &mut Vec<Effect>) {
         if self.mode == super::Mode::Serving
             && let Some(state) = self.jobs.get_mut(name)
             && state.live.is_empty()
-            && let Some(next) = state.waiting.pop_front()
+            && let Some(next) = state.waiting.pop_front().or_else(|| state.filling.pop_front())
         {
             state.live.push(next);
             self.begin(next, now, effects);

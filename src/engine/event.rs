@@ -37,6 +37,10 @@ pub enum Event {
     GatherEnded { run: RunKey, end: Box<GatherEnd> },
     /// A person or program starts a job by hand.
     Triggered { job: JobName, targets: Vec<Arc<str>>, nominal: Option<Timestamp>, ticket: Ticket },
+    /// A person or program pauses a job, or lets it go on.
+    Paused { job: JobName, paused: bool, ticket: Ticket },
+    /// A person or program wants a run for each of these nominal times of a job; none of them has a run of that kind.
+    Backfilled { job: JobName, nominals: Vec<Timestamp>, ticket: Ticket },
     /// A person or program cancels a live run.
     Cancelled { run: RunKey, ticket: Ticket },
     /// Decide no new fires, start no new run, let live ones go on for the drain timeout.
@@ -86,6 +90,12 @@ pub enum Then {
 pub enum Answer {
     /// The run that was made.
     Run(RunId),
+    /// The runs that were made.
+    Runs(Vec<RunId>),
+    /// The job is paused, or goes on; `changed`: it was not so before.
+    Paused { changed: bool },
+    /// More runs than may wait; so many wait already.
+    TooMany { waiting: usize },
     /// Asked to stop; it ends when its processes have.
     Stopping,
     /// No such job.

@@ -6,12 +6,10 @@ use jiff::Timestamp;
 
 use super::accounting;
 use super::catch_up::{self, MISFIRE_GRACE, Newest, Span, Step};
-use super::overlap::{self, Verdict};
+use super::overlap::{self, Beside, Verdict};
 use super::run::{Run, StopReason};
-use super::{
-    Answer, Beginning, Cause, Decides, Decision, Effect, Engine, JobState, LEAD, Now, Record, RunId, RunInfo, RunKey, Then, Ticket,
-};
-use crate::config::{Config, Job, JobName, Target, Targets};
+use super::{Beginning, Cause, Decides, Decision, Effect, Engine, JobState, LEAD, Now, Record, RunId, RunInfo, RunKey};
+use crate::config::{Config, Job, JobName};
 use crate::schedule;
 
 /// At most this many nominal times of a job are looked at in one go, and of all jobs before the loop goes round; a longer
@@ -48,13 +46,14 @@ impl Engine {
         let Some(state) = self.jobs.get_mut(name) else { return };
         let Some(&last) = due.last() else { return };
         state.accounted.watermark = last;
-        let (job, repeat) = (Arc::clone(&state.job), state.accounted.repeat);
+        let (job, repeat, paused) = (Arc::clone(&state.job), state.accounted.repeat, state.paused);
         let newest = match now.wall.duration_since(due_at(&job, last)) {
             _ if more => Newest::NotYet,
             late if late <= MISFIRE_GRACE => Newest::OnTime,
             _ => Newest::Late,
         };
-        let steps = catch_up::plan(job.catch_up, due, |nominal| job.timetable.is_excepted(nominal), newest, now.wall);
+        let suppressed = |nominal| paused || job.timetable.is_excepted(nominal);
+        let steps = catch_up::plan(job.catch_up, due, suppressed, newest, now.wall);
         let several = steps.iter().filter(|step| matches!(step, Step::Run(..))).count() > 1;
         for step in steps {
             match step {
@@ -86,58 +85,15 @@ impl Engine {
         }
     }
 
-    /// Starts a run by hand. The watermark is not touched.
-    pub(super) fn trigger(
-        &mut self,
-        name: &JobName,
-        keys: &[Arc<str>],
-        nominal: Option<Timestamp>,
-        ticket: Ticket,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let answer = match self.try_trigger(name, keys, nominal, now, effects) {
-            Ok(id) => return effects.push(Effect::WhenDurable(Then::Answer { ticket, answer: Answer::Run(id) })),
-            Err(answer) => answer,
-        };
-        effects.push(Effect::Answer { ticket, answer });
-    }
-
-    fn try_trigger(
-        &mut self,
-        name: &JobName,
-        keys: &[Arc<str>],
-        nominal: Option<Timestamp>,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) -> Result<RunId, Answer> {
-        if self.mode != super::Mode::Serving {
-            return Err(Answer::Draining);
-        }
-        let job = self.jobs.get(name).filter(|state| !state.removed).map(|state| Arc::clone(&state.job)).ok_or(Answer::UnknownJob)?;
-        let targets = select(&job.targets, keys).map_err(Answer::UnknownTarget)?;
-        let verdict = self.admit(name, false, now, effects);
-        if verdict == Verdict::Skip {
-            let live = self.jobs.get(name).and_then(|state| state.live.first().or(state.waiting.front()));
-            let id = live.and_then(|key| self.runs.get(key)).map(|run| run.info.id.clone());
-            return Err(id.map_or(Answer::UnknownJob, Answer::Overlapping));
-        }
-        let key = self.next_key(now);
-        // The key is unique and ascending; as the request's instant it makes the identity unique too.
-        let id = RunId::new(name, Cause::Manual, key.time());
-        let nominal = nominal.unwrap_or(now.wall);
-        let info = Arc::new(RunInfo { key, id: id.clone(), job, cause: Cause::Manual, nominal, fired: now.wall, targets });
-        effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nothing }));
-        self.enter(Run::new(info, now.wall), verdict == Verdict::Start, now, effects);
-        Ok(id)
-    }
-
     /// What the overlap policy says about one more run of the job; with `Replace` the others are stopped here.
-    fn admit(&mut self, name: &JobName, caught_up: bool, now: Now, effects: &mut Vec<Effect>) -> Verdict {
+    pub(super) fn admit(&mut self, name: &JobName, caught_up: bool, now: Now, effects: &mut Vec<Effect>) -> Verdict {
         let Some(state) = self.jobs.get(name) else { return Verdict::Skip };
-        let verdict = overlap::verdict(state.job.overlap, state.live.len(), state.waiting.len(), caught_up);
+        let filling = |key: &RunKey| self.runs.get(key).is_some_and(|run| run.info.cause == Cause::Backfill);
+        let (backfill, live): (Vec<RunKey>, Vec<RunKey>) = state.live.iter().copied().partition(filling);
+        let beside = Beside { live: live.len(), waiting: state.waiting.len(), backfill: !backfill.is_empty() };
+        let verdict = overlap::verdict(state.job.overlap, beside, caught_up);
         if verdict == Verdict::Replace {
-            for run in state.live.iter().chain(&state.waiting).copied().collect::<Vec<_>>() {
+            for run in live.into_iter().chain(state.waiting.iter().copied()).collect::<Vec<_>>() {
                 self.stop_run(run, StopReason::Replaced, now, effects);
             }
         }
@@ -194,7 +150,7 @@ impl Engine {
             self.fires.remove(&(due, Arc::clone(name)));
         }
         let accounted = state.accounted;
-        for run in state.waiting.iter().copied().collect::<Vec<_>>() {
+        for run in state.waiting.iter().chain(&state.filling).copied().collect::<Vec<_>>() {
             self.stop_run(run, StopReason::Cancelled, now, effects);
         }
         self.end_accounting(name, accounted, now, effects);
@@ -202,7 +158,7 @@ impl Engine {
     }
 
     pub(super) fn forget_if_unused(&mut self, name: &JobName) {
-        let unused = |state: &JobState| state.removed && state.live.is_empty() && state.waiting.is_empty();
+        let unused = |state: &JobState| state.removed && state.live.is_empty() && state.waiting.is_empty() && state.filling.is_empty();
         if self.jobs.get(name).is_some_and(unused) {
             self.jobs.remove(name);
         }
@@ -238,7 +194,8 @@ impl Engine {
 }
 
 impl JobState {
-    /// Takes what is too old to be looked at one by one: all of it is missed. Its cost does not grow with the years.
+    /// Takes what is too old to be looked at one by one: all of it is missed, or suppressed while the job is paused. The cost
+    /// does not grow with the years.
     fn take_backlog(&mut self, now: Now) -> Option<Span> {
         // Which of them are on excepted days, only a look at each can tell.
         if self.job.timetable.except.is_some() {
@@ -248,8 +205,9 @@ impl JobState {
         let after = self.accounted.watermark;
         let first = self.job.timetable.next(after).filter(|first| *first <= upto)?;
         let last = self.job.timetable.latest(after, upto)?;
+        let decision = if self.paused { Decision::Suppressed } else { Decision::Missed };
         self.accounted.watermark = last;
-        Some(Span { first, last, count: self.job.timetable.count(after, last), decision: Decision::Missed })
+        Some(Span { first, last, count: self.job.timetable.count(after, last), decision })
     }
 
     /// The nominal times after the watermark that have fallen due at `horizon`, and whether there are more.
@@ -280,20 +238,6 @@ pub(super) fn not_before(run: &RunInfo) -> Timestamp {
     match run.cause {
         Cause::Schedule | Cause::CatchUp => due_at(&run.job, run.nominal),
         Cause::Manual | Cause::Retry | Cause::Backfill | Cause::After => run.fired,
-    }
-}
-
-/// The targets that were asked for by key, in the order of the job; all of them for no keys.
-fn select(targets: &Targets, keys: &[Arc<str>]) -> Result<Targets, Arc<str>> {
-    if keys.is_empty() {
-        return Ok(targets.clone());
-    }
-    let mut wanted: std::collections::BTreeSet<&Arc<str>> = keys.iter().collect();
-    let selected: Vec<Target> =
-        (0..targets.partials()).filter_map(|index| targets.get(index)).filter(|target| wanted.remove(&target.key)).collect();
-    match wanted.first() {
-        Some(unknown) => Err(Arc::clone(unknown)),
-        None => Ok(Targets::List(selected.into())),
     }
 }
 

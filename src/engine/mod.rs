@@ -2,7 +2,7 @@
 //! one [`Event`] with the time and returns [`Effect`]s. No clock, no I/O, no async; it cannot fail.
 //!
 //! - `accounting`, `catch_up`, `overlap`, `retry`: one policy each, a pure function with a table of tests.
-//! - `fire`: from nominal times to runs. `run`: the state of one run. `dispatch`: which partial starts next.
+//! - `fire`: from nominal times to runs. `by_hand`: what people ask for. `run`: the state of one run. `dispatch`: which partial starts next.
 //! - `ending`: from ended attempts to the end of the run. `stopping`: timeouts, cancel, replace, drain.
 //! - `recovery`: what a restart takes up again.
 //!
@@ -10,6 +10,7 @@
 //! has exactly one recorded decision. Every `Start` is answered by exactly one `AttemptEnded`.
 
 mod accounting;
+mod by_hand;
 mod catch_up;
 mod dispatch;
 mod ending;
@@ -94,6 +95,9 @@ struct JobState {
     next: Option<Timestamp>,
     live: Vec<RunKey>,
     waiting: VecDeque<RunKey>,
+    /// Runs of a backfill, which wait for all others.
+    filling: VecDeque<RunKey>,
+    paused: bool,
     /// No longer in the configuration; kept until its last run has ended.
     removed: bool,
 }
@@ -106,6 +110,7 @@ pub struct JobSnapshot<'a> {
     pub next: Option<Timestamp>,
     pub live: &'a [RunKey],
     pub waiting: usize,
+    pub paused: bool,
 }
 
 /// A live run as `status` shows it.
@@ -174,6 +179,8 @@ impl Engine {
             Event::Triggered { job, targets, nominal, ticket } => {
                 self.trigger(&job, &targets, nominal, ticket, now, &mut effects);
             }
+            Event::Paused { job, paused, ticket } => self.pause(&job, paused, ticket, &mut effects),
+            Event::Backfilled { job, nominals, ticket } => self.backfill(&job, &nominals, ticket, now, &mut effects),
             Event::Cancelled { run, ticket } => self.cancel(run, ticket, now, &mut effects),
             Event::Drain => self.drain(now, &mut effects),
             Event::StopNow => self.stop_now(now, &mut effects),
@@ -200,7 +207,8 @@ impl Engine {
             job: &state.job,
             next: state.next_fire(),
             live: &state.live,
-            waiting: state.waiting.len(),
+            waiting: state.waiting.len() + state.filling.len(),
+            paused: state.paused,
         })
     }
 
@@ -278,6 +286,16 @@ impl JobState {
 
     fn new(job: Arc<Job>, watermark: Timestamp) -> Self {
         let accounted = Accounted { watermark, repeat: Repeat::NONE };
-        Self { job, accounted, due: None, next: None, live: Vec::new(), waiting: VecDeque::new(), removed: false }
+        Self {
+            job,
+            accounted,
+            due: None,
+            next: None,
+            live: Vec::new(),
+            waiting: VecDeque::new(),
+            filling: VecDeque::new(),
+            paused: false,
+            removed: false,
+        }
     }
 }

@@ -77,6 +77,8 @@ pub struct RunInfo {
 pub enum Record {
     /// Where a job's accounting starts; an earlier one of the job ends. `boot_id`: the boot whose `@reboot` is decided.
     Accounting { job: Arc<Job>, accounted: Accounted, fingerprint: u64, beginning: Beginning, boot_id: Option<Arc<str>> },
+    /// A job is paused, or goes on.
+    Paused { job: JobName, paused: bool },
     /// A job has left the configuration: its accounting ends.
     Removed { job: JobName },
     /// `count` nominal times of the job from `first` to `last` are decided without a run, all alike; the watermark moves to
@@ -163,6 +165,7 @@ pub struct RecoveredJob {
     pub fingerprint: u64,
     /// Whether the start of its accounting is on record; releases before 0.2 did not write it.
     pub accounting: bool,
+    pub paused: bool,
     /// The boot in which `@reboot` was last decided.
     pub boot_id: Option<Arc<str>>,
 }

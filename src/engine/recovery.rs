@@ -32,6 +32,7 @@ impl Engine {
             let mut state = JobState::new(Arc::clone(&job), now.wall);
             if let Some(known) = known {
                 state.accounted = known.into();
+                state.paused = known.paused;
             }
             self.jobs.insert(Arc::clone(&name), state);
             match beginning(&job, known, now) {
@@ -71,6 +72,10 @@ impl Engine {
             }
             self.take_up_run(recovered, &job, now, effects);
         }
+        let filling = |(name, state): (&JobName, &JobState)| (!state.filling.is_empty()).then(|| Arc::clone(name));
+        for name in self.jobs.iter().filter_map(filling).collect::<Vec<_>>() {
+            self.begin_next(&name, now, effects);
+        }
     }
 
     fn take_up_run(&mut self, recovered: RecoveredRun, job: &Arc<Job>, now: Now, effects: &mut Vec<Effect>) {
@@ -94,6 +99,9 @@ impl Engine {
             }
         }
         run.resume(&succeeded, attempts, now.monotonic);
+        if cause == Cause::Backfill {
+            return self.enter_filling(run);
+        }
         let start = self.may_start_beside_others(&job.name);
         self.enter(run, start, now, effects);
     }

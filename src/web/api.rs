@@ -115,6 +115,8 @@ pub struct JobView {
     /// An IANA name.
     pub zone: String,
     pub enabled: bool,
+    /// Whether its nominal times are suppressed until it is resumed.
+    pub paused: bool,
     /// The next nominal time; `null` when none comes, or nothing fires it.
     pub next_fire: Option<Timestamp>,
     /// How many of its runs have started and not ended.
@@ -133,6 +135,7 @@ impl JobView {
             schedule: job.schedule_text.clone(),
             zone: job.timetable.zone.name.to_string(),
             enabled: job.enabled,
+            paused: false,
             next_fire: next_fire.filter(|_| job.enabled),
             running: 0,
             waiting: 0,
@@ -157,6 +160,42 @@ pub struct TriggerRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Triggered {
     pub id: RunId,
+}
+
+/// A job is paused, or goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    pub job: String,
+    pub paused: bool,
+    /// Whether it was not so before.
+    pub changed: bool,
+}
+
+/// Makes a run for each nominal time of a job from `from` up to, but not including, `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackfillRequest {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// Only tell which.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// The runs that were made, or would be, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backfilled {
+    pub dry_run: bool,
+    pub runs: Vec<BackfillRun>,
+    /// Their nominal times have a backfill run already.
+    pub left_out: Vec<RunId>,
+}
+
+/// One run of a backfill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackfillRun {
+    pub id: RunId,
+    pub nominal: Timestamp,
 }
 
 /// The run was asked to stop; it ends when its processes have.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
 use super::api::{JobView, LiveStatus, ReloadReport};
 use super::refusal::Refusal;
@@ -26,6 +26,26 @@ pub enum Request {
         nominal: Option<Timestamp>,
         reply: oneshot::Sender<Answer>,
     },
+    /// Pauses a job, or lets it go on.
+    Pause {
+        job: JobName,
+        paused: bool,
+        reply: oneshot::Sender<Answer>,
+    },
+    /// The first `most` nominal times of a job from `from` up to `to` or the present, excepted days left out; `None`: no such job.
+    Nominals {
+        job: JobName,
+        from: Timestamp,
+        to: Timestamp,
+        most: usize,
+        reply: oneshot::Sender<Option<Vec<Timestamp>>>,
+    },
+    /// A run for each nominal time; none of them has one of a backfill.
+    Backfill {
+        job: JobName,
+        nominals: Vec<Timestamp>,
+        reply: oneshot::Sender<Answer>,
+    },
     Cancel {
         run: RunId,
         reply: oneshot::Sender<Answer>,
@@ -38,17 +58,26 @@ pub enum Request {
 
 /// A handle on the daemon's loop. The channel is bounded: when the loop is busy, whoever asks waits.
 #[derive(Clone, Debug)]
-pub struct Control(mpsc::Sender<Request>);
+pub struct Control {
+    requests: mpsc::Sender<Request>,
+    /// Held from the look at which runs there are until those that were missing are on disk.
+    backfill: Arc<Mutex<()>>,
+}
 
 impl Control {
     pub fn new(requests: mpsc::Sender<Request>) -> Self {
-        Self(requests)
+        Self { requests, backfill: Arc::default() }
+    }
+
+    /// Two backfills at once would both find a run missing, and make it twice.
+    pub(super) async fn one_backfill(&self) -> MutexGuard<'_, ()> {
+        self.backfill.lock().await
     }
 
     /// Hands the request over and waits for its reply.
     pub(super) async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(request(reply)).await.map_err(|_| Refusal::Leaving)?;
+        self.requests.send(request(reply)).await.map_err(|_| Refusal::Leaving)?;
         answer.await.map_err(|_| Refusal::Leaving)
     }
 }

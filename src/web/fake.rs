@@ -125,6 +125,10 @@ impl History for FakeHistory {
         }
     }
 
+    fn existing(&self, ids: &[RunId]) -> Result<Vec<RunId>, HistoryError> {
+        Ok(ids.iter().filter(|id| self.runs.iter().any(|run| run.id == **id)).cloned().collect())
+    }
+
     fn last_runs(&self) -> Result<Vec<RunView>, HistoryError> {
         Ok(self.runs.iter().map(|run| (&run.job, run)).collect::<BTreeMap<_, _>>().into_values().cloned().collect())
     }
@@ -157,6 +161,7 @@ pub(crate) fn job(name: &str, schedule: &str, next_fire: Option<&str>) -> JobVie
         schedule: vec![schedule.to_owned()],
         zone: "America/New_York".to_owned(),
         enabled: true,
+        paused: false,
         next_fire: next_fire.map(at),
         running: 0,
         waiting: 0,
@@ -256,6 +261,19 @@ impl FakeDaemon {
                     None => self.answer.clone(),
                 };
                 drop(reply.send(answer));
+            }
+            Request::Pause { job, paused, reply } => {
+                let known = jobs().into_iter().find(|known| known.name == *job);
+                drop(reply.send(known.map_or(Answer::UnknownJob, |known| Answer::Paused { changed: known.paused != paused })));
+            }
+            Request::Nominals { job, from, to, reply, .. } => {
+                let days = std::iter::successors(Some(at("2026-11-01T07:00:00Z")), |day| Some(*day + jiff::SignedDuration::from_hours(24)));
+                let days = days.take_while(|day| *day < to).filter(|day| *day >= from).collect();
+                drop(reply.send((&*job == "daily-report").then_some(days)));
+            }
+            Request::Backfill { job, nominals, reply } => {
+                let ids = nominals.iter().map(|nominal| RunId::new(&job, Cause::Backfill, *nominal)).collect();
+                drop(reply.send(Answer::Runs(ids)));
             }
             Request::Cancel { reply, .. } => drop(reply.send(self.answer.clone())),
             Request::Reload { plan, reply } => {

@@ -1,6 +1,6 @@
 //! What the API asks of the records. The store's reader answers it; tests answer it from memory.
 
-use crate::engine::RunKey;
+use crate::engine::{RunId, RunKey};
 pub use crate::store::RunFilter;
 use crate::store::{OutputView, PartialCounts, PartialView, RunView};
 
@@ -22,6 +22,8 @@ pub trait History: Send + Sync {
     fn runs(&self, filter: &RunFilter) -> Result<Vec<RunView>, HistoryError>;
     /// The run of this name: its id, an unambiguous beginning of it, or a job's name for its latest run.
     fn run(&self, name: &str) -> Result<RunView, HistoryError>;
+    /// Those of the ids that have a run.
+    fn existing(&self, ids: &[RunId]) -> Result<Vec<RunId>, HistoryError>;
     /// The latest run of each job.
     fn last_runs(&self) -> Result<Vec<RunView>, HistoryError>;
     /// At most `limit` partials in target order, from the first after the index `after`; with `failed`, only those that

@@ -1,6 +1,7 @@
-//! The endpoints that reach the daemon's loop: state, trigger, cancel, reload.
+//! The endpoints that reach the daemon's loop: state, trigger, pause, backfill, cancel, reload.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -9,11 +10,15 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::api::{Cancelled, JobList, LiveStatus, ReloadReport, ReloadRequest, TriggerRequest, Triggered};
+use super::api::{
+    BackfillRequest, BackfillRun, Backfilled, Cancelled, JobList, LiveStatus, Paused, ReloadReport, ReloadRequest, TriggerRequest,
+    Triggered,
+};
 use super::control::Request;
 use super::refusal::Refusal;
 use super::router::{MAX_BODY, Site, Source};
-use crate::engine::Answer;
+use crate::config::JobName;
+use crate::engine::{Answer, Cause, MAX_RUNS_PER_JOB, RunId};
 
 /// The most targets one trigger may name.
 const MAX_TARGETS: usize = 10_000;
@@ -55,6 +60,70 @@ pub(super) async fn trigger(
     }
 }
 
+pub(super) async fn pause(
+    State(site): State<Site>,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Paused>, Refusal> {
+    set_paused(&site, job, true, &headers, body).await
+}
+
+pub(super) async fn resume(
+    State(site): State<Site>,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Paused>, Refusal> {
+    set_paused(&site, job, false, &headers, body).await
+}
+
+async fn set_paused(
+    site: &Site,
+    job: String,
+    paused: bool,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Paused>, Refusal> {
+    let Empty {} = parse(headers, body)?;
+    let name = job.as_str().into();
+    match site.control()?.ask(|reply| Request::Pause { job: name, paused, reply }).await? {
+        Answer::Paused { changed } => Ok(Json(Paused { job, paused, changed })),
+        answer => Err(refuse(answer, &job, "")),
+    }
+}
+
+pub(super) async fn backfill(
+    State(site): State<Site>,
+    Path(job): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Backfilled>, Refusal> {
+    let BackfillRequest { from, to, dry_run } = parse(&headers, body)?;
+    let control = site.control()?;
+    let name: JobName = job.as_str().into();
+    let (asked, most) = (Arc::clone(&name), MAX_RUNS_PER_JOB + 1);
+    let nominals = control.ask(|reply| Request::Nominals { job: asked, from, to, most, reply }).await?;
+    let nominals = nominals.ok_or_else(|| Refusal::UnknownJob(job.clone()))?;
+    if nominals.len() > MAX_RUNS_PER_JOB {
+        return Err(Refusal::BadRequest(format!("more than {MAX_RUNS_PER_JOB} nominal times lie between: take a shorter stretch")));
+    }
+    let _one = control.one_backfill().await;
+    let runs = nominals.into_iter().map(|nominal| BackfillRun { id: RunId::new(&job, Cause::Backfill, nominal), nominal });
+    let runs: Vec<BackfillRun> = runs.collect();
+    let ids: Vec<RunId> = runs.iter().map(|run| run.id.clone()).collect();
+    let left_out = site.read(move |history| history.existing(&ids)).await?;
+    let runs: Vec<BackfillRun> = runs.into_iter().filter(|run| !left_out.contains(&run.id)).collect();
+    if !dry_run && !runs.is_empty() {
+        let nominals = runs.iter().map(|run| run.nominal).collect();
+        match control.ask(|reply| Request::Backfill { job: name, nominals, reply }).await? {
+            Answer::Runs(_) => {}
+            answer => return Err(refuse(answer, &job, "")),
+        }
+    }
+    Ok(Json(Backfilled { dry_run, runs, left_out }))
+}
+
 pub(super) async fn cancel(
     State(site): State<Site>,
     Path(name): Path<String>,
@@ -94,7 +163,8 @@ fn refuse(answer: Answer, job: &str, run: &str) -> Refusal {
         Answer::UnknownTarget(target) => Refusal::UnknownTarget { job: job.to_owned(), target: target.to_string() },
         Answer::Draining => Refusal::Draining,
         Answer::Overlapping(id) | Answer::Run(id) => Refusal::Occupied(id),
-        Answer::NotLive | Answer::Stopping => Refusal::NotLive(run.to_owned()),
+        Answer::TooMany { waiting } => Refusal::TooManyRuns { job: job.to_owned(), waiting },
+        Answer::NotLive | Answer::Stopping | Answer::Runs(_) | Answer::Paused { .. } => Refusal::NotLive(run.to_owned()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::history::{History, HistoryError};
-use crate::engine::RunKey;
+use crate::engine::{RunId, RunKey};
 use crate::store::{LookupError, OutputView, PartialCounts, PartialView, Reader, RunFilter, RunView, StoreError};
 
 /// Reads the database of a state directory. It is opened when it is first asked, so that it may not exist yet.
@@ -54,6 +54,10 @@ impl History for Records {
             }
             Some(Err(_)) | None => Err(HistoryError::NoSuchRun(name.to_owned())),
         }
+    }
+
+    fn existing(&self, ids: &[RunId]) -> Result<Vec<RunId>, HistoryError> {
+        self.ask(Vec::new(), |reader| reader.existing(ids))
     }
 
     fn last_runs(&self) -> Result<Vec<RunView>, HistoryError> {

@@ -33,6 +33,8 @@ pub(super) enum Refusal {
     NotLive(String),
     #[error("run `{0}` is in the way")]
     Occupied(RunId),
+    #[error("{waiting} runs of a backfill of `{job}` wait already")]
+    TooManyRuns { job: String, waiting: usize },
     #[error("the daemon is draining: it starts no new runs")]
     Draining,
     #[error("the daemon is leaving")]
@@ -51,7 +53,7 @@ impl Refusal {
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NotLive(_) | Self::Occupied(_) => StatusCode::CONFLICT,
+            Self::NotLive(_) | Self::Occupied(_) | Self::TooManyRuns { .. } => StatusCode::CONFLICT,
             Self::Draining | Self::Leaving | Self::NoDaemon => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -70,6 +72,7 @@ impl Refusal {
             Self::AmbiguousRun { .. } => "ambiguous_run",
             Self::NotLive(_) => "not_live",
             Self::Occupied(_) => "occupied",
+            Self::TooManyRuns { .. } => "too_many_runs",
             Self::Draining => "draining",
             Self::Leaving => "leaving",
             Self::NoDaemon => "no_daemon",
@@ -85,6 +88,7 @@ impl Refusal {
             Self::AmbiguousRun { .. } => Some("write more of the name"),
             Self::NotLive(_) => Some("`batchd status` lists the live runs"),
             Self::Occupied(_) => Some("wait for it or `batchd cancel` it; the job's `overlap` decides whether runs may share their time"),
+            Self::TooManyRuns { .. } => Some("wait until some have ended, or `batchd cancel` them"),
             Self::Draining | Self::Leaving => Some("try again when it has been started anew"),
             Self::NoDaemon => Some("start it with `batchd daemon`, or run the job in the foreground with `batchd run JOB`"),
             _ => None,

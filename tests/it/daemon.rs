@@ -176,3 +176,35 @@ fn run_works_without_a_daemon_and_says_how_it_went() {
     assert_eq!(site.batchd(&["run", "nothing"]).status.code(), Some(5));
     assert_eq!(site.batchd(&["trigger", "fan"]).status.code(), Some(4));
 }
+
+#[test]
+fn a_paused_job_lets_its_times_pass_also_after_a_restart() {
+    let site = Site::new("[jobs.tick]\nschedule = \"* * * * * *\"\nhandler = \"echo\"\n");
+    let mut daemon = site.daemon();
+    daemon.line("run succeeded");
+    site.ask(&["pause", "tick"]);
+    daemon.line("suppressed");
+    assert_eq!(site.ask_json(&["jobs"])["jobs"][0]["paused"], true);
+    daemon.signal(Signal::SIGTERM);
+    daemon.left();
+    let mut daemon = site.daemon();
+    daemon.line("suppressed");
+    assert!(!daemon.seen().iter().any(|line| line.contains("fired for")), "{:?}", daemon.seen());
+    site.ask(&["resume", "tick"]);
+    daemon.line("run succeeded");
+}
+
+#[test]
+fn a_backfill_goes_one_by_one_and_once() {
+    let site = Site::new("[jobs.day]\nschedule = \"0 2 * * *\"\ncommand = [\"echo\", \"{{ nominal.date }}\"]\n");
+    let mut daemon = site.daemon();
+    let fill = ["backfill", "day", "--from", "2026-03-01", "--to", "2026-03-04"];
+    let made = site.ask_json(&fill);
+    assert_eq!(made["runs"].as_array().map(Vec::len), Some(3));
+    for day in ["2026-03-01", "2026-03-02", "2026-03-03"] {
+        daemon.line(&format!("stdout| {day}"));
+        daemon.line("run succeeded");
+    }
+    let again = site.ask_json(&fill);
+    assert_eq!((again["runs"].as_array().map(Vec::len), again["left_out"].as_array().map(Vec::len)), (Some(0), Some(3)));
+}

@@ -61,6 +61,7 @@ impl Disk {
         match record {
             Record::Accounting { job, accounted, fingerprint, boot_id, .. } => {
                 self.end_accounting(&job.name);
+                let paused = self.watermarks.get(&*job.name).is_some_and(|row| row.paused);
                 let accounting = Accounting { since: accounted.watermark, upto: None, decided: Vec::new() };
                 self.accountings.entry(job.name.to_string()).or_default().push(accounting);
                 let row = RecoveredJob {
@@ -69,15 +70,18 @@ impl Disk {
                     repeat: accounted.repeat,
                     fingerprint: *fingerprint,
                     accounting: true,
+                    paused,
                     boot_id: boot_id.clone(),
                 };
                 self.watermarks.insert(job.name.to_string(), row);
             }
+            Record::Paused { job, paused } => self.watermarks.get_mut(&**job).expect("a job is known").paused = *paused,
             Record::Removed { job } => {
                 self.end_accounting(job);
                 if let Some(row) = self.watermarks.get_mut(&**job) {
                     row.fingerprint = 0;
                     row.accounting = false;
+                    row.paused = false;
                 }
             }
             Record::Decided { job, first, last, count, decision, .. } => {
@@ -146,6 +150,7 @@ impl Disk {
             Decides::Nominal => {
                 let row = row.expect("a decision follows a watermark");
                 assert!(run.nominal > row.watermark, "{}: was decided before", run.id);
+                assert!(!row.paused, "{}: fired while its job is paused", run.id);
                 row.watermark = run.nominal;
                 let ran = Decided { first: run.nominal, last: run.nominal, count: 1, decision: Decision::Ran };
                 self.accounting(&run.job.name).decided.push(ran);

@@ -141,7 +141,7 @@ fn befall(world: &mut World) {
     while world.now.monotonic < end {
         let pause = SignedDuration::from_millis(i64::try_from(world.choices.among(10..60_000)).expect("small"));
         world.run_until(world.now.wall + pause);
-        match world.choices.among(0..8) {
+        match world.choices.among(0..11) {
             0 => {
                 let downtime = Duration::from_secs(*world.choices.pick(&[0, 1, 45, 400, 4_000]));
                 world.crash(downtime);
@@ -177,6 +177,19 @@ fn befall(world: &mut World) {
                 world.handle(Event::Held(held));
                 world.run_until(world.now.wall + SignedDuration::from_secs(20));
                 world.handle(Event::Held(false));
+            }
+            7 | 8 => {
+                let names: Vec<_> = world.config.jobs.keys().cloned().collect();
+                let (job, paused, ticket) = (world.choices.pick(&names).clone(), world.choices.one_in(3), world.ticket());
+                world.handle(Event::Paused { job, paused, ticket });
+            }
+            9 => {
+                let names: Vec<_> = world.config.jobs.keys().cloned().collect();
+                let (job, count, ticket) = (world.choices.pick(&names).clone(), world.choices.among(1..4), world.ticket());
+                // Each nominal time only once: whoever asks looks at the records before.
+                let nominals =
+                    (0..count).map(|nominal| Timestamp::UNIX_EPOCH + SignedDuration::from_secs((ticket.0 * 10 + nominal) as i64));
+                world.handle(Event::Backfilled { job, nominals: nominals.collect(), ticket });
             }
             _ => {}
         }

@@ -3,9 +3,9 @@
 use insta::assert_snapshot;
 
 use super::{answering, daemon, records, seen, triggering, with_report, with_status};
-use crate::engine::Answer;
-use crate::web::api::{LiveStatus, ReloadReport, StoreState};
-use crate::web::fake::{at, status as live_status};
+use crate::engine::{Answer, Cause, RunId, RunOutcome};
+use crate::web::api::{LiveStatus, ReloadReport, RunView, StoreState};
+use crate::web::fake::{at, run, status as live_status};
 
 #[test]
 fn status_of_a_healthy_daemon() {
@@ -55,7 +55,9 @@ fn without_a_daemon_orders_say_what_to_do() {
     error: no daemon reachable at `/srv/state/batchd.sock`: nobody listens there
       help: start it with `batchd daemon` or `systemctl start batchd`; `--config` says which one is meant
     ");
-    for order in ["trigger daily-report", "cancel sync", "reload"] {
+    for order in
+        ["trigger daily-report", "cancel sync", "pause sync", "resume sync", "backfill sync --from 2026-11-01 --to 2026-11-02", "reload"]
+    {
         assert!(seen(records(), order).starts_with("NoDaemon\n---\nerror: no daemon reachable at `/srv/state/batchd.sock`"));
     }
 }
@@ -189,4 +191,86 @@ fn a_refused_reload_changes_nothing() {
     }
     ---
     "#);
+}
+
+#[test]
+fn pause_and_resume_say_what_it_means() {
+    assert_snapshot!(seen(daemon(), "pause daily-report sync"), @r"
+    Done
+    daily-report is paused: its nominal times are suppressed until `batchd resume`
+    sync is paused: its nominal times are suppressed until `batchd resume`
+    ---
+    ");
+    assert_snapshot!(seen(daemon(), "resume sync"), @r"
+    Done
+    sync was not paused
+    ---
+    ");
+    assert_snapshot!(seen(daemon(), "pause sync --json"), @r#"
+    Done
+    {
+      "job": "sync",
+      "paused": true,
+      "changed": true
+    }
+    ---
+    "#);
+    assert_snapshot!(seen(daemon(), "pause nothing"), @r"
+    NotFound
+    ---
+    error: no job is called `nothing`
+      help: `batchd jobs` lists the jobs; `batchd reload` takes over an edited file
+    ");
+}
+
+#[test]
+fn backfill_lists_its_runs() {
+    assert_snapshot!(seen(daemon(), "backfill daily-report --from 2026-11-01 --to 2026-11-04"), @r"
+    Done
+    2026-11-01 02:00:00 EST  daily-report@20261101T070000Z+backfill
+    2026-11-02 02:00:00 EST  daily-report@20261102T070000Z+backfill
+    2026-11-03 02:00:00 EST  daily-report@20261103T070000Z+backfill
+    ---
+    3 runs made, to go one after the other while the job has nothing else to do
+    ");
+    assert_snapshot!(seen(daemon(), "backfill daily-report --from 2026-11-02 --to 2026-11-03 --dry-run"), @r"
+    Done
+    2026-11-02 02:00:00 EST  daily-report@20261102T070000Z+backfill
+    ---
+    1 run would be made, to go one after the other while the job has nothing else to do
+    ");
+    assert_snapshot!(seen(daemon(), "backfill daily-report --from 2026-11-03 --to 2026-11-03"), @r"
+    Done
+    ---
+    no nominal time is left in that stretch
+    ");
+    assert_snapshot!(seen(daemon(), "backfill daily-report --from yesterday --to 2026-11-03"), @r"
+    Usage
+    ---
+    error: `--from yesterday` is not a time; write `2026-03-08T02:30:00Z` or a local `2026-03-08T02:30`
+    ");
+    assert_snapshot!(seen(daemon(), "backfill nothing --from 2026-11-01 --to 2026-11-03"), @r"
+    NotFound
+    ---
+    error: no job is called `nothing`
+      help: `batchd jobs` lists the jobs; `batchd reload` takes over an edited file
+    ");
+}
+
+#[test]
+fn a_backfill_leaves_out_what_is_there() {
+    let mut world = daemon();
+    let id = RunId::new("daily-report", Cause::Backfill, at("2026-11-02T07:00:00Z"));
+    world.history.runs.push(RunView {
+        id,
+        cause: Cause::Backfill,
+        ..run(9, "daily-report", "2026-11-02T07:00:00Z", RunOutcome::Succeeded)
+    });
+    assert_snapshot!(seen(world, "backfill daily-report --from 2026-11-01 --to 2026-11-03"), @r"
+    Done
+    2026-11-01 02:00:00 EST  daily-report@20261101T070000Z+backfill
+    ---
+    left out: daily-report@20261102T070000Z+backfill is there already; `batchd show` tells of it
+    1 run made, to go one after the other while the job has nothing else to do
+    ");
 }

@@ -179,8 +179,9 @@ impl Append<'_> {
             }
             Record::Removed { job } => {
                 self.end_accounting(job)?;
-                self.execute("UPDATE job SET fingerprint = 0 WHERE name = ?1", params![&**job])
+                self.execute("UPDATE job SET fingerprint = 0, paused = 0 WHERE name = ?1", params![&**job])
             }
+            Record::Paused { job, paused } => self.change_job(job, "UPDATE job SET paused = ?2 WHERE name = ?1", params![&**job, paused]),
             Record::Decided { job, first, last, count, decision, at } => self.decide(job, (*first, *last), *count, *decision, None, *at),
             Record::Fired { run, decides } => self.fired(run, decides),
             Record::Claimed { run, upto, at } => self.change_run(

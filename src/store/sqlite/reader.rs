@@ -93,6 +93,16 @@ impl Reader {
         self.all(sql, params![job, values::micros(since), values::micros(until)], decision_view)
     }
 
+    /// Those of the ids that have a run, in their order.
+    pub fn existing(&self, ids: &[RunId]) -> Result<Vec<RunId>, StoreError> {
+        let mut existing = Vec::new();
+        for id in ids {
+            let found = self.all("SELECT 1 FROM run WHERE id = ?1", [&*id.0], |_| Ok(()))?;
+            existing.extend((!found.is_empty()).then(|| id.clone()));
+        }
+        Ok(existing)
+    }
+
     /// The latest run of each job, by job name.
     pub fn last_runs(&self) -> Result<Vec<RunView>, StoreError> {
         // Steps from job to job through the index, however many runs each has.

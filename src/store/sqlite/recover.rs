@@ -18,7 +18,7 @@ pub(super) fn recover(connection: &Connection, node: &str) -> Result<Recovery> {
 fn jobs(connection: &Connection) -> Result<Vec<RecoveredJob>> {
     let mut statement = connection.prepare(
         "SELECT name, watermark, fingerprint, boot_id, repeats_until, repeat,
-            EXISTS (SELECT 1 FROM accounting WHERE job = name AND upto IS NULL)
+            EXISTS (SELECT 1 FROM accounting WHERE job = name AND upto IS NULL), paused
          FROM job ORDER BY name",
     )?;
     let rows = statement.query_map([], |row| {
@@ -29,6 +29,7 @@ fn jobs(connection: &Connection) -> Result<Vec<RecoveredJob>> {
             boot_id: row.get(3)?,
             repeat: values::repeat(row, 4)?,
             accounting: row.get(6)?,
+            paused: row.get(7)?,
         })
     })?;
     rows.collect()

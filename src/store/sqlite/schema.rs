@@ -121,6 +121,7 @@ ALTER TABLE decision ADD COLUMN accounting INTEGER;
 -- Nominal times up to `repeats_until` were decided before the clock was set back; their runs are named with `repeat`.
 ALTER TABLE job ADD COLUMN repeats_until INTEGER;
 ALTER TABLE job ADD COLUMN repeat INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE job ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// The version this release writes and reads.
