@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::place::{CANDIDATES, config_path};
 use super::{Exit, Global};
-use crate::config::{Config, Job, Problem, Problems, Severity};
+use crate::config::{Config, Job, JobName, Problem, Problems, Severity};
 use crate::daemon::source::LoadError;
 
 /// The most characters of a job's schedules that the table shows.
@@ -52,6 +52,8 @@ struct ProblemRow<'a> {
 struct JobRow<'a> {
     name: &'a str,
     schedule: &'a [String],
+    /// The jobs it runs after.
+    after: &'a [JobName],
     timezone: &'a str,
     enabled: bool,
     /// In UTC; null when the job is disabled, manual, or fires at boot only.
@@ -141,23 +143,21 @@ fn job_row(job: &Job, now: Timestamp) -> JobRow<'_> {
     JobRow {
         name: &job.name,
         schedule: &job.schedule_text,
+        after: &job.after,
         timezone: &job.timetable.zone.name,
         enabled: job.enabled,
-        next: next_fire(job, now),
+        next: job.next_fire(now),
     }
-}
-
-fn next_fire(job: &Job, now: Timestamp) -> Option<Timestamp> {
-    if job.enabled && !job.timetable.schedules.is_empty() { job.timetable.next_fire(now) } else { None }
 }
 
 fn table(config: &Config, now: Timestamp) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["JOB", "SCHEDULE", "ZONE", "NEXT FIRE"]);
     for job in config.jobs.values() {
-        let next = match next_fire(job, now) {
+        let next = match job.next_fire(now) {
             Some(next) => next.to_zoned_datetime(job.timetable.zone.rules.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
             None if !job.enabled => "disabled".to_owned(),
+            None if !job.after.is_empty() => "after others".to_owned(),
             None if job.timetable.fires_at_boot() => "at boot".to_owned(),
             None => "by hand".to_owned(),
         };
@@ -167,7 +167,7 @@ fn table(config: &Config, now: Timestamp) -> Table {
 }
 
 fn schedule(job: &Job) -> String {
-    let text = job.schedule_text.join(", ");
+    let text = job.timing();
     match text.char_indices().nth(MAX_SCHEDULE) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -224,7 +224,9 @@ mod tests {
     #[test]
     fn json_holds_problems_and_jobs() {
         let args = CheckArgs { json: true, ..CheckArgs::default() };
-        insta::assert_snapshot!(run(GOOD, &args).1, @r#"{"ok":true,"problems":[],"jobs":[{"name":"a","schedule":["manual"],"timezone":"UTC","enabled":true,"next":null}]}"#);
+        insta::assert_snapshot!(run(GOOD, &args).1, @r#"
+        {"ok":true,"problems":[],"jobs":[{"name":"a","schedule":["manual"],"after":[],"timezone":"UTC","enabled":true,"next":null}]}
+        "#);
         insta::assert_snapshot!(run(&GOOD.replace("[\"true\"]", "true"), &args).1, @r#"{"ok":false,"problems":[{"line":5,"column":11,"severity":"error","message":"`command` must be an array of strings, a program and its arguments, found the boolean true","help":"write `command = [\"program\", \"argument\"]`, or use `shell` for a shell command line"}],"jobs":[]}"#);
     }
 

@@ -118,7 +118,7 @@ pub(super) fn config(rooms: &dyn Rooms, path: &Path) -> Result<Config, Failure> 
 }
 
 fn planned(config: &Config, now: Timestamp) -> Vec<JobView> {
-    config.jobs.values().map(|job| JobView::new(job, job.timetable.next_fire(now))).collect()
+    config.jobs.values().map(|job| JobView::new(job, job.next_fire(now))).collect()
 }
 
 /// One thread: a command waits far more than it works.

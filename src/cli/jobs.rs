@@ -54,6 +54,12 @@ fn row(job: &JobView, now: Timestamp) -> Vec<Text> {
         (0, waiting) => format!("{waiting} waiting"),
         (running, waiting) => format!("{running} running, {waiting} waiting"),
     };
-    let (name, schedule) = (escape(&job.name).into_owned(), escape(&job.schedule.join("; ")).into_owned());
+    let (name, schedule) = (escape(&job.name).into_owned(), escape(&timing(job)).into_owned());
     vec![name.into(), schedule.into(), next_fire, last_run, live.into()]
+}
+
+/// Its schedules, and the jobs it runs after.
+fn timing(job: &JobView) -> String {
+    let after = (!job.after.is_empty()).then(|| format!("after {}", job.after.join(", ")));
+    after.into_iter().chain(job.schedule.iter().cloned()).collect::<Vec<_>>().join("; ")
 }

@@ -125,7 +125,7 @@ pub fn next(
 /// The jobs that are asked for, or the first name that is none.
 fn select<'a>(config: &'a Config, names: &'a [String]) -> Result<Vec<&'a Job>, &'a str> {
     if names.is_empty() {
-        return Ok(config.jobs.values().map(AsRef::as_ref).filter(|job| job.enabled).collect());
+        return Ok(config.jobs.values().map(AsRef::as_ref).filter(|job| job.enabled && job.after.is_empty()).collect());
     }
     names.iter().map(|name| config.jobs.get(name.as_str()).map(AsRef::as_ref).ok_or(name.as_str())).collect()
 }

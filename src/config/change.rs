@@ -50,6 +50,7 @@ fn differences(old: &Job, new: &Job) -> Vec<String> {
         ("schedule", old.schedule_text != new.schedule_text || old.timetable.schedules != new.timetable.schedules),
         ("timezone", old.timetable.zone != new.timetable.zone),
         ("dst", old.timetable.dst != new.timetable.dst),
+        ("after", old.after != new.after),
         ("except", old.timetable.except != new.timetable.except),
         ("jitter", old.jitter != new.jitter),
         ("enabled", old.enabled != new.enabled),

@@ -18,6 +18,9 @@ pub struct Definition {
     pub gap: Gap,
     pub fold: Fold,
     pub enabled: bool,
+    /// With these, the job has no nominal times of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
     /// Dates and ranges of them; what a file named is written out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
@@ -45,18 +48,19 @@ impl Job {
             gap: dst.gap,
             fold: dst.fold,
             enabled: self.enabled,
+            after: self.after.iter().map(ToString::to_string).collect(),
             except: except.iter().flat_map(|except| except.ranges()).map(range).collect(),
         }
     }
 }
 
 impl Definition {
-    /// The timetable; a disabled job and one for runs by hand have an empty one.
+    /// The timetable; a disabled job, one for runs by hand and one that runs after others have an empty one.
     ///
     /// # Errors
     /// [`DefinitionError`], where a later release refuses what an earlier one took, or the zone is gone from the database.
     pub fn timetable(&self) -> Result<Timetable, DefinitionError> {
-        let wanted = |expression: &&String| self.enabled && *expression != super::MANUAL;
+        let wanted = |expression: &&String| self.enabled && self.after.is_empty() && *expression != super::MANUAL;
         let parse = |expression: &String| {
             Schedule::parse(expression).map_err(|error| DefinitionError::Schedule { expression: expression.clone(), reason: error.message })
         };
@@ -83,6 +87,7 @@ mod tests {
             gap: Gap::Skip,
             fold: Fold::Both,
             enabled: true,
+            after: Vec::new(),
             except: vec!["2026-12-25..2026-12-26".to_owned()],
         };
         let text = serde_json::to_string(&definition).expect("is written");

@@ -12,7 +12,7 @@ use super::keys::{self, Place, is_job_key, meant, unknown};
 use super::policy::{self, CatchUpDraft, DstDraft, RetryDraft, StopDraft, each};
 use super::problem::{Problem, Report, nearest, shown};
 use super::timetable::{self, Zones};
-use super::{Context, Interrupted, MaxFailures, Overlap, Targets, Work, Zone, except, targets};
+use super::{Context, Interrupted, JobName, MaxFailures, Overlap, Targets, Work, Zone, after, except, targets};
 use crate::schedule::{Except, Schedule};
 
 /// The most partials of one run at once.
@@ -27,6 +27,8 @@ pub(super) struct Reader<'a> {
     pub(super) context: &'a Context,
     pub(super) report: Report,
     pub(super) zones: Zones,
+    /// The `after` lists of the jobs, to be looked at when all jobs are known.
+    pub(super) after: Vec<(JobName, Vec<after::Named>)>,
 }
 
 /// The keys of a table; `None` where the key is absent or was refused.
@@ -37,6 +39,7 @@ pub(super) struct Draft<'a> {
     pub(super) zone: Option<Zone>,
     pub(super) dst: DstDraft,
     pub(super) except: Option<Except>,
+    pub(super) after: Option<Vec<after::Named>>,
     pub(super) jitter: Option<Duration>,
     pub(super) enabled: Option<bool>,
     pub(super) work: Option<Work>,
@@ -68,6 +71,7 @@ pub(super) struct Written<'a> {
     pub(super) handlers: Vec<(&'a str, Range<usize>)>,
     /// Whether something is there that was meant as the schedule.
     pub(super) schedule: bool,
+    pub(super) after: bool,
     /// Whether something is there that was meant as the handler, or as another job.
     pub(super) handler: bool,
     pub(super) targets: Option<Field<'a>>,
@@ -119,6 +123,10 @@ impl<'a> Reader<'a> {
             }
             "timezone" => draft.zone = self.zones.read(field, report),
             "dst" => draft.dst.read(field, report),
+            "after" => {
+                draft.written.after = true;
+                draft.after = after::read(field, report);
+            }
             "except" => draft.except = except::read(field, self.context, report),
             "jitter" => draft.jitter = field.duration(report),
             "enabled" => draft.enabled = field.boolean(report),
@@ -204,7 +212,7 @@ impl<'a> Reader<'a> {
         let meant = meant(place, key);
         let holds_job_keys = || field.as_table().is_some_and(|table| table.keys().any(|key| is_job_key(key.get_ref())));
         let nested = place == Place::Job && meant.is_none() && holds_job_keys();
-        draft.written.schedule |= nested || meant == Some("schedule") || key == "after";
+        draft.written.schedule |= nested || meant == Some("schedule");
         draft.written.handler |= nested || matches!(meant, Some("command" | "shell" | "handler"));
         draft.written.handler |= matches!(key, "http" | "worker" | "task" | "manage");
         if nested {

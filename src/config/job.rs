@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::{Fold, Gap, Timetable};
@@ -24,6 +25,9 @@ pub struct Job {
     /// The schedules as the user wrote them, for people.
     pub schedule_text: Vec<String>,
     pub timetable: Timetable,
+    /// It runs when the runs of these jobs for the same nominal time have succeeded, and not by the clock; its own schedule, if it
+    /// has one, then says for which nominal times.
+    pub after: Box<[JobName]>,
     /// The upper end of the delay after a nominal time; zero for none.
     pub jitter: Duration,
     /// A disabled job decides no fires; it can be triggered by hand.
@@ -50,7 +54,21 @@ pub struct Job {
 }
 
 impl Job {
-    /// A hash of what decides nominal times (schedules, zone, DST policy, excepted days), the same in every process and release:
+    /// When the clock makes it run next after `after`, jitter left out; `None` also for a job that runs by hand or after others.
+    pub fn next_fire(&self, after: Timestamp) -> Option<Timestamp> {
+        if self.enabled && self.after.is_empty() { self.timetable.next_fire(after) } else { None }
+    }
+
+    /// What makes it run, for people: its schedules, and the jobs it runs after.
+    pub fn timing(&self) -> String {
+        let mut texts = self.schedule_text.clone();
+        if !self.after.is_empty() {
+            texts.insert(0, format!("after {}", self.after.join(", ")));
+        }
+        texts.join("; ")
+    }
+
+    /// A hash of what decides nominal times (schedules, zone, DST policy, excepted days, jobs before), the same in every process and release:
     /// when it changes, the watermark moves to the present.
     pub fn schedule_fingerprint(&self) -> u64 {
         let dst = self.timetable.dst;
@@ -61,8 +79,9 @@ impl Job {
             Fold::Both => b"both",
         };
         let texts = self.schedule_text.iter().map(String::as_bytes);
+        let after = self.after.iter().map(|name| name.as_bytes());
         let except = self.timetable.except.as_ref().map(ToString::to_string);
-        let parts = texts.chain([self.timetable.zone.name.as_bytes(), gap, fold]).chain(except.as_ref().map(String::as_bytes));
+        let parts = texts.chain([self.timetable.zone.name.as_bytes(), gap, fold]).chain(except.as_ref().map(String::as_bytes)).chain(after);
         // No part contains the separator, so that no two lists of parts make the same bytes.
         let bytes = parts.flat_map(|part| part.iter().copied().chain([0]));
         bytes.fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))

@@ -50,6 +50,7 @@ const JOB_KEYS: &[&str] = &[
     "timezone",
     "dst",
     "except",
+    "after",
     "jitter",
     "enabled",
     "command",
@@ -81,14 +82,14 @@ const NOT_YET: &[(Place, &[&str])] = &[
     (
         Place::Job,
         &[
-            "http", "worker", "task", "manage", "args", "chunk", "rate", "after", "user", "group", "umask", "nice", "limits", "notify",
-            "expect", "ping",
+            "http", "worker", "task", "manage", "args", "chunk", "rate", "user", "group", "umask", "nice", "limits", "notify", "expect",
+            "ping",
         ],
     ),
 ];
 
 /// Keys that only a job has, so that `[defaults]` cannot set them.
-pub(super) const NOT_DEFAULTS: &[&str] = &["schedule", "command", "shell", "handler", "targets"];
+pub(super) const NOT_DEFAULTS: &[&str] = &["schedule", "after", "command", "shell", "handler", "targets"];
 
 const TOP_ALIASES: &[(&str, &str)] = &[
     ("job", "jobs"),

@@ -1,6 +1,7 @@
 //! `jobs.toml`: text in, a usable [`Config`] or all problems out. PURE: the text, the directory of the file and the system's
 //! zone are arguments.
 
+mod after;
 mod calendar;
 mod change;
 mod definition;

@@ -14,7 +14,8 @@ use super::problem::{Problem, Problems, Report, is_unprintable, shown};
 use super::template_check::{self, Shape};
 use super::timetable::Zones;
 use super::{
-    Config, DaemonConfig, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process, Targets, Zone, syntax,
+    Config, DaemonConfig, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process, Targets, Zone, after,
+    syntax,
 };
 use crate::schedule::Timetable;
 
@@ -61,7 +62,7 @@ pub fn parse(text: &[u8], context: &Context) -> Result<(Config, Vec<Problem>), P
     if !problems.is_empty() {
         return Err(Problems::new(&context.path, source.as_bytes(), problems));
     }
-    let mut reader = Reader { source, context, report: Report::default(), zones: Zones::default() };
+    let mut reader = Reader { source, context, report: Report::default(), zones: Zones::default(), after: Vec::new() };
     let config = reader.config(root.get_ref());
     match config {
         Some(config) if !reader.report.has_errors() => {
@@ -206,6 +207,8 @@ impl<'a> Reader<'a> {
                 jobs.insert(job.name.clone(), Arc::new(job));
             }
         }
+        let known = table.keys().map(|name| name.get_ref().as_ref()).collect();
+        after::check(&self.after, &jobs, &known, &mut self.report);
         jobs
     }
 
@@ -229,6 +232,7 @@ impl<'a> Reader<'a> {
         defaults: &Draft<'a>,
     ) -> Option<Job> {
         let draft = self.draft(Place::Job, table);
+        self.after.extend(draft.after.clone().map(|names| (name.into(), names)));
         self.check_presence(name, &span, &draft);
         let targets = draft.targets.clone().unwrap_or_default();
         let process = self.process_of(&draft, daemon, defaults);
@@ -236,13 +240,15 @@ impl<'a> Reader<'a> {
         template_check::work(&draft, &shape, &process, &mut self.report);
         self.check_sense(&draft, defaults, &targets);
         let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
-        let (schedule_text, schedules) = draft.schedule?;
+        let (schedule_text, schedules) = draft.schedule.or_else(|| draft.written.after.then(Default::default))?;
+        let after = draft.after.iter().flatten().map(|(name, _)| name.clone()).collect();
         let except = draft.except.or_else(|| defaults.except.clone()).filter(|except| !except.is_empty()).map(Arc::new);
         Some(Job {
             name: name.into(),
             description: draft.description.or_else(|| defaults.description.clone()),
             schedule_text,
             timetable: Timetable { schedules, zone, dst: draft.dst.build(defaults.dst), except },
+            after,
             jitter: draft.jitter.or(defaults.jitter).unwrap_or_default(),
             enabled: draft.enabled.or(defaults.enabled).unwrap_or(true),
             work: draft.work?,
@@ -264,7 +270,7 @@ impl<'a> Reader<'a> {
 
     fn check_presence(&mut self, name: &str, span: &std::ops::Range<usize>, draft: &Draft<'_>) {
         let name = shown(name);
-        if !draft.written.schedule {
+        if !draft.written.schedule && !draft.written.after {
             let problem = Problem::error(span.clone(), format!("the job `{name}` has no `schedule`"));
             self.report.push(problem.help("add `schedule = \"0 2 * * *\"`, or `schedule = \"manual\"` for a job that is only run by hand"));
         }

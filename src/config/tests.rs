@@ -1,6 +1,7 @@
 //! What a file may get wrong, and what it is told then: a row for each, the line, and the words that must be there.
 
 mod not_toml;
+mod times;
 mod usable;
 
 use std::path::PathBuf;
@@ -201,7 +202,6 @@ fn keys_that_are_not_known() {
             ("\"a\\u001b[2Jb\" = 3", 1, &["unknown key `a\\u{1b}[2Jb`"]),
             ("http = { url = \"x\" }", 1, &["`http` is not supported yet"]),
             ("user = \"root\"", 1, &["`user` is not supported yet"]),
-            ("after = [\"x\"]", 1, &["`after` is not supported yet"]),
         ],
     );
     check("[history]\nkeep = \"1d\"\n", (1, 2), &["`history` is not supported yet"]);
@@ -390,20 +390,4 @@ fn hundreds_of_problems_are_counted() {
     assert!(rendered.len() < 16_384 && problems.render(false).len() <= 8_192);
     assert!(rendered.ends_with(" more\n"), "{rendered}");
     assert_eq!(problems.one_line().last().map(String::as_str), Some("jobs.toml: … and 880 more"));
-}
-
-#[test]
-fn days_that_are_excepted() {
-    check(job("except = 5"), (4, 10), &["`except` must be an array of dates", "the integer 5", "2026-12-25"]);
-    check(job("except = [\"25.12.2026\"]"), (4, 11), &["\"25.12.2026\" is not a date"]);
-    check(job("except = [\"2026-12-31..2026-12-01\"]"), (4, 11), &["ends before it begins"]);
-    check(job("except = [2026-12-25]"), (4, 11), &["date-time", "in quotes"]);
-    check(job("except = {}"), (4, 10), &["names no file"]);
-    check(job("except = { fil = \"days.txt\" }"), (4, 12), &["unknown key `fil`", "did you mean `file`?"]);
-    check(job("except = { file = \"none.ics\" }"), (4, 19), &["cannot read `/srv/batch/none.ics`", "there is none"]);
-    check(job("except = [\"2026-12-24\", { file = \"broken.txt\" }]"), (4, 34), &["broken.txt", "line 3", "\"Christmas\" is not a date"]);
-    let text = job("except = [\"2026-12-24\", { file = \"days.txt\" }]");
-    let (config, _) = parse(text.as_bytes(), &context()).expect("is usable");
-    let except = config.jobs["backup"].timetable.except.as_ref().expect("has days");
-    assert_eq!(except.to_string(), "2026-12-24..2026-12-25, 2026-12-31..2027-01-01");
 }

@@ -93,6 +93,7 @@ impl Core {
             Record::Partial(partial) => self.live.get(&partial.run).cloned(),
             Record::Finished(summary) => {
                 self.last_outcome = Some(summary.outcome);
+                self.live.extend(summary.runs().map(|run| (run.key, Arc::clone(run))));
                 self.live.remove(&summary.run)
             }
             Record::Accounting { .. }

@@ -33,7 +33,10 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
         }
         (Record::Finished(summary), run) => {
             let (run, summary) = (run.map(Arc::clone), RunSummary { output: None, result: None, ..(**summary).clone() });
-            Some(Box::new(move || finished(&summary, run.as_deref())))
+            Some(Box::new(move || {
+                finished(&summary, run.as_deref());
+                summary.runs().for_each(|run| fired(run));
+            }))
         }
         (
             Record::Accounting { .. }

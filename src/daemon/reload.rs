@@ -73,7 +73,7 @@ pub(super) fn next_fires(engine: &Engine) -> BTreeMap<JobName, Option<Timestamp>
 
 /// What a reload changes, with each job's next fire before and after.
 pub(super) fn report(change: &Change, before: &BTreeMap<JobName, Option<Timestamp>>, new: &Config, now: Timestamp) -> ReloadReport {
-    let after = |name: &str| new.jobs.get(name).filter(|job| job.enabled).and_then(|job| job.timetable.next_fire(now));
+    let after = |name: &str| new.jobs.get(name).and_then(|job| job.next_fire(now));
     let row = |name: &JobName, what: &[String]| ChangedJob {
         job: name.to_string(),
         what: what.to_vec(),

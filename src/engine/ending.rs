@@ -93,6 +93,7 @@ impl Engine {
             _ => None,
         };
         let outcome = run.outcome(gathered.as_ref().map(|end| end.outcome));
+        let follows = self.follows(&run.info, outcome, now);
         let (result, output) = gathered.map_or((None, None), |end| (end.result.map(Into::into), end.output));
         let summary = RunSummary {
             run: key,
@@ -104,8 +105,10 @@ impl Engine {
             reason,
             result,
             output,
+            follows: follows.clone(),
         };
         effects.push(Effect::Record(Record::Finished(Box::new(summary))));
+        self.enter_follows(&follows, now, effects);
         self.begin_next(&run.info.job.name, now, effects);
     }
 

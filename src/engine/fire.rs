@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::accounting;
 use super::catch_up::{self, MISFIRE_GRACE, Newest, Span, Step};
 use super::overlap::{self, Beside, Verdict};
 use super::run::{Run, StopReason};
 use super::{Beginning, Cause, Decides, Decision, Effect, Engine, JobState, LEAD, Now, Record, RunId, RunInfo, RunKey};
+use super::{accounting, follow};
 use crate::config::{Config, Job, JobName};
 use crate::schedule;
 
@@ -135,6 +135,7 @@ impl Engine {
             self.start_accounting(name, beginning, Some(Arc::clone(&self.boot_id)), now, effects);
         }
         let gone: Vec<_> = self.jobs.keys().filter(|name| !config.jobs.contains_key(*name)).cloned().collect();
+        self.successors = follow::successors(&config);
         self.config = config;
         self.retired.retain(|_, accounted| accounted.watermark.max(accounted.repeat.until) > now.wall);
         for name in gone {
@@ -170,7 +171,7 @@ impl Engine {
         if let Some(due) = state.due.take() {
             self.fires.remove(&(due, Arc::clone(name)));
         }
-        let wanted = state.job.enabled && !state.removed;
+        let wanted = state.job.enabled && !state.removed && state.job.after.is_empty();
         // A schedule that does not move forward would fire for ever; it is refused at load, and never spun on here.
         state.next = if wanted {
             state.job.timetable.next(state.accounted.watermark).filter(|next| *next > state.accounted.watermark)

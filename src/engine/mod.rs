@@ -2,7 +2,7 @@
 //! one [`Event`] with the time and returns [`Effect`]s. No clock, no I/O, no async; it cannot fail.
 //!
 //! - `accounting`, `catch_up`, `overlap`, `retry`: one policy each, a pure function with a table of tests.
-//! - `fire`: from nominal times to runs. `by_hand`: what people ask for. `run`: the state of one run. `dispatch`: which partial starts next.
+//! - `fire`: from nominal times to runs. `by_hand`: what people ask for. `follow`: what runs after it. `run`: the state of one run. `dispatch`: which partial starts next.
 //! - `ending`: from ended attempts to the end of the run. `stopping`: timeouts, cancel, replace, drain.
 //! - `recovery`: what a restart takes up again.
 //!
@@ -16,6 +16,7 @@ mod dispatch;
 mod ending;
 mod event;
 mod fire;
+mod follow;
 mod outcome;
 mod overlap;
 mod record;
@@ -34,9 +35,11 @@ use jiff::Timestamp;
 pub use self::accounting::{Accounted, MAX_WAIT, Repeat};
 pub use self::catch_up::MISFIRE_GRACE;
 pub use self::event::{Answer, AttemptEnd, CapturedOutput, Effect, Event, GatherEnd, Now, Stop, Then, Ticket, Wakeup};
+pub use self::follow::MAX_JOINS;
+use self::follow::{Joins, Successors};
 pub use self::outcome::{Beginning, Cause, Decision, Outcome, RunOutcome};
 pub use self::overlap::MAX_RUNS_PER_JOB;
-pub use self::record::{Decides, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
+pub use self::record::{Decides, Follow, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
 use self::run::Run;
 pub use self::run::{Counts, MAX_WAITING_RETRIES, Phase};
 use self::timers::{Timer, Timers};
@@ -58,6 +61,7 @@ pub struct Engine {
     /// Runs that wait for their instant.
     starts: BTreeSet<(Timestamp, RunKey)>,
     timers: Timers,
+    successors: Successors,
     /// Runs with a partial to start, in turn: a fair share of `max_partials` for each.
     line: VecDeque<RunKey>,
     in_flight: usize,
@@ -97,6 +101,8 @@ struct JobState {
     waiting: VecDeque<RunKey>,
     /// Runs of a backfill, which wait for all others.
     filling: VecDeque<RunKey>,
+    /// Nominal times for which some of the jobs before this one have succeeded.
+    joins: Joins,
     paused: bool,
     /// No longer in the configuration; kept until its last run has ended.
     removed: bool,
@@ -130,6 +136,7 @@ impl Engine {
         let mut engine = Self::empty(config, recovery.last_key, boot_id, now);
         let mut effects = Vec::new();
         engine.take_up_jobs(&recovery.jobs, now, &mut effects);
+        engine.take_up_joins(recovery.joined);
         engine.take_up_runs(recovery.runs, now, &mut effects);
         engine.tick(now, &mut effects);
         (engine, effects)
@@ -143,6 +150,7 @@ impl Engine {
     }
 
     fn empty(config: Arc<Config>, last_key: i64, boot_id: Arc<str>, now: Now) -> Self {
+        let successors = follow::successors(&config);
         Self {
             config,
             jobs: BTreeMap::new(),
@@ -151,6 +159,7 @@ impl Engine {
             fires: BTreeSet::new(),
             starts: BTreeSet::new(),
             timers: Timers::default(),
+            successors,
             line: VecDeque::new(),
             in_flight: 0,
             last_key,
@@ -294,6 +303,7 @@ impl JobState {
             live: Vec::new(),
             waiting: VecDeque::new(),
             filling: VecDeque::new(),
+            joins: Joins::new(),
             paused: false,
             removed: false,
         }

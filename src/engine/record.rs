@@ -23,7 +23,7 @@ impl RunKey {
 }
 
 /// A run's name for people, derived from (job, cause, nominal time): `daily-report@20260311T020000Z`,
-/// `sync@20261123T203612.345678Z+manual`. By hand, the time is that of the request, whatever nominal
+/// `sync@20261123T203612.345678Z+manual`. By hand and after another job, the time is that of its creation, whatever nominal
 /// time it works on. The same fire always has the same name, so doing it twice is visible.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -144,6 +144,29 @@ pub struct RunSummary {
     pub result: Option<Arc<RawValue>>,
     /// The gather command's output.
     pub output: Option<CapturedOutput>,
+    /// What the jobs make of it that run after this one.
+    pub follows: Vec<Follow>,
+}
+
+impl RunSummary {
+    /// The runs that follow.
+    pub fn runs(&self) -> impl Iterator<Item = &Arc<RunInfo>> {
+        self.follows.iter().filter_map(|follow| match follow {
+            Follow::Run(run) => Some(run),
+            Follow::Joined { .. } | Follow::Forgotten { .. } => None,
+        })
+    }
+}
+
+/// What follows from the success of a run. It is one record with the end, so that a crash leaves both or neither.
+#[derive(Debug, Clone)]
+pub enum Follow {
+    /// A run that exists from now on.
+    Run(Arc<RunInfo>),
+    /// `job` has to wait for others: for the nominal time, `succeeded` has.
+    Joined { job: JobName, nominal: Timestamp, succeeded: JobName },
+    /// `job` does not wait any more for the nominal time, and does not run for it.
+    Forgotten { job: JobName, nominal: Timestamp },
 }
 
 /// What a restart reads back.
@@ -152,6 +175,8 @@ pub struct Recovery {
     pub jobs: Vec<RecoveredJob>,
     /// Runs without an end, oldest first.
     pub runs: Vec<RecoveredRun>,
+    /// Jobs that wait for others, the nominal time, and one that has succeeded for it.
+    pub joined: Vec<(JobName, Timestamp, JobName)>,
     /// The greatest key ever given.
     pub last_key: i64,
 }

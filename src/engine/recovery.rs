@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::run::Run;
 use super::{
     Beginning, Cause, Decides, Effect, Engine, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo,
@@ -56,6 +58,15 @@ impl Engine {
         let decides = Decides::Boot(Arc::clone(&self.boot_id));
         effects.push(Effect::Record(Record::Fired { run: Arc::new(info.clone()), decides }));
         self.enter(Run::new(Arc::new(info), now.wall), true, now, effects);
+    }
+
+    /// Takes up what has succeeded of the jobs that others wait for.
+    pub(super) fn take_up_joins(&mut self, joined: Vec<(JobName, Timestamp, JobName)>) {
+        for (name, nominal, succeeded) in joined {
+            if let Some(state) = self.jobs.get_mut(&name) {
+                state.joins.entry(nominal).or_default().push(succeeded);
+            }
+        }
     }
 
     /// Takes up the runs without an end, oldest first, as `on_interrupted` says.
@@ -175,5 +186,6 @@ fn interrupted(recovered: &RecoveredRun, reason: &str, now: Now, effects: &mut V
         reason: Some(reason.into()),
         result: None,
         output: None,
+        follows: Vec::new(),
     }))));
 }

@@ -32,6 +32,8 @@ pub(super) enum StopReason {
     TimedOut,
     Cancelled,
     Replaced,
+    /// Too many runs of the job wait already.
+    Crowded,
     /// More partials failed than `max_failures` allows.
     TooManyFailures,
     /// The daemon leaves; the next one takes the run up again as `on_interrupted` says.
@@ -43,14 +45,14 @@ impl StopReason {
     pub(super) fn attempt_outcome(self) -> Outcome {
         match self {
             Self::TimedOut => Outcome::TimedOut,
-            Self::Cancelled | Self::Replaced | Self::TooManyFailures | Self::Drained => Outcome::Cancelled,
+            Self::Cancelled | Self::Replaced | Self::Crowded | Self::TooManyFailures | Self::Drained => Outcome::Cancelled,
         }
     }
 
     fn run_outcome(self) -> RunOutcome {
         match self {
             Self::TimedOut => RunOutcome::TimedOut,
-            Self::Cancelled | Self::Replaced => RunOutcome::Cancelled,
+            Self::Cancelled | Self::Replaced | Self::Crowded => RunOutcome::Cancelled,
             Self::TooManyFailures => RunOutcome::Failed,
             Self::Drained => RunOutcome::Interrupted,
         }
@@ -61,6 +63,7 @@ impl StopReason {
         match self {
             Self::TimedOut => "took longer than its `timeout`",
             Self::Cancelled => "cancelled",
+            Self::Crowded => "too many runs of the job wait already",
             Self::Replaced => "replaced by a later run (overlap = \"replace\")",
             Self::TooManyFailures => "more partials failed than `max_failures` allows",
             Self::Drained => "the daemon was stopped",

@@ -27,6 +27,7 @@ fn job(name: &str) -> Arc<Job> {
         name: name.into(),
         description: None,
         schedule_text: vec![],
+        after: Box::default(),
         timetable: Timetable {
             schedules: vec![],
             zone: Zone { name: "Europe/Berlin".into(), rules: jiff::tz::TimeZone::UTC },
@@ -143,6 +144,7 @@ fn finished(key: i64, outcome: RunOutcome) -> Record {
         reason: Some("all went well".into()),
         result: Some(json(r#"{"rows":3}"#).into()),
         output: Some(CapturedOutput { head: b"sum\n".to_vec(), tail: vec![], cut: 0 }),
+        follows: vec![],
     }))
 }
 

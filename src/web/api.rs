@@ -112,6 +112,8 @@ pub struct JobView {
     pub description: Option<String>,
     /// The schedules as they stand in the file.
     pub schedule: Vec<String>,
+    /// The jobs it runs after.
+    pub after: Vec<String>,
     /// An IANA name.
     pub zone: String,
     pub enabled: bool,
@@ -133,6 +135,7 @@ impl JobView {
             name: job.name.to_string(),
             description: job.description.clone(),
             schedule: job.schedule_text.clone(),
+            after: job.after.iter().map(ToString::to_string).collect(),
             zone: job.timetable.zone.name.to_string(),
             enabled: job.enabled,
             paused: false,

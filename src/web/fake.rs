@@ -159,6 +159,7 @@ pub(crate) fn job(name: &str, schedule: &str, next_fire: Option<&str>) -> JobVie
         name: name.to_owned(),
         description: None,
         schedule: vec![schedule.to_owned()],
+        after: Vec::new(),
         zone: "America/New_York".to_owned(),
         enabled: true,
         paused: false,

@@ -208,3 +208,20 @@ fn a_backfill_goes_one_by_one_and_once() {
     let again = site.ask_json(&fill);
     assert_eq!((again["runs"].as_array().map(Vec::len), again["left_out"].as_array().map(Vec::len)), (Some(0), Some(3)));
 }
+
+#[test]
+fn a_job_runs_after_others_have_succeeded_for_the_same_time() {
+    let jobs = "[jobs.extract]\nschedule = \"0 2 * * *\"\ncommand = [\"true\"]\n\
+                [jobs.load]\nafter = [\"extract\"]\ncommand = [\"echo\", \"{{ nominal.date }}\"]\n\
+                [jobs.report]\nafter = [\"extract\", \"load\"]\ncommand = [\"echo\", \"{{ nominal.date }}\"]\n";
+    let site = Site::new(jobs);
+    let mut daemon = site.daemon();
+    site.ask(&["backfill", "extract", "--from", "2026-03-01", "--to", "2026-03-02"]);
+    for job in ["extract", "load", "report"] {
+        daemon.line(&format!("job={job} "));
+        daemon.line("run succeeded");
+    }
+    let shown = site.ask_json(&["show", "report"]);
+    assert_eq!((&shown["run"]["cause"], &shown["run"]["nominal"]), (&"after".into(), &"2026-03-01T02:00:00Z".into()));
+    assert_eq!(site.ask_json(&["history"])["runs"].as_array().map(Vec::len), Some(3));
+}

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use batchd::config::{Interrupted, Overlap, Target};
-use batchd::engine::{Outcome, RunInfo, RunOutcome};
+use batchd::config::{Interrupted, JobName, Overlap, Target};
+use batchd::engine::{Cause, Outcome, RunInfo, RunOutcome};
 use jiff::Timestamp;
 
 use crate::world::World;
@@ -54,6 +54,9 @@ pub(crate) fn ended(world: &World, periods: &BTreeMap<&str, i64>, until: Timesta
     for (job, period) in periods {
         accounted(world, job, *period, until);
     }
+    for job in world.config.jobs.values().filter(|job| !job.after.is_empty()) {
+        followed(world, &job.name, &job.after);
+    }
     for run in world.disk.runs.values() {
         let outcome = run.outcome.unwrap_or_else(|| panic!("{} has no end", run.id));
         let (succeeded, failed, cancelled) = run.counts;
@@ -68,6 +71,28 @@ pub(crate) fn ended(world: &World, periods: &BTreeMap<&str, i64>, until: Timesta
         assert_eq!(recorded, succeeded as usize, "{}: successes counted and recorded differ", run.id);
         assert!(run.successes.values().all(|count| *count <= 1), "{}: a partial succeeded twice", run.id);
     }
+}
+
+/// A job runs for the nominal times for which all jobs before it have succeeded, by the clock or a backfill: as often as one
+/// job has, and at least once after several.
+fn followed(world: &World, job: &str, before: &[JobName]) {
+    let mut succeeded: BTreeMap<Timestamp, BTreeMap<&str, usize>> = BTreeMap::new();
+    let mut ran: BTreeMap<Timestamp, usize> = BTreeMap::new();
+    for run in world.disk.runs.values() {
+        if run.job == job && run.cause == Cause::After {
+            *ran.entry(run.nominal).or_default() += 1;
+        } else if run.outcome == Some(RunOutcome::Succeeded) && run.cause != Cause::Manual && before.iter().any(|name| **name == *run.job) {
+            *succeeded.entry(run.nominal).or_default().entry(&run.job).or_default() += 1;
+        }
+    }
+    for (nominal, counts) in &succeeded {
+        let times = ran.remove(nominal).unwrap_or(0);
+        match before {
+            [only] => assert_eq!(times, counts[&**only], "{job}: runs for {nominal}"),
+            all => assert_eq!(times > 0, all.iter().all(|name| counts.contains_key(&**name)), "{job}: {times} runs for {nominal}"),
+        }
+    }
+    assert!(ran.is_empty(), "{job} ran out of turn: {ran:?}");
 }
 
 /// In each accounting, every multiple of the period is decided exactly once, in order.

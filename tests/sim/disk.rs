@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use batchd::config::Targets;
-use batchd::engine::{Cause, Decides, Decision, Outcome, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunOutcome};
+use batchd::config::{JobName, Targets};
+use batchd::engine::{
+    Cause, Decides, Decision, Follow, Outcome, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunOutcome,
+};
 use jiff::Timestamp;
 
 /// The nominal times later than `since`, up to the watermark or the next accounting.
@@ -52,6 +54,8 @@ pub(crate) struct Disk {
     /// The accountings of each job, oldest first.
     pub(crate) accountings: BTreeMap<String, Vec<Accounting>>,
     pub(crate) runs: BTreeMap<RunKey, RunRow>,
+    /// Jobs that wait for others, the nominal time, and one that has succeeded for it.
+    pub(crate) joined: BTreeSet<(JobName, Timestamp, JobName)>,
     /// Of the runs.
     ids: BTreeSet<RunId>,
 }
@@ -91,25 +95,7 @@ impl Disk {
                 let decided = Decided { first: *first, last: *last, count: *count, decision: *decision };
                 self.accounting(job).decided.push(decided);
             }
-            Record::Fired { run, decides } => {
-                self.decide(run, decides);
-                let row = RunRow {
-                    id: run.id.clone(),
-                    job: run.job.name.to_string(),
-                    cause: run.cause,
-                    nominal: run.nominal,
-                    fired: run.fired,
-                    targets: run.targets.clone(),
-                    claimed: 0,
-                    partials: BTreeMap::new(),
-                    retried: BTreeMap::new(),
-                    successes: BTreeMap::new(),
-                    outcome: None,
-                    counts: (0, 0, 0),
-                };
-                assert!(self.ids.insert(run.id.clone()), "{} exists twice", run.id);
-                assert!(self.runs.insert(run.key, row).is_none(), "{} has the key of another run", run.id);
-            }
+            Record::Fired { run, decides } => self.fired(run, decides),
             Record::Claimed { run, upto, .. } => self.live(*run).claimed = *upto,
             Record::Retried { run, index, attempt } => {
                 let row = self.live(*run);
@@ -129,7 +115,41 @@ impl Disk {
                 let row = self.live(summary.run);
                 row.outcome = Some(summary.outcome);
                 row.counts = (summary.succeeded, summary.failed, summary.cancelled);
+                for follow in &summary.follows {
+                    self.follow(follow);
+                }
             }
+        }
+    }
+
+    fn fired(&mut self, run: &RunInfo, decides: &Decides) {
+        self.decide(run, decides);
+        let row = RunRow {
+            id: run.id.clone(),
+            job: run.job.name.to_string(),
+            cause: run.cause,
+            nominal: run.nominal,
+            fired: run.fired,
+            targets: run.targets.clone(),
+            claimed: 0,
+            partials: BTreeMap::new(),
+            retried: BTreeMap::new(),
+            successes: BTreeMap::new(),
+            outcome: None,
+            counts: (0, 0, 0),
+        };
+        assert!(self.ids.insert(run.id.clone()), "{} exists twice", run.id);
+        assert!(self.runs.insert(run.key, row).is_none(), "{} has the key of another run", run.id);
+    }
+
+    fn follow(&mut self, follow: &Follow) {
+        match follow {
+            Follow::Joined { job, nominal, succeeded } => drop(self.joined.insert((job.clone(), *nominal, succeeded.clone()))),
+            Follow::Run(run) => {
+                self.fired(run, &Decides::Nothing);
+                self.joined.retain(|(job, nominal, _)| (job, nominal) != (&run.job.name, &run.nominal));
+            }
+            Follow::Forgotten { job: forgotten, nominal: at } => self.joined.retain(|(job, nominal, _)| (job, nominal) != (forgotten, at)),
         }
     }
 
@@ -188,6 +208,7 @@ impl Disk {
         });
         Recovery {
             jobs: self.watermarks.values().cloned().collect(),
+            joined: self.joined.iter().cloned().collect(),
             runs: runs.collect(),
             last_key: self.runs.keys().next_back().map_or(0, |key| key.0),
         }

@@ -49,6 +49,12 @@ targets = { range = "0..6" }
 max_failures = 1
 on_interrupted = "rerun"
 catch_up = "none"
+[jobs.then]
+after = ["plain"]
+shell = "true"
+[jobs.both]
+after = ["plain", "fan"]
+shell = "true"
 "#;
 
 /// Of the random jobs. What falls due later than the drain is not decided.
@@ -124,7 +130,7 @@ fn settle(world: &mut World) -> Timestamp {
     let decided = world.disk.clone();
     let mut quiet = (*world.config).clone();
     for job in quiet.jobs.values_mut() {
-        Arc::make_mut(job).enabled = false;
+        Arc::make_mut(job).enabled = !job.after.is_empty();
     }
     world.config = Arc::new(quiet);
     world.restart(Duration::ZERO);
@@ -179,7 +185,7 @@ fn befall(world: &mut World) {
                 world.handle(Event::Held(false));
             }
             7 | 8 => {
-                let names: Vec<_> = world.config.jobs.keys().cloned().collect();
+                let names: Vec<_> = world.config.jobs.values().filter(|job| job.after.is_empty()).map(|job| job.name.clone()).collect();
                 let (job, paused, ticket) = (world.choices.pick(&names).clone(), world.choices.one_in(3), world.ticket());
                 world.handle(Event::Paused { job, paused, ticket });
             }
@@ -188,7 +194,7 @@ fn befall(world: &mut World) {
                 let (job, count, ticket) = (world.choices.pick(&names).clone(), world.choices.among(1..4), world.ticket());
                 // Each nominal time only once: whoever asks looks at the records before.
                 let nominals =
-                    (0..count).map(|nominal| Timestamp::UNIX_EPOCH + SignedDuration::from_secs((ticket.0 * 10 + nominal) as i64));
+                    (0..count).map(|nominal| Timestamp::UNIX_EPOCH + SignedDuration::from_secs((ticket.0 * 10 + nominal).cast_signed()));
                 world.handle(Event::Backfilled { job, nominals: nominals.collect(), ticket });
             }
             _ => {}
@@ -222,6 +228,7 @@ fn random_jobs(choices: &mut Choices) -> (String, BTreeMap<&'static str, i64>) {
         )
         .expect("a string takes everything");
     }
+    text.push_str("[jobs.then]\nafter = [\"a\"]\nshell = \"true\"\n[jobs.both]\nafter = [\"b\", \"a\"]\nshell = \"true\"\n");
     (text, periods)
 }
 

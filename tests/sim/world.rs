@@ -51,6 +51,8 @@ pub(crate) struct World {
     queue: VecDeque<Queued>,
     synced_at: Option<Duration>,
     boot: u32,
+    /// How many daemons there were before.
+    life: u32,
     tickets: u64,
 }
 
@@ -74,6 +76,7 @@ impl World {
             queue: VecDeque::new(),
             synced_at: None,
             boot: 0,
+            life: 0,
             tickets: 0,
         };
         world.perform(effects);
@@ -124,6 +127,7 @@ impl World {
 
     /// The daemon has left, or died; a new one starts.
     pub(crate) fn restart(&mut self, after: Duration) {
+        self.life += 1;
         self.queue.clear();
         self.synced_at = None;
         self.children.clear();
@@ -207,9 +211,12 @@ impl World {
 
     fn happen(&mut self) {
         if self.synced_at.is_some_and(|at| at <= self.now.monotonic) {
-            let then = self.sync(self.queue.len());
+            let (then, life) = (self.sync(self.queue.len()), self.life);
             for then in then {
-                self.handle(Event::Durable(then));
+                // The news for a daemon that has died meanwhile do not reach the next one.
+                if self.life == life {
+                    self.handle(Event::Durable(then));
+                }
             }
         }
         let ended: Vec<_> = self.children.iter().filter(|(_, child)| child.ends <= self.now.monotonic).map(|(key, _)| *key).collect();

@@ -65,6 +65,7 @@ impl Rooms for FakeRooms {
             reason: None,
             result: None,
             output: None,
+            follows: vec![],
         });
         Ok(Ran { id: run.id, outcome: self.outcome, interrupted_by: self.interrupted_by })
     }

@@ -122,6 +122,7 @@ fn job(work: Work, base: &Path) -> Job {
         name: "daily".into(),
         description: None,
         schedule_text: Vec::new(),
+        after: Box::default(),
         timetable: Timetable { schedules: Vec::new(), zone, dst: Dst::default(), except: None },
         jitter: Duration::ZERO,
         enabled: true,

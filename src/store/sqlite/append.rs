@@ -1,5 +1,7 @@
 //! Records become rows: one transaction for a whole batch, behind the fence.
 
+mod jobs;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -8,7 +10,9 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Transa
 
 use super::{fault, values};
 use crate::config::TargetValue;
-use crate::engine::{CapturedOutput, Decides, Decision, Outcome, PartialRecord, Record, RunId, RunInfo, RunKey, RunOutcome, RunSummary};
+use crate::engine::{
+    CapturedOutput, Decides, Decision, Follow, Outcome, PartialRecord, Record, RunId, RunInfo, RunKey, RunOutcome, RunSummary,
+};
 use crate::store::{Epoch, StoreError};
 
 /// The `idx` of the gather command's output.
@@ -158,30 +162,12 @@ impl Append<'_> {
     fn record(&mut self, record: &Record) -> Result<(), Refusal> {
         match record {
             Record::Accounting { job, accounted, fingerprint, beginning, boot_id } => {
-                self.end_accounting(&job.name)?;
-                self.execute(
-                    "INSERT INTO job (name, watermark, fingerprint, boot_id, repeats_until, repeat) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                     ON CONFLICT (name) DO UPDATE SET watermark = ?2, fingerprint = ?3, boot_id = ?4, repeats_until = ?5, repeat = ?6",
-                    params![
-                        &*job.name,
-                        values::micros(accounted.watermark),
-                        fingerprint.cast_signed(),
-                        boot_id.as_deref(),
-                        values::repeats_until(accounted.repeat),
-                        accounted.repeat.number
-                    ],
-                )?;
-                self.execute(
-                    "INSERT INTO accounting (job, number, since, definition, reason)
-                     VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM accounting WHERE job = ?1), ?2, ?3, ?4)",
-                    params![&*job.name, values::micros(accounted.watermark), values::json_text(&job.definition())?, beginning.name()],
-                )
+                self.start_accounting(job, *accounted, *fingerprint, *beginning, boot_id.as_deref())
             }
-            Record::Removed { job } => {
-                self.end_accounting(job)?;
-                self.execute("UPDATE job SET fingerprint = 0, paused = 0 WHERE name = ?1", params![&**job])
+            Record::Removed { job } => self.remove_job(job),
+            Record::Paused { job, paused } => {
+                self.change_job(job, "UPDATE job SET paused = ?2 WHERE name = ?1", params![&**job, paused])
             }
-            Record::Paused { job, paused } => self.change_job(job, "UPDATE job SET paused = ?2 WHERE name = ?1", params![&**job, paused]),
             Record::Decided { job, first, last, count, decision, at } => self.decide(job, (*first, *last), *count, *decision, None, *at),
             Record::Fired { run, decides } => self.fired(run, decides),
             Record::Claimed { run, upto, at } => self.change_run(
@@ -196,40 +182,6 @@ impl Append<'_> {
             Record::Partial(partial) => self.partial(partial),
             Record::Finished(summary) => self.finished(summary),
         }
-    }
-
-    /// What is decided so far is all that counts under the definition.
-    fn end_accounting(&self, job: &str) -> Result<(), Refusal> {
-        self.execute(
-            "UPDATE accounting SET upto = (SELECT watermark FROM job WHERE name = ?1) WHERE job = ?1 AND upto IS NULL",
-            params![job],
-        )
-    }
-
-    /// Writes a decision down and moves the job's watermark there.
-    fn decide(
-        &self,
-        job: &str,
-        (first, last): (Timestamp, Timestamp),
-        count: u64,
-        decision: Decision,
-        run: Option<RunKey>,
-        at: Timestamp,
-    ) -> Result<(), Refusal> {
-        self.change_job(job, "UPDATE job SET watermark = max(watermark, ?2) WHERE name = ?1", params![job, values::micros(last)])?;
-        self.execute(
-            "INSERT INTO decision (job, first, last, count, decision, run, at, accounting)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, (SELECT max(number) FROM accounting WHERE job = ?1))",
-            params![
-                job,
-                values::micros(first),
-                values::micros(last),
-                saturated(count),
-                decision.name(),
-                run.map(|run| run.0),
-                values::micros(at)
-            ],
-        )
     }
 
     fn fired(&self, run: &RunInfo, decides: &Decides) -> Result<(), Refusal> {
@@ -322,7 +274,25 @@ impl Append<'_> {
             ],
         )?;
         self.execute(END_RETRYING, params![summary.run.0])?;
+        for follow in &summary.follows {
+            self.follow(follow)?;
+        }
         self.output(summary.run, GATHER_INDEX, 0, summary.output.as_ref())
+    }
+
+    fn follow(&self, follow: &Follow) -> Result<(), Refusal> {
+        let (job, nominal) = match follow {
+            Follow::Joined { job, nominal, succeeded } => {
+                let insert = "INSERT OR IGNORE INTO joined (job, nominal, succeeded) VALUES (?1, ?2, ?3)";
+                return self.execute(insert, params![&**job, values::micros(*nominal), &**succeeded]);
+            }
+            Follow::Run(run) => {
+                self.fired(run, &Decides::Nothing)?;
+                (&run.job.name, run.nominal)
+            }
+            Follow::Forgotten { job, nominal } => (job, *nominal),
+        };
+        self.execute("DELETE FROM joined WHERE job = ?1 AND nominal = ?2", params![&**job, values::micros(nominal)])
     }
 
     fn output(&self, run: RunKey, index: i64, attempt: u32, output: Option<&CapturedOutput>) -> Result<(), Refusal> {

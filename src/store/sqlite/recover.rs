@@ -2,13 +2,20 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, Result, Row};
 
 use super::values;
+use crate::config::JobName;
 use crate::engine::{Cause, Outcome, RecoveredJob, RecoveredRun, Recovery, RunId, RunKey};
 
 pub(super) fn recover(connection: &Connection, node: &str) -> Result<Recovery> {
-    let mut recovery = Recovery { jobs: jobs(connection)?, runs: live_runs(connection, node)?, last_key: last_key(connection)? };
+    let mut recovery = Recovery {
+        jobs: jobs(connection)?,
+        runs: live_runs(connection, node)?,
+        joined: joined(connection)?,
+        last_key: last_key(connection)?,
+    };
     for run in &mut recovery.runs {
         read_partials(connection, run)?;
     }
@@ -33,6 +40,11 @@ fn jobs(connection: &Connection) -> Result<Vec<RecoveredJob>> {
         })
     })?;
     rows.collect()
+}
+
+fn joined(connection: &Connection) -> Result<Vec<(JobName, Timestamp, JobName)>> {
+    let mut statement = connection.prepare("SELECT job, nominal, succeeded FROM joined ORDER BY job, nominal, succeeded")?;
+    statement.query_map([], |row| Ok((row.get(0)?, values::time(row, 1)?, row.get(2)?)))?.collect()
 }
 
 fn live_runs(connection: &Connection, node: &str) -> Result<Vec<RecoveredRun>> {

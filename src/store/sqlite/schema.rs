@@ -118,6 +118,14 @@ CREATE TABLE accounting (
 -- The `number` of the accounting that the decision belongs to; decisions of version 1 have none.
 ALTER TABLE decision ADD COLUMN accounting INTEGER;
 
+-- Jobs that run after several others: for the nominal time, `succeeded` has.
+CREATE TABLE joined (
+    job TEXT NOT NULL,
+    nominal INTEGER NOT NULL,
+    succeeded TEXT NOT NULL,
+    PRIMARY KEY (job, nominal, succeeded)
+) STRICT, WITHOUT ROWID;
+
 -- Nominal times up to `repeats_until` were decided before the clock was set back; their runs are named with `repeat`.
 ALTER TABLE job ADD COLUMN repeats_until INTEGER;
 ALTER TABLE job ADD COLUMN repeat INTEGER NOT NULL DEFAULT 1;
