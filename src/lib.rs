@@ -16,6 +16,7 @@
 //! - There is one reader of the clock (`daemon::clock`) and one loop (`daemon`), fed by one closed `enum`.
 //! - A decision is on disk before anything that follows from it starts.
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -3,6 +3,7 @@
 use clap::{CommandFactory, FromArgMatches};
 
 use super::Global;
+use super::audit::AuditArgs;
 use super::backfill::BackfillArgs;
 use super::cancel::CancelArgs;
 use super::check::CheckArgs;
@@ -23,7 +24,7 @@ use super::trigger::TriggerArgs;
 const GROUPS: [(&str, &[&str]); 4] = [
     ("The file", &["check", "next", "explain"]),
     ("The work", &["run", "trigger", "cancel", "pause", "resume", "backfill"]),
-    ("The story", &["jobs", "history", "show", "results", "logs"]),
+    ("The story", &["jobs", "history", "show", "results", "logs", "audit"]),
     ("The daemon", &["daemon", "status", "reload"]),
 ];
 
@@ -83,6 +84,8 @@ pub enum Command {
     Results(ResultsArgs),
     /// Print the log, or what it says of a job or run
     Logs(LogsArgs),
+    /// Recompute every nominal time, and compare with the records
+    Audit(AuditArgs),
     /// Tell how the daemon is, and how far its live runs are
     Status(StatusArgs),
     /// Have the daemon read jobs.toml again
@@ -162,6 +165,7 @@ mod tests {
           show      Tell one run in detail: why it ran, how long, what failed and what it said
           results   Print a run's gathered results, a line of JSON a partial
           logs      Print the log, or what it says of a job or run
+          audit     Recompute every nominal time, and compare with the records
 
         The daemon:
           daemon    Fire all jobs at their times, in the foreground

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter};
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use axum::Router;
 use jiff::Timestamp;
 
@@ -15,10 +16,11 @@ use super::place::{Place, config_path};
 use super::print::{Look, Screen};
 use super::rooms::Rooms;
 use super::{
-    Exit, Global, backfill, cancel, check, explain, history, jobs, logs, next, pause, reload, results, run, show, status, trigger,
+    Exit, Global, audit, backfill, cancel, check, explain, history, jobs, logs, next, pause, reload, results, run, show, status, trigger,
 };
 use crate::config::Config;
 use crate::daemon::source::LoadError;
+use crate::store::Reader;
 use crate::web::{self, JobView};
 
 /// Reads the process's arguments, carries out the command and returns the exit code. Prints on stdout and stderr.
@@ -65,6 +67,10 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
         Command::Show(args) => site.ask(screen, async |client, screen| show::show(&client, args, screen).await),
         Command::Results(args) => site.ask(screen, async |client, screen| results::results(&client, args, screen).await),
         Command::Logs(args) => logs::logs(&place(global)?.log, args, screen),
+        Command::Audit(args) => {
+            let reader = Reader::open(&place(global)?.state_dir).context("cannot read the records")?;
+            audit::audit(&reader, args, now, screen)
+        }
         Command::Status(args) => site.ask(screen, async |client, screen| status::status(&client, args, now, screen).await),
         Command::Reload(args) => site.ask(screen, async |client, screen| reload::reload(&client, args, now, screen).await),
     }

@@ -38,7 +38,7 @@ pub enum Since {
 }
 
 impl Since {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
@@ -47,7 +47,7 @@ impl Since {
     }
 
     /// The instant, seen from `now`; the earliest there is for a span that reaches further.
-    fn from(self, now: Timestamp) -> Timestamp {
+    pub(super) fn from(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(at) => at,
             Self::Ago(span) => SignedDuration::try_from(span).ok().and_then(|span| now.checked_sub(span).ok()).unwrap_or(Timestamp::MIN),

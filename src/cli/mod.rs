@@ -4,6 +4,7 @@
 //! the records, `print` prints, `human` puts numbers into words, `escape` makes text from outside safe to show.
 
 mod arguments;
+mod audit;
 mod backfill;
 mod cancel;
 pub mod check;

@@ -16,6 +16,7 @@ mod interval;
 mod jitter;
 #[cfg(test)]
 mod oracle;
+mod scan;
 mod search;
 mod warnings;
 mod words;
@@ -30,6 +31,7 @@ pub use cron::Cron;
 pub use dst::{Change, Dst, Fold, Gap};
 pub use except::{Except, parse_dates};
 pub use jitter::jitter;
+pub use scan::scan;
 pub use warnings::{Warning, warnings};
 pub use words::{describe, describe_change};
 pub use zone::{Zone, ZoneError};

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use jiff::civil::{Date, DateTime};
-use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 
-use super::dst::{Dst, Fold, Gap};
-
-const THREE_HOURS: i32 = 3 * 3600;
+use super::dst::Dst;
+use super::scan::place;
 
 /// All members from `first` to `last`, both wall-clock dates inclusive.
 pub(super) fn members(expression: &str, zone: &TimeZone, dst: Dst, first: Date, last: Date) -> BTreeSet<Timestamp> {
@@ -28,7 +27,7 @@ pub(super) fn members(expression: &str, zone: &TimeZone, dst: Dst, first: Date, 
             for &hour in &hours {
                 for &minute in &minutes {
                     for &second in &seconds {
-                        place(date.at(hour, minute, second, 0), zone, wildcard, dst, &mut found);
+                        found.extend(place(date.at(hour, minute, second, 0), zone, wildcard, dst).into_iter().flatten());
                     }
                 }
             }
@@ -36,38 +35,6 @@ pub(super) fn members(expression: &str, zone: &TimeZone, dst: Dst, first: Date, 
         date = date.tomorrow().expect("inside the calendar");
     }
     found
-}
-
-fn place(wall: DateTime, zone: &TimeZone, wildcard: bool, dst: Dst, found: &mut BTreeSet<Timestamp>) {
-    let instant = |offset: Offset| offset.to_timestamp(wall).expect("inside the calendar");
-    match zone.to_ambiguous_timestamp(wall).offset() {
-        AmbiguousOffset::Unambiguous { offset } => {
-            found.insert(instant(offset));
-        }
-        AmbiguousOffset::Gap { before, after } => {
-            if !wildcard && dst.gap == Gap::RunAfter && after.seconds() - before.seconds() < THREE_HOURS {
-                found.insert(first_after_gap(zone, instant(after), instant(before), after));
-            }
-        }
-        AmbiguousOffset::Fold { before, after } => {
-            let policy = wildcard || before.seconds() - after.seconds() > THREE_HOURS;
-            if policy || dst.fold != Fold::Second {
-                found.insert(instant(before));
-            }
-            if policy || dst.fold != Fold::First {
-                found.insert(instant(after));
-            }
-        }
-    }
-}
-
-/// The second at which the offset becomes `after`, by bisection.
-fn first_after_gap(zone: &TimeZone, mut low: Timestamp, mut high: Timestamp, after: Offset) -> Timestamp {
-    while high.as_second() - low.as_second() > 1 {
-        let middle = low + SignedDuration::from_secs((high.as_second() - low.as_second()) / 2);
-        if zone.to_offset(middle) == after { high = middle } else { low = middle }
-    }
-    if zone.to_offset(low) == after { low } else { high }
 }
 
 fn day_matches(day: &str, weekday: &str, date: Date) -> bool {

@@ -121,6 +121,11 @@ fn check_around(zone: &TimeZone, middle: Timestamp, random: &mut Random) -> usiz
     let starts = (0..12).map(|_| start + SignedDuration::from_secs(i64::try_from(random.below(48 * 3600)).expect("small")));
     let edges = members.range(start..end).flat_map(|member| [*member, *member - SignedDuration::from_secs(1)]).take(24);
     let afters: Vec<Timestamp> = starts.chain(edges).collect();
+    let zone_of = |rules: &TimeZone| Zone { name: "Test/Zone".into(), rules: rules.clone() };
+    let timetable = Timetable { schedules: vec![Schedule::Cron(cron)], zone: zone_of(zone), dst, except: None };
+    let scanned: Vec<Timestamp> = scan(&timetable, start, end).filter(|member| *member < end).collect();
+    let expected: Vec<Timestamp> = members.range(start..end).filter(|member| **member > start).copied().collect();
+    assert_eq!(scanned, expected, "scan of `{text}` {:?} {dst:?} from {start}", zone.iana_name());
     for &after in &afters {
         let expected = members.range(after..end).find(|member| **member > after).copied();
         let found = dst::next(&cron, zone, dst, after);

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 pub use error::{Fault, LookupError, StoreError};
 pub use lock::{LockError, StateLock};
 pub use sqlite::{Reader, Sqlite};
-pub use view::{DecisionView, OutputView, PartialCounts, PartialView, RunFilter, RunView};
+pub use view::{AccountingView, DecisionView, OutputView, PartialCounts, PartialView, RunFilter, RunView};
 pub use writer::{Health, Unwritten, Writer};
 
 use crate::engine::{Record, Recovery, RunId};

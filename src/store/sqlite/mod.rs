@@ -3,6 +3,7 @@
 //! A database that cannot be trusted is refused, never replaced by an empty one: an empty one would forget what was decided,
 //! and batches would run twice or not at all.
 
+mod accounts;
 mod append;
 mod reader;
 mod recover;

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, ToSql, params};
 
 use super::{BUSY_TIMEOUT, STATEMENTS, fault, known_version, values};
@@ -28,8 +27,8 @@ const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY 
 /// A reading connection. Not shared between threads: open one for each.
 #[derive(Debug)]
 pub struct Reader {
-    path: PathBuf,
-    connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
 }
 
 impl Reader {
@@ -82,15 +81,6 @@ impl Reader {
     pub fn outputs(&self, run: RunKey, index: Option<u32>) -> Result<Vec<OutputView>, StoreError> {
         let sql = "SELECT attempt, head, tail, cut FROM output WHERE run = ?1 AND idx = ?2 ORDER BY attempt";
         self.all(sql, params![run.0, index.map_or(-1, i64::from)], output_view)
-    }
-
-    /// The decisions about the job's nominal times from `since` up to but not including `until`, oldest first. One that covers
-    /// several times is given whole when any of them lies inside.
-    pub fn decisions(&self, job: &str, since: Timestamp, until: Timestamp) -> Result<Vec<DecisionView>, StoreError> {
-        let sql = "SELECT d.job, d.first, d.last, d.count, d.decision, run.id, d.at
-                   FROM decision AS d LEFT JOIN run ON run.key = d.run
-                   WHERE d.job = ?1 AND d.last >= ?2 AND d.first < ?3 ORDER BY d.last, d.rowid";
-        self.all(sql, params![job, values::micros(since), values::micros(until)], decision_view)
     }
 
     /// Those of the ids that have a run, in their order.
@@ -149,7 +139,12 @@ impl Reader {
         }
     }
 
-    fn all<T>(&self, sql: &str, values: impl Params, view: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
+    pub(super) fn all<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        view: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
         let read = || -> rusqlite::Result<Vec<T>> { self.connection.prepare_cached(sql)?.query_map(values, view)?.collect() };
         read().map_err(|error| fault(&self.path, error))
     }
@@ -241,7 +236,7 @@ fn output_view(row: &Row<'_>) -> rusqlite::Result<OutputView> {
     Ok(OutputView { attempt: row.get(0)?, head: text(1)?, tail: text(2)?, cut: row.get::<_, i64>(3)?.unsigned_abs() })
 }
 
-fn decision_view(row: &Row<'_>) -> rusqlite::Result<DecisionView> {
+pub(super) fn decision_view(row: &Row<'_>) -> rusqlite::Result<DecisionView> {
     Ok(DecisionView {
         job: row.get(0)?,
         first: values::time(row, 1)?,
@@ -250,6 +245,7 @@ fn decision_view(row: &Row<'_>) -> rusqlite::Result<DecisionView> {
         decision: values::named(row, 4, Decision::from_name)?,
         run: row.get::<_, Option<_>>(5)?.map(RunId),
         at: values::time(row, 6)?,
+        accounting: row.get(7)?,
     })
 }
 
@@ -284,7 +280,7 @@ mod tests {
     #[test]
     fn runs_are_read_through_an_index() {
         let all = RunFilter::default();
-        let (job, since) = (Some("sync".to_owned()), Some(Timestamp::UNIX_EPOCH));
+        let (job, since) = (Some("sync".to_owned()), Some(jiff::Timestamp::UNIX_EPOCH));
         for filter in [
             all.clone(),
             RunFilter { job: job.clone(), ..all.clone() },

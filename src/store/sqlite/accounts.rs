@@ -1,0 +1,53 @@
+//! Questions for an audit: under which definitions a job's nominal times counted, and what was decided about them.
+
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+
+use super::reader::decision_view;
+use super::{Reader, fault, values};
+use crate::engine::Beginning;
+use crate::store::{AccountingView, DecisionView, StoreError};
+
+impl Reader {
+    /// Every job that ever had an accounting, by name.
+    pub fn accounted_jobs(&self) -> Result<Vec<String>, StoreError> {
+        self.all("SELECT DISTINCT job FROM accounting ORDER BY job", [], |row| row.get(0))
+    }
+
+    /// The accountings of a job that reach into the time after `since`, in order, and their decisions that do, as they were at one
+    /// moment: a daemon that goes on deciding does not come in between.
+    pub fn accounts(&self, job: &str, since: Timestamp) -> Result<(Vec<AccountingView>, Vec<DecisionView>), StoreError> {
+        let snapshot = self.connection.unchecked_transaction().map_err(|error| fault(&self.path, error))?;
+        let accountings = self.all(
+            "SELECT a.job, a.number, a.since, a.upto, a.definition, a.reason, job.watermark
+             FROM accounting AS a JOIN job ON job.name = a.job
+             WHERE a.job = ?1 AND coalesce(a.upto, ?2) >= ?2 ORDER BY a.number",
+            params![job, values::micros(since)],
+            accounting_view,
+        )?;
+        let decisions = self.decisions(job, since, Timestamp::MAX)?;
+        snapshot.finish().map_err(|error| fault(&self.path, error))?;
+        Ok((accountings, decisions))
+    }
+
+    /// The decisions about the job's nominal times from `since` up to but not including `until`, oldest first. One that covers
+    /// several times is given whole when any of them lies inside.
+    pub fn decisions(&self, job: &str, since: Timestamp, until: Timestamp) -> Result<Vec<DecisionView>, StoreError> {
+        let sql = "SELECT d.job, d.first, d.last, d.count, d.decision, run.id, d.at, d.accounting
+                   FROM decision AS d LEFT JOIN run ON run.key = d.run
+                   WHERE d.job = ?1 AND d.last >= ?2 AND d.first < ?3 ORDER BY d.last, d.rowid";
+        self.all(sql, params![job, values::micros(since), values::micros(until)], decision_view)
+    }
+}
+
+fn accounting_view(row: &Row<'_>) -> rusqlite::Result<AccountingView> {
+    Ok(AccountingView {
+        job: row.get(0)?,
+        number: row.get(1)?,
+        since: values::time(row, 2)?,
+        upto: values::optional_time(row, 3)?,
+        definition: row.get(4)?,
+        beginning: values::named(row, 5, Beginning::from_name)?,
+        watermark: values::time(row, 6)?,
+    })
+}
