@@ -25,5 +25,6 @@ pub mod handler;
 pub mod log;
 pub mod runner;
 pub mod schedule;
+pub mod simulate;
 pub mod store;
 pub mod web;

@@ -17,12 +17,13 @@ use super::reload::ReloadArgs;
 use super::results::ResultsArgs;
 use super::run::RunArgs;
 use super::show::ShowArgs;
+use super::simulate::SimulateArgs;
 use super::status::StatusArgs;
 use super::trigger::TriggerArgs;
 
 /// The commands by what they are for. One that is not here is listed under `More`.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("The file", &["check", "next", "explain"]),
+    ("The file", &["check", "next", "explain", "simulate"]),
     ("The work", &["run", "trigger", "cancel", "pause", "resume", "backfill"]),
     ("The story", &["jobs", "history", "show", "results", "logs", "audit"]),
     ("The daemon", &["daemon", "status", "reload"]),
@@ -62,6 +63,8 @@ pub enum Command {
     Next(NextArgs),
     /// Put a cron expression into words, with its traps
     Explain(ExplainArgs),
+    /// Let a stretch of time pass under a virtual clock, and tell what would run
+    Simulate(SimulateArgs),
     /// Run a job now, in the foreground, without a daemon
     Run(RunArgs),
     /// Have the daemon run a job now
@@ -150,6 +153,7 @@ mod tests {
           check     Find every problem of jobs.toml
           next      List the coming fires
           explain   Put a cron expression into words, with its traps
+          simulate  Let a stretch of time pass under a virtual clock, and tell what would run
 
         The work:
           run       Run a job now, in the foreground, without a daemon

@@ -1,5 +1,6 @@
 //! From what was typed to the exit code.
 
+use std::collections::HashMap;
 use std::io::{self, BufWriter};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use super::place::{Place, config_path};
 use super::print::{Look, Screen};
 use super::rooms::Rooms;
 use super::{
-    Exit, Global, audit, backfill, cancel, check, explain, history, jobs, logs, next, pause, reload, results, run, show, status, trigger,
+    Exit, Global, audit, backfill, cancel, check, explain, history, jobs, logs, next, pause, reload, results, run, show, simulate, status,
+    trigger,
 };
 use crate::config::Config;
 use crate::daemon::source::LoadError;
-use crate::store::Reader;
+use crate::store::{Reader, StoreError};
 use crate::web::{self, JobView};
 
 /// Reads the process's arguments, carries out the command and returns the exit code. Prints on stdout and stderr.
@@ -56,6 +58,16 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
             Ok(next::next(global, args, load, now, screen.both().0)?)
         }
         Command::Explain(args) => Ok(explain::explain(global, args, now, screen.both().0)?),
+        Command::Simulate(args) => {
+            let config = Arc::new(config(rooms, &config_path(global.config.as_deref())?)?);
+            let typical = || match Reader::open(&config.daemon.state_dir) {
+                Ok(reader) => simulate::typical(&reader, &config),
+                // Nothing has run yet.
+                Err(StoreError::NoState { .. }) => Ok(HashMap::new()),
+                Err(error) => Err(Failure::Other(error.into())),
+            };
+            simulate::simulate(&config, args, typical, screen)
+        }
         Command::Run(args) => run::run(rooms, global, args, screen),
         Command::Trigger(args) => site.ask(screen, async |client, screen| trigger::trigger(&client, args, screen).await),
         Command::Cancel(args) => site.ask(screen, async |client, screen| cancel::cancel(&client, args, screen).await),

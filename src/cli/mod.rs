@@ -28,6 +28,7 @@ mod results;
 mod rooms;
 mod run;
 mod show;
+mod simulate;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -238,6 +238,11 @@ impl Engine {
         })
     }
 
+    /// How many runs are live or wait.
+    pub fn live_runs(&self) -> usize {
+        self.runs.len()
+    }
+
     /// The live run of that name.
     pub fn run_named(&self, id: &str) -> Option<RunKey> {
         self.runs.values().find(|run| *run.info.id.0 == *id).map(|run| run.info.key)

@@ -8,6 +8,7 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Schedule;
 use super::cron::Cron;
 use super::search::CYCLE_YEARS;
 
@@ -92,6 +93,13 @@ impl Change {
     /// Whether the DST policy applies, or the jump is too large for it.
     pub fn is_small(&self) -> bool {
         (-MAX_JUMP_SECONDS..MAX_JUMP_SECONDS).contains(&self.jump_seconds())
+    }
+}
+
+impl Schedule {
+    /// Whether one of its wall-clock times is skipped or repeated by the change.
+    pub fn is_touched_by(&self, change: &Change) -> bool {
+        matches!(self, Self::Cron(cron) if cron.within(change).is_some())
     }
 }
 

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room → the rooms it may use. An arrow only goes down, and rooms of one height do not know each other.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("schedule", &[]),
     ("config", &["schedule"]),
     ("engine", &["config", "schedule"]),
     ("audit", &["engine", "config", "schedule"]),
+    ("simulate", &["engine", "config", "schedule"]),
     ("log", &["config", "schedule"]),
     ("handler", &["log", "engine", "config", "schedule"]),
     ("notify", &["log", "engine", "config", "schedule"]),
@@ -17,11 +18,11 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("web", &["store", "log", "engine", "config", "schedule"]),
     ("runner", &["handler", "log", "engine", "config", "schedule"]),
     ("daemon", &["runner", "store", "web", "notify", "handler", "log", "engine", "config", "schedule"]),
-    ("cli", &["audit", "daemon", "runner", "store", "web", "notify", "handler", "log", "engine", "config", "schedule"]),
+    ("cli", &["audit", "simulate", "daemon", "runner", "store", "web", "notify", "handler", "log", "engine", "config", "schedule"]),
 ];
 
 /// Rooms that take everything as an argument: no input, output, async, clock or log.
-const PURE_ROOMS: [&str; 4] = ["schedule", "config", "engine", "audit"];
+const PURE_ROOMS: [&str; 5] = ["schedule", "config", "engine", "audit", "simulate"];
 const IMPURE: [&str; 11] =
     ["std::fs", "std::net", "std::process", "std::thread", "std::env", "std::os", "std::io", "tokio", "tracing", "async fn", "rusqlite"];
 

@@ -11,6 +11,7 @@ mod disk;
 mod faults;
 mod story;
 mod world;
+mod year;
 
 use story::Story;
 
@@ -47,6 +48,20 @@ fn random_seeds() {
     println!("fresh seed: SIM_SEED={fresh}");
     for seed in (0..number("SIM_SEEDS").unwrap_or(300)).chain([fresh]) {
         Story::random(seed).run();
+    }
+}
+
+/// A year of a thousand jobs, by a fixed seed and a fresh one.
+#[test]
+fn a_year_is_accounted_for() {
+    if let Some(seed) = number("SIM_SEED") {
+        return year::year(seed, 1_000);
+    }
+    let fresh = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("the clock is set").as_nanos();
+    let fresh = u64::try_from(fresh & 0xffff_ffff).expect("32 bits");
+    for seed in (0..number("SIM_YEARS").unwrap_or(1)).chain([fresh]) {
+        println!("SIM_SEED={seed}");
+        year::year(seed, 1_000);
     }
 }
 

@@ -232,7 +232,7 @@ fn random_jobs(choices: &mut Choices) -> (String, BTreeMap<&'static str, i64>) {
     (text, periods)
 }
 
-fn parse(text: &str) -> Arc<Config> {
+pub(crate) fn parse(text: &str) -> Arc<Config> {
     let system_zone = Zone::lookup("UTC").expect("UTC is known");
     let context = config::Context {
         path: "jobs.toml".into(),

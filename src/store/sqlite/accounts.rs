@@ -1,4 +1,7 @@
-//! Questions for an audit: under which definitions a job's nominal times counted, and what was decided about them.
+//! Questions for an audit and a simulation: under which definitions a job's nominal times counted, what was decided about them,
+//! and how long its runs take.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Row, params};
@@ -28,6 +31,13 @@ impl Reader {
         let decisions = self.decisions(job, since, Timestamp::MAX)?;
         snapshot.finish().map_err(|error| fault(&self.path, error))?;
         Ok((accountings, decisions))
+    }
+
+    /// How long the job's latest successful runs took, at most a hundred, each with the number of its partials.
+    pub fn recent_durations(&self, job: &str) -> Result<Vec<(Duration, u32)>, StoreError> {
+        let sql = "SELECT max(0, ended - started), partials FROM run
+                   WHERE job = ?1 AND outcome = 'succeeded' AND started IS NOT NULL ORDER BY fired DESC LIMIT 100";
+        self.all(sql, [job], |row| Ok((Duration::from_micros(row.get::<_, i64>(0)?.unsigned_abs()), row.get(1)?)))
     }
 
     /// The decisions about the job's nominal times from `since` up to but not including `until`, oldest first. One that covers

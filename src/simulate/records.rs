@@ -1,0 +1,119 @@
+//! The records of a simulation: as much as the next daemon needs after a downtime.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::config::JobName;
+use crate::engine::{Decides, Follow, Record, RecoveredJob, RecoveredRun, Recovery, RunInfo, RunKey};
+
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    jobs: BTreeMap<JobName, RecoveredJob>,
+    /// Without those that have ended.
+    runs: BTreeMap<RunKey, RecoveredRun>,
+    joined: BTreeSet<(JobName, Timestamp, JobName)>,
+    last_key: i64,
+}
+
+impl Records {
+    pub(super) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Accounting { job, accounted, fingerprint, boot_id, .. } => {
+                let paused = self.jobs.get(&job.name).is_some_and(|known| known.paused);
+                let row = RecoveredJob {
+                    name: Arc::clone(&job.name),
+                    watermark: accounted.watermark,
+                    repeat: accounted.repeat,
+                    fingerprint: *fingerprint,
+                    accounting: true,
+                    paused,
+                    boot_id: boot_id.clone(),
+                };
+                self.jobs.insert(Arc::clone(&job.name), row);
+            }
+            Record::Paused { job, paused } => self.job(job, |row| row.paused = *paused),
+            Record::Removed { job } => self.job(job, |row| row.accounting = false),
+            Record::Decided { job, last, .. } => self.job(job, |row| row.watermark = row.watermark.max(*last)),
+            Record::Fired { run, decides } => {
+                self.job(&run.job.name, |row| match decides {
+                    Decides::Nominal => row.watermark = row.watermark.max(run.nominal),
+                    Decides::Boot(boot) => row.boot_id = Some(Arc::clone(boot)),
+                    Decides::Nothing => {}
+                });
+                self.fired(run);
+            }
+            Record::Claimed { run, upto, .. } => self.run(*run, |row| row.claimed = *upto),
+            Record::Retried { run, index, attempt } => self.run(*run, |row| {
+                row.retrying.retain(|(other, _)| other != index);
+                row.retried.push((*index, *attempt));
+            }),
+            Record::Partial(partial) => self.run(partial.run, |row| {
+                let others = |(other, _): &(u32, u32)| *other != partial.index;
+                row.retrying.retain(others);
+                row.retried.retain(others);
+                if partial.retry.is_some() {
+                    row.retrying.push((partial.index, partial.attempt));
+                } else {
+                    let at = row.ended.partition_point(|(index, ..)| *index < partial.index);
+                    row.ended.insert(at, (partial.index, partial.outcome, partial.attempt));
+                }
+            }),
+            Record::Finished(summary) => {
+                self.runs.remove(&summary.run);
+                summary.follows.iter().for_each(|follow| self.follow(follow));
+            }
+        }
+    }
+
+    fn job(&mut self, name: &JobName, change: impl FnOnce(&mut RecoveredJob)) {
+        self.jobs.get_mut(name).map(change);
+    }
+
+    fn run(&mut self, key: RunKey, change: impl FnOnce(&mut RecoveredRun)) {
+        self.runs.get_mut(&key).map(change);
+    }
+
+    fn fired(&mut self, run: &RunInfo) {
+        self.last_key = self.last_key.max(run.key.0);
+        let row = RecoveredRun {
+            key: run.key,
+            id: run.id.clone(),
+            job: Arc::clone(&run.job.name),
+            cause: run.cause,
+            nominal: run.nominal,
+            fired: run.fired,
+            targets: run.targets.clone(),
+            claimed: 0,
+            ended: Vec::new(),
+            retrying: Vec::new(),
+            retried: Vec::new(),
+        };
+        self.runs.insert(run.key, row);
+    }
+
+    fn follow(&mut self, follow: &Follow) {
+        let (job, nominal) = match follow {
+            Follow::Joined { job, nominal, succeeded } => {
+                self.joined.insert((Arc::clone(job), *nominal, Arc::clone(succeeded)));
+                return;
+            }
+            Follow::Run(run) => {
+                self.fired(run);
+                (&run.job.name, run.nominal)
+            }
+            Follow::Forgotten { job, nominal } => (job, *nominal),
+        };
+        self.joined.retain(|(other, at, _)| (other, *at) != (job, nominal));
+    }
+
+    pub(super) fn recovery(&self) -> Recovery {
+        Recovery {
+            jobs: self.jobs.values().cloned().collect(),
+            runs: self.runs.values().cloned().collect(),
+            joined: self.joined.iter().cloned().collect(),
+            last_key: self.last_key,
+        }
+    }
+}
