@@ -59,6 +59,8 @@ impl Reloader {
         self.reading = true;
         let (path, handlers, done) = (Arc::clone(&self.path), Arc::clone(&self.handlers), self.done.clone());
         tokio::task::spawn_blocking(move || {
+            // The system's zone data may have been updated as well; without this, it is looked at again after minutes only.
+            jiff::tz::db().reset();
             let result = source::load(&path, &handlers);
             // The loop is gone only when the daemon leaves.
             let _ = done.send(Reloaded { result, plan, replies });

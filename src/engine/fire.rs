@@ -122,9 +122,14 @@ impl Engine {
         for (name, job) in &config.jobs {
             let beginning = if let Some(state) = self.jobs.get_mut(name) {
                 let same = accounting::fingerprint(&state.job) == accounting::fingerprint(job) && !state.removed;
+                let moved = state.job.jitter != job.jitter || state.job.timetable != job.timetable;
                 state.job = Arc::clone(job);
                 state.removed = false;
                 if same {
+                    // The same schedule may name other instants: the data of its zone were updated.
+                    if moved {
+                        self.schedule(name);
+                    }
                     continue;
                 }
                 Beginning::Changed

@@ -218,3 +218,23 @@ fn a_day_in_half_a_minute_loses_and_doubles_nothing() {
     // A busy machine may find some too late; the audit tells that each is decided.
     assert!((300..=721).contains(&runs.len()), "{} runs", runs.len());
 }
+
+#[test]
+fn an_update_of_the_zone_data_is_taken_over_by_a_reload() {
+    let site = Site::new("[jobs.local]\nschedule = \"0 12 * * *\"\ntimezone = \"Test/Here\"\nhandler = \"echo\"\n");
+    let zones = site.path("zoneinfo");
+    let become_zone = |name: &str| {
+        fs::create_dir_all(zones.join("Test")).expect("a folder");
+        fs::copy(format!("/usr/share/zoneinfo/{name}"), zones.join("Test/Here.new")).expect("zone data");
+        fs::rename(zones.join("Test/Here.new"), zones.join("Test/Here")).expect("rename");
+    };
+    become_zone("Asia/Seoul");
+    let mut daemon = site.start_with(&[("TZDIR", zones.to_str().expect("a name")), ("TZ", "UTC")]);
+    daemon.line("ready");
+    let next = || site.ask_json(&["jobs"])["jobs"][0]["next_fire"].as_str().expect("a fire").to_owned();
+    assert!(next().ends_with("T03:00:00Z"), "{}", next());
+    become_zone("Africa/Lagos");
+    daemon.signal(Signal::SIGHUP);
+    daemon.line("reloaded");
+    assert!(next().ends_with("T11:00:00Z"), "{}", next());
+}

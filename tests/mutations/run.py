@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Breaks the program in one place at a time, and sees that a test notices.
+
+    tests/mutations/run.py [NAME…]
+
+Each mutation is tried on a copy of the sources; the project's own stay as they are. A mutation that no test notices, or whose place is
+not found any more, is a failure. It takes some minutes, so it is no part of `./test`.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COPY = ROOT / "target" / "mutations"
+
+LIB = ["--lib"]
+SIM = ["--test", "sim"]
+YEAR = ["--test", "sim", "year"]
+IT = ["--test", "it"]
+
+# Name, file, what stands there, what is put in its place, and the tests that are to notice.
+MUTATIONS = [
+    ("dst-fold", "src/schedule/dst.rs", "fixed && dst.fold == Fold::First", "fixed && dst.fold == Fold::Second", LIB + ["schedule"]),
+    ("dst-gap", "src/schedule/dst.rs", "return Some(change.at);", "return Some(change.at + SignedDuration::from_secs(60));", LIB + ["schedule"]),
+    ("dst-gap-of-three-hours", "src/schedule/dst.rs", "(-MAX_JUMP_SECONDS..MAX_JUMP_SECONDS)", "(-MAX_JUMP_SECONDS..=MAX_JUMP_SECONDS)", LIB + ["schedule"]),
+    ("catch-up-latest-runs-the-oldest", "src/engine/catch_up.rs", "if let Some(decision) = decided.next() {", "if number > runs && let Some(decision) = decided.next() {", LIB + ["catch_up"]),
+    ("catch-up-window", "src/engine/catch_up.rs", "<= signed(policy.window);", "<= signed(policy.window * 2);", LIB + ["catch_up"]),
+    ("watermark-stays-on-edit", "src/engine/accounting.rs", "Accounted { watermark: before.watermark.max(now), ..before }", "before", LIB + ["accounting"]),
+    ("clock-set-back-is-forgotten", "src/engine/mod.rs", "if now.wall < before.wall {", "if false {", YEAR),
+    ("jitter-differs-after-a-restart", "src/engine/fire.rs", "schedule::jitter(&job.name, nominal, job.jitter)", "schedule::jitter(&job.name, nominal + std::time::Duration::from_secs(job.jitter.as_secs()), job.jitter)", YEAR),
+    ("starts-at-the-decision", "src/engine/dispatch.rs", "if not_before > now.wall {", "if false {", SIM),
+    ("starts-before-the-claim-is-on-disk", "src/engine/dispatch.rs", "effects.push(Effect::WhenDurable(Then::Claimed { run: key, upto }));", "run.claimed = upto;", SIM),
+    ("retry-is-not-recorded", "src/engine/dispatch.rs", "effects.extend(due.into_iter().map(|(index, attempt)| Effect::Record(Record::Retried { run: key, index, attempt })));", "drop(due);", SIM),
+    ("decision-apart-from-its-run", "src/engine/fire.rs", "decides: Decides::Nominal }));", "decides: Decides::Nothing }));", SIM),
+    ("success-without-its-followers", "src/engine/ending.rs", "follows: follows.clone(),", "follows: Vec::new(),", SIM),
+    ("paused-job-fires", "src/engine/fire.rs", "let suppressed = |nominal| paused || ", "let suppressed = |nominal| ", SIM),
+    ("a-success-runs-again", "src/engine/recovery.rs", "outcome == Outcome::Succeeded && job.on_interrupted == Interrupted::Resume", "false", SIM),
+    ("claims-are-not-released", "src/engine/ending.rs", "if let Some(upto) = run.first_unstarted().filter(|upto| *upto < run.claiming) {", "if let Some(upto) = run.first_unstarted().filter(|_| false) {", SIM),
+    ("gather-before-the-results-are-on-disk", "src/engine/ending.rs", "effects.push(Effect::WhenDurable(Then::Gathered { run: key }));", "effects.push(Effect::Gather { run: Arc::clone(&run.info) });\n            run.gathering = true;", SIM),
+    ("kill-comes-without-grace", "src/engine/stopping.rs", "Some(self.timers.set(now.monotonic + grace, Timer::Kill { run: key, index }))", "None", SIM),
+    ("backfill-starts-beside-a-run", "src/engine/ending.rs", "            && state.live.is_empty()\n", "", SIM),
+    ("count-of-a-long-stretch", "src/schedule/count.rs", "days &= (1 << end.day()) - 1;", "days &= (1 << (end.day() + 1)) - 1;", LIB + ["count"]),
+    ("scan-of-the-last-weekday", "src/schedule/scan.rs", "date.day() + 7 > date.days_in_month()", "date.day() + 8 > date.days_in_month()", LIB + ["schedule"]),
+    ("audit-overlooks-a-hole", "src/audit/mod.rs", "        for nominal in named {\n            self.expected += 1;\n", "        for nominal in named.take(0) {\n            self.expected += 1;\n", LIB + ["audit"]),
+]
+
+
+def copy_sources():
+    """A copy beside the target directory, so that what is compiled already is used again."""
+    COPY.mkdir(parents=True, exist_ok=True)
+    for name in ["src", "tests", "benches", "docs"]:
+        shutil.rmtree(COPY / name, ignore_errors=True)
+        shutil.copytree(ROOT / name, COPY / name, ignore=shutil.ignore_patterns("target"))
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy2(path, COPY / path.name)
+
+
+def notices(tests):
+    """Whether the tests fail, and the names of those that do."""
+    environment = dict(os.environ, CARGO_TARGET_DIR=str(COPY / "target"), INSTA_UPDATE="no", RUST_BACKTRACE="0")
+    command = ["cargo", "test", "--quiet", *tests]
+    done = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True, timeout=900)
+    said = done.stdout + done.stderr
+    if "could not compile" in said:
+        return None, said
+    return done.returncode != 0, ", ".join(sorted(set(re.findall(r"^    ([a-z_0-9:]+)$", said, re.M))))
+
+
+def attempt(name, file, old, new, tests):
+    path = COPY / file
+    original = path.read_text()
+    if original.count(old) == 0:
+        return False, f"its place is gone from {file}"
+    path.write_text(original.replace(old, new, 1))
+    try:
+        noticed, by = notices(tests)
+    except subprocess.TimeoutExpired:
+        return True, "the tests do not end"
+    finally:
+        path.write_text(original)
+    if noticed is None:
+        return False, "it does not compile:\n" + by
+    return noticed, by or "a test that panicked"
+
+
+def main():
+    wanted = sys.argv[1:]
+    unknown = set(wanted) - {mutation[0] for mutation in MUTATIONS}
+    if unknown:
+        sys.exit(f"no such mutation: {', '.join(sorted(unknown))}")
+    copy_sources()
+    survived = 0
+    for name, *mutation in MUTATIONS:
+        if wanted and name not in wanted:
+            continue
+        noticed, by = attempt(name, *mutation)
+        survived += not noticed
+        print(f"{'noticed ' if noticed else 'SURVIVED'}  {name}: {by}", flush=True)
+    sys.exit(1 if survived else 0)
+
+
+if __name__ == "__main__":
+    main()
