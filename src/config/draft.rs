@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -12,7 +13,7 @@ use super::keys::{self, Place, is_job_key, meant, unknown};
 use super::policy::{self, CatchUpDraft, DstDraft, RetryDraft, StopDraft, each};
 use super::problem::{Problem, Report, nearest, shown};
 use super::timetable::{self, Zones};
-use super::{Context, Interrupted, JobName, MaxFailures, Overlap, Targets, Work, Zone, after, except, targets};
+use super::{Context, Interrupted, JobName, MaxFailures, Overlap, Process, Targets, Work, Zone, after, except, targets};
 use crate::schedule::{Except, Schedule};
 
 /// The most partials of one run at once.
@@ -29,6 +30,8 @@ pub(super) struct Reader<'a> {
     pub(super) zones: Zones,
     /// The `after` lists of the jobs, to be looked at when all jobs are known.
     pub(super) after: Vec<(JobName, Vec<after::Named>)>,
+    /// Of the jobs that say nothing of their own about it.
+    pub(super) process: Option<Arc<Process>>,
 }
 
 /// The keys of a table; `None` where the key is absent or was refused.

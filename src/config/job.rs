@@ -48,7 +48,8 @@ pub struct Job {
     pub catch_up: CatchUp,
     pub on_interrupted: Interrupted,
     pub stop: StopPolicy,
-    pub process: Process,
+    /// Shared by the jobs that say nothing of their own about it.
+    pub process: Arc<Process>,
     /// Bytes of output kept per partial; 1 MiB unless configured.
     pub output_max_size: u64,
 }

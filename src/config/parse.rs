@@ -62,7 +62,7 @@ pub fn parse(text: &[u8], context: &Context) -> Result<(Config, Vec<Problem>), P
     if !problems.is_empty() {
         return Err(Problems::new(&context.path, source.as_bytes(), problems));
     }
-    let mut reader = Reader { source, context, report: Report::default(), zones: Zones::default(), after: Vec::new() };
+    let mut reader = Reader { source, context, report: Report::default(), zones: Zones::default(), after: Vec::new(), process: None };
     let config = reader.config(root.get_ref());
     match config {
         Some(config) if !reader.report.has_errors() => {
@@ -302,7 +302,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn process_of(&self, draft: &Draft<'_>, daemon: &DaemonConfig, defaults: &Draft<'_>) -> Process {
+    fn process_of(&mut self, draft: &Draft<'_>, daemon: &DaemonConfig, defaults: &Draft<'_>) -> Arc<Process> {
+        let plain = draft.env.is_empty() && draft.cwd.is_none() && draft.env_file.is_none() && draft.inherit_env.is_none();
+        if plain && let Some(shared) = &self.process {
+            return Arc::clone(shared);
+        }
+        let process = Arc::new(self.own_process(draft, daemon, defaults));
+        if plain {
+            self.process = Some(Arc::clone(&process));
+        }
+        process
+    }
+
+    fn own_process(&self, draft: &Draft<'_>, daemon: &DaemonConfig, defaults: &Draft<'_>) -> Process {
         let mut env = daemon.env.clone();
         env.extend(defaults.env.clone());
         env.extend(draft.env.clone());

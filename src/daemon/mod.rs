@@ -14,6 +14,7 @@ pub mod clock;
 mod core;
 mod events;
 mod foreground;
+mod memory;
 mod narrate;
 mod open;
 mod progress;

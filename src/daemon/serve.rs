@@ -18,7 +18,7 @@ use super::reload::{self, Reloaded, Reloader};
 use super::signals::{Signal, SignalStream};
 use super::source::{self, LoadError, Loaded};
 use super::status::{self, Facts};
-use super::{Daemon, open};
+use super::{Daemon, memory, open};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine, Wakeup};
 use crate::log::{self, Log};
@@ -104,6 +104,7 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let facts = Facts::new(&daemon.config, hash);
     let reloader = Reloader::new(daemon.config, handlers, loaded_events);
     let mut server = Server { core, config, log, reloader, facts, steps: Steps::notice(), _lock: lock };
+    memory::give_back();
     server.announce_ready();
     let outcome = server.run(&mut sources).await;
     api.abort();
@@ -269,6 +270,7 @@ impl Server {
         self.config = Arc::new(new);
         self.core.handle(engine::Event::ConfigLoaded(Arc::clone(&self.config)));
         self.facts.reloaded(hash);
+        memory::give_back();
         reload::narrate(&report);
         ReloadReport { applied: true, ..report }
     }

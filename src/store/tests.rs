@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::config::{
-    CatchUp, CatchUpPolicy, Interrupted, Job, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
+    CatchUp, CatchUpPolicy, Interrupted, Job, MaxFailures, Overlap, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
 use crate::engine::{
     Accounted, Beginning, CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RecoveredRun, Repeat, RunInfo, RunKey,
@@ -48,7 +48,7 @@ fn job(name: &str) -> Arc<Job> {
         catch_up: CatchUp { policy: CatchUpPolicy::None, window: Duration::ZERO, max: 1 },
         on_interrupted: Interrupted::Resume,
         stop: StopPolicy { signal: 15, grace: Duration::from_secs(10) },
-        process: Process::default(),
+        process: Arc::default(),
         output_max_size: 1024,
     })
 }

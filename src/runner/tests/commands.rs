@@ -43,7 +43,7 @@ fn what_cannot_start_says_why() {
     check_refused(
         |job| {
             job.work = command(&["foo"]);
-            job.process.env.insert("PATH".to_owned(), "/nowhere:/bin".to_owned());
+            Arc::make_mut(&mut job.process).env.insert("PATH".to_owned(), "/nowhere:/bin".to_owned());
         },
         "`foo` not found in PATH `/nowhere:/bin`",
     );
@@ -55,11 +55,11 @@ fn what_cannot_start_says_why() {
         "argument 1 is too long: 200000 bytes, allowed 131071; hand it over in a file",
     );
     check_refused(
-        |job| job.process.cwd = Some("/nowhere".into()),
+        |job| Arc::make_mut(&mut job.process).cwd = Some("/nowhere".into()),
         "the working directory `/nowhere` cannot be entered: No such file or directory (os error 2)",
     );
     check_refused(
-        |job| job.process.env_file = Some("/nowhere".into()),
+        |job| Arc::make_mut(&mut job.process).env_file = Some("/nowhere".into()),
         "cannot read env_file `/nowhere`: No such file or directory (os error 2)",
     );
     check_refused(|job| job.work = Work::Handler("cleanup".to_owned()), "no handler `cleanup` is registered; there are `echo`");
@@ -79,9 +79,10 @@ fn the_environment_is_exact() {
     let mut bench = Bench::new();
     let mut job = bench.job(command(&["env"]));
     fs::write(bench.path("env"), "FROM_FILE='a b'\nBOTH=file\n").expect("an env_file");
-    job.process.env_file = Some(bench.path("env"));
-    job.process.inherit_env = vec!["CARGO_PKG_NAME".to_owned(), "NOT_SET_ANYWHERE".to_owned(), "LD_LIBRARY_PATH".to_owned()];
-    job.process.env =
+    Arc::make_mut(&mut job.process).env_file = Some(bench.path("env"));
+    Arc::make_mut(&mut job.process).inherit_env =
+        vec!["CARGO_PKG_NAME".to_owned(), "NOT_SET_ANYWHERE".to_owned(), "LD_LIBRARY_PATH".to_owned()];
+    Arc::make_mut(&mut job.process).env =
         [("BOTH", "job"), ("HOME", "/h"), ("USER", "u"), ("LOGNAME", "u"), ("GREETING", "hi {{ target }} {{ nominal.date }}")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();

@@ -138,7 +138,7 @@ fn job(work: Work, base: &Path) -> Job {
         catch_up: CatchUp { policy: CatchUpPolicy::Latest, window: Duration::ZERO, max: 1 },
         on_interrupted: Interrupted::Resume,
         stop: StopPolicy { signal: 15, grace: Duration::from_secs(10) },
-        process: Process { cwd: None, base: base.to_owned(), env: BTreeMap::new(), env_file: None, inherit_env: Vec::new() },
+        process: Process { cwd: None, base: base.to_owned(), env: BTreeMap::new(), env_file: None, inherit_env: Vec::new() }.into(),
         output_max_size: 1024 * 1024,
     }
 }
