@@ -315,6 +315,9 @@ impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
     }
 }
 
+/// An empty queue keeps room for so many messages.
+const KEPT_CAPACITY: usize = 1_024;
+
 /// The longest beginning of the queue that may be one transaction.
 fn take_group(queue: &mut Queue) -> Group {
     let mut group = Group::default();
@@ -331,6 +334,10 @@ fn take_group(queue: &mut Queue) -> Group {
             Some(Message::OnceWritten(told)) => group.told.push(told),
             None => break,
         }
+    }
+    // A burst, such as the first start of ten thousand jobs, does not hold its memory for ever.
+    if queue.messages.is_empty() && queue.messages.capacity() > KEPT_CAPACITY {
+        queue.messages.shrink_to(KEPT_CAPACITY);
     }
     group
 }
