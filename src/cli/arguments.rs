@@ -15,6 +15,7 @@ use super::next::NextArgs;
 use super::pause::PauseArgs;
 use super::reload::ReloadArgs;
 use super::results::ResultsArgs;
+use super::retry::RetryArgs;
 use super::run::RunArgs;
 use super::show::ShowArgs;
 use super::simulate::SimulateArgs;
@@ -24,7 +25,7 @@ use super::trigger::TriggerArgs;
 /// The commands by what they are for. One that is not here is listed under `More`.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("The file", &["check", "next", "explain", "simulate"]),
-    ("The work", &["run", "trigger", "cancel", "pause", "resume", "backfill"]),
+    ("The work", &["run", "trigger", "retry", "cancel", "pause", "resume", "backfill"]),
     ("The story", &["jobs", "history", "show", "results", "logs", "audit"]),
     ("The daemon", &["daemon", "status", "reload"]),
 ];
@@ -69,6 +70,8 @@ pub enum Command {
     Run(RunArgs),
     /// Have the daemon run a job now
     Trigger(TriggerArgs),
+    /// Have the daemon work on an ended run again: on what failed, or on all of it
+    Retry(RetryArgs),
     /// Stop a live run
     Cancel(CancelArgs),
     /// Let a job's nominal times pass without a run
@@ -158,6 +161,7 @@ mod tests {
         The work:
           run       Run a job now, in the foreground, without a daemon
           trigger   Have the daemon run a job now
+          retry     Have the daemon work on an ended run again: on what failed, or on all of it
           cancel    Stop a live run
           pause     Let a job's nominal times pass without a run
           resume    Let a paused job go on

@@ -17,8 +17,8 @@ use super::place::{Place, config_path};
 use super::print::{Look, Screen};
 use super::rooms::Rooms;
 use super::{
-    Exit, Global, audit, backfill, cancel, check, explain, history, jobs, logs, next, pause, reload, results, run, show, simulate, status,
-    trigger,
+    Exit, Global, audit, backfill, cancel, check, explain, history, jobs, logs, next, pause, reload, results, retry, run, show, simulate,
+    status, trigger,
 };
 use crate::config::Config;
 use crate::daemon::source::LoadError;
@@ -70,6 +70,7 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
         }
         Command::Run(args) => run::run(rooms, global, args, screen),
         Command::Trigger(args) => site.ask(screen, async |client, screen| trigger::trigger(&client, args, screen).await),
+        Command::Retry(args) => site.ask(screen, async |client, screen| retry::retry(&client, args, screen).await),
         Command::Cancel(args) => site.ask(screen, async |client, screen| cancel::cancel(&client, args, screen).await),
         Command::Pause(args) => site.ask(screen, async |client, screen| pause::pause(&client, args, screen).await),
         Command::Resume(args) => site.ask(screen, async |client, screen| pause::resume(&client, args, screen).await),

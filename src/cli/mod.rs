@@ -25,6 +25,7 @@ mod place;
 mod print;
 mod reload;
 mod results;
+mod retry;
 mod rooms;
 mod run;
 mod show;

@@ -116,11 +116,15 @@ fn failed(detail: &RunDetail, screen: &mut Screen<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Names the command that tells all a failed partial said. A run in the foreground has no log.
+/// Names the commands that tell all a failed partial said, and that work on it again. A run in the foreground has no log.
 fn look_further(detail: &RunDetail, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let Some(FailedPartial { partial, .. }) = detail.failed.first() else { return Ok(()) };
     let target = if partial.target.is_some() { format!(" --target '{}'", name(partial)) } else { String::new() };
-    screen.note(format!("what the log has of it: batchd logs {}{target}", escape(&detail.run.id.0)))?;
+    let id = escape(&detail.run.id.0);
+    screen.note(format!("what the log has of it: batchd logs {id}{target}"))?;
+    if detail.run.ended.is_some() {
+        screen.note(format!("work on what failed again: batchd retry {id}"))?;
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::arguments::{Arguments, Command};
 use super::{
-    Client, Exit, Failure, Look, Screen, backfill, cancel, dispatch, history, jobs, pause, reload, results, show, status, trigger,
+    Client, Exit, Failure, Look, Screen, backfill, cancel, dispatch, history, jobs, pause, reload, results, retry, show, status, trigger,
 };
 use crate::engine::{Answer, RunId};
 use crate::web::api::{LiveStatus, ReloadReport};
@@ -88,6 +88,7 @@ async fn carry_out(client: &Client, command: &Command, screen: &mut Screen<'_>) 
     let now = at(NOW);
     match command {
         Command::Trigger(args) => trigger::trigger(client, args, screen).await,
+        Command::Retry(args) => retry::retry(client, args, screen).await,
         Command::Pause(args) => pause::pause(client, args, screen).await,
         Command::Resume(args) => pause::resume(client, args, screen).await,
         Command::Backfill(args) => backfill::backfill(client, args, screen).await,

@@ -43,11 +43,16 @@ pub(super) async fn trigger(client: &Client, args: &TriggerArgs, screen: &mut Sc
         }
         return Ok(Exit::Done);
     }
-    if !args.json {
+    wait(client, &triggered, args.json, screen).await
+}
+
+/// Waits for the end of a run, and tells how it went.
+pub(super) async fn wait(client: &Client, triggered: &Triggered, json: bool, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    if !json {
         screen.note(format!("{} has been fired; waiting for its end", escape(&triggered.id.0)))?;
     }
     let run = end(client, &triggered.id.0).await?;
-    if args.json {
+    if json {
         screen.json(&run)?;
     } else {
         screen.line(headline(&run, screen))?;

@@ -68,6 +68,9 @@ impl Core {
                 Effect::Stop { run, index, stop } => self.runner.stop(run, index, stop),
                 Effect::Gather { run } => self.gather(run),
                 Effect::StopGather { run, stop } => self.runner.stop_gather(run, stop),
+                Effect::Suspended { job } => {
+                    error!(job = &*job, "its schedule does not move forward: the job is suspended until it is changed; please report this");
+                }
                 Effect::Answer { ticket, answer } => {
                     if let Some(reply) = self.tickets.remove(&ticket) {
                         // Whoever asked may have gone; the deed is done all the same.

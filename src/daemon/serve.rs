@@ -202,6 +202,10 @@ impl Server {
                 let ticket = self.core.ticket(reply);
                 self.core.handle(engine::Event::Triggered { job, targets, nominal, ticket });
             }
+            Request::Retry { job, targets, nominal, reply } => {
+                let ticket = self.core.ticket(reply);
+                self.core.handle(engine::Event::RetryAsked { job, targets, nominal, ticket });
+            }
             Request::Pause { job, paused, reply } => {
                 let ticket = self.core.ticket(reply);
                 self.core.handle(engine::Event::Paused { job, paused, ticket });

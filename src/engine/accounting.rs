@@ -86,7 +86,7 @@ impl Engine {
             beginning,
             boot_id,
         }));
-        self.schedule(name);
+        self.schedule(name, effects);
     }
 
     /// The job has left the configuration. How far it had come is kept while it lies ahead: under the same name, nothing is

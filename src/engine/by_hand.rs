@@ -35,22 +35,59 @@ impl Engine {
         now: Now,
         effects: &mut Vec<Effect>,
     ) -> Result<RunId, Answer> {
+        let job = self.known(name)?;
+        let targets = select(&job.targets, keys).map_err(Answer::UnknownTarget)?;
+        self.make(job, Cause::Manual, nominal.unwrap_or(now.wall), targets, now, effects)
+    }
+
+    /// Works on targets of an earlier run again. Those that the job has no more are left out.
+    pub(super) fn retry(
+        &mut self,
+        name: &JobName,
+        keys: &[Arc<str>],
+        nominal: Timestamp,
+        ticket: Ticket,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let made = self.known(name).and_then(|job| {
+            let targets = still_there(&job.targets, keys)?;
+            self.make(job, Cause::Retry, nominal, targets, now, effects)
+        });
+        effects.push(match made {
+            Ok(id) => Effect::WhenDurable(Then::Answer { ticket, answer: Answer::Run(id) }),
+            Err(answer) => Effect::Answer { ticket, answer },
+        });
+    }
+
+    fn known(&self, name: &JobName) -> Result<Arc<Job>, Answer> {
         if self.mode != Mode::Serving {
             return Err(Answer::Draining);
         }
-        let job = self.jobs.get(name).filter(|state| !state.removed).map(|state| Arc::clone(&state.job)).ok_or(Answer::UnknownJob)?;
-        let targets = select(&job.targets, keys).map_err(Answer::UnknownTarget)?;
-        let verdict = self.admit(name, false, now, effects);
+        self.jobs.get(name).filter(|state| !state.removed).map(|state| Arc::clone(&state.job)).ok_or(Answer::UnknownJob)
+    }
+
+    /// A run that was asked for, unless the overlap policy is against it.
+    fn make(
+        &mut self,
+        job: Arc<Job>,
+        cause: Cause,
+        nominal: Timestamp,
+        targets: Targets,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> Result<RunId, Answer> {
+        let name = Arc::clone(&job.name);
+        let verdict = self.admit(&name, false, now, effects);
         if verdict == Verdict::Skip {
-            let live = self.jobs.get(name).and_then(|state| state.live.first().or(state.waiting.front()));
+            let live = self.jobs.get(&name).and_then(|state| state.live.first().or(state.waiting.front()));
             let id = live.and_then(|key| self.runs.get(key)).map(|run| run.info.id.clone());
             return Err(id.map_or(Answer::UnknownJob, Answer::Overlapping));
         }
         let key = self.next_key(now);
         // The key is unique and ascending; as the request's instant it makes the identity unique too.
-        let id = RunId::new(name, Cause::Manual, key.time());
-        let nominal = nominal.unwrap_or(now.wall);
-        let info = Arc::new(RunInfo { key, id: id.clone(), job, cause: Cause::Manual, nominal, fired: now.wall, targets });
+        let id = RunId::new(&name, cause, key.time());
+        let info = Arc::new(RunInfo { key, id: id.clone(), job, cause, nominal, fired: now.wall, targets });
         effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nothing }));
         self.enter(Run::new(info, now.wall), verdict == Verdict::Start, now, effects);
         Ok(id)
@@ -124,4 +161,13 @@ fn select(targets: &Targets, keys: &[Arc<str>]) -> Result<Targets, Arc<str>> {
         Some(unknown) => Err(Arc::clone(unknown)),
         None => Ok(Targets::List(selected.into())),
     }
+}
+
+/// The targets of the job that are among the keys, in its order; the first key where none is.
+fn still_there(targets: &Targets, keys: &[Arc<str>]) -> Result<Targets, Answer> {
+    let Some(first) = keys.first() else { return Ok(targets.clone()) };
+    let wanted: std::collections::BTreeSet<&Arc<str>> = keys.iter().collect();
+    let all = (0..targets.partials()).filter_map(|index| targets.get(index));
+    let found: Vec<Target> = all.filter(|target| wanted.contains(&target.key)).collect();
+    if found.is_empty() { Err(Answer::UnknownTarget(Arc::clone(first))) } else { Ok(Targets::List(found.into())) }
 }

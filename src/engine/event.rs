@@ -37,6 +37,9 @@ pub enum Event {
     GatherEnded { run: RunKey, end: Box<GatherEnd> },
     /// A person or program starts a job by hand.
     Triggered { job: JobName, targets: Vec<Arc<str>>, nominal: Option<Timestamp>, ticket: Ticket },
+    /// A person or program wants these targets of an earlier run worked on again, for its nominal time; those that the job has no
+    /// more are left out. No targets: the job has none.
+    RetryAsked { job: JobName, targets: Vec<Arc<str>>, nominal: Timestamp, ticket: Ticket },
     /// A person or program pauses a job, or lets it go on.
     Paused { job: JobName, paused: bool, ticket: Ticket },
     /// A person or program wants a run for each of these nominal times of a job; none of them has a run of that kind.
@@ -64,6 +67,8 @@ pub enum Effect {
     Gather { run: Arc<RunInfo> },
     /// Signal the process tree of a run's gather command.
     StopGather { run: RunKey, stop: Stop },
+    /// Tell that the schedule of a job does not move forward: it fires no more until it is changed.
+    Suspended { job: JobName },
     /// Answer a request.
     Answer { ticket: Ticket, answer: Answer },
     /// Drained: nothing is live any more.

@@ -37,7 +37,7 @@ impl Engine {
             let (nominals, more) = state.take_due(horizon);
             looked_at += nominals.len() + 1;
             self.decide(&name, &nominals, more, now, effects);
-            self.schedule(&name);
+            self.schedule(&name, effects);
         }
     }
 
@@ -128,7 +128,7 @@ impl Engine {
                 if same {
                     // The same schedule may name other instants: the data of its zone were updated.
                     if moved {
-                        self.schedule(name);
+                        self.schedule(name, effects);
                     }
                     continue;
                 }
@@ -171,18 +171,19 @@ impl Engine {
     }
 
     /// Puts the job's next nominal time among the fires.
-    pub(super) fn schedule(&mut self, name: &JobName) {
+    pub(super) fn schedule(&mut self, name: &JobName, effects: &mut Vec<Effect>) {
         let Some(state) = self.jobs.get_mut(name) else { return };
         if let Some(due) = state.due.take() {
             self.fires.remove(&(due, Arc::clone(name)));
         }
         let wanted = state.job.enabled && !state.removed && state.job.after.is_empty();
-        // A schedule that does not move forward would fire for ever; it is refused at load, and never spun on here.
-        state.next = if wanted {
-            state.job.timetable.next(state.accounted.watermark).filter(|next| *next > state.accounted.watermark)
-        } else {
-            None
-        };
+        let watermark = state.accounted.watermark;
+        state.next = if wanted { state.job.timetable.next(watermark) } else { None };
+        if state.next.is_some_and(|next| next <= watermark) {
+            // It would fire for ever. No schedule is known to do this; one that did is not spun on.
+            state.next = None;
+            effects.push(Effect::Suspended { job: Arc::clone(name) });
+        }
         if let Some(next) = state.next {
             let due = due_at(&state.job, next);
             state.due = Some(due);

@@ -188,6 +188,9 @@ impl Engine {
             Event::Triggered { job, targets, nominal, ticket } => {
                 self.trigger(&job, &targets, nominal, ticket, now, &mut effects);
             }
+            Event::RetryAsked { job, targets, nominal, ticket } => {
+                self.retry(&job, &targets, nominal, ticket, now, &mut effects);
+            }
             Event::Paused { job, paused, ticket } => self.pause(&job, paused, ticket, &mut effects),
             Event::Backfilled { job, nominals, ticket } => self.backfill(&job, &nominals, ticket, now, &mut effects),
             Event::Cancelled { run, ticket } => self.cancel(run, ticket, now, &mut effects),

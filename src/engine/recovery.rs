@@ -39,7 +39,7 @@ impl Engine {
             self.jobs.insert(Arc::clone(&name), state);
             match beginning(&job, known, now) {
                 Some(beginning) => self.start_accounting(&name, beginning, boot_id, now, effects),
-                None => self.schedule(&name),
+                None => self.schedule(&name, effects),
             }
             if booted && job.enabled && job.timetable.fires_at_boot() {
                 self.fire_at_boot(&job, now, effects);

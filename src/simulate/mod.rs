@@ -155,7 +155,7 @@ impl<'a, W: FnMut(Seen<'_>)> Simulation<'a, W> {
                 Effect::Gather { run } => self.start(&run, None),
                 Effect::Stop { run, index, stop } => self.stop((run, Some(index)), stop),
                 Effect::StopGather { run, stop } => self.stop((run, None), stop),
-                Effect::Answer { .. } | Effect::Finished => {}
+                Effect::Answer { .. } | Effect::Suspended { .. } | Effect::Finished => {}
             }
         }
     }

@@ -165,6 +165,15 @@ pub struct Triggered {
     pub id: RunId,
 }
 
+/// Works on an ended run again, for the same nominal time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryRequest {
+    /// On all its targets, not only on those without a success.
+    #[serde(default)]
+    pub all: bool,
+}
+
 /// A job is paused, or goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {

@@ -26,6 +26,13 @@ pub enum Request {
         nominal: Option<Timestamp>,
         reply: oneshot::Sender<Answer>,
     },
+    /// Works on these targets of an earlier run again.
+    Retry {
+        job: JobName,
+        targets: Vec<Arc<str>>,
+        nominal: Timestamp,
+        reply: oneshot::Sender<Answer>,
+    },
     /// Pauses a job, or lets it go on.
     Pause {
         job: JobName,

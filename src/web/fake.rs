@@ -125,6 +125,11 @@ impl History for FakeHistory {
         }
     }
 
+    fn targets(&self, run: RunKey, open: bool) -> Result<Vec<String>, HistoryError> {
+        let partials = self.of(run).filter(|partial| !open || partial.outcome != Outcome::Succeeded);
+        Ok(partials.filter_map(|partial| Some(partial.target.as_ref()?.get().trim_matches('"').to_owned())).collect())
+    }
+
     fn existing(&self, ids: &[RunId]) -> Result<Vec<RunId>, HistoryError> {
         Ok(ids.iter().filter(|id| self.runs.iter().any(|run| run.id == **id)).cloned().collect())
     }
@@ -263,6 +268,7 @@ impl FakeDaemon {
                 };
                 drop(reply.send(answer));
             }
+            Request::Retry { reply, .. } => drop(reply.send(self.answer.clone())),
             Request::Pause { job, paused, reply } => {
                 let known = jobs().into_iter().find(|known| known.name == *job);
                 drop(reply.send(known.map_or(Answer::UnknownJob, |known| Answer::Paused { changed: known.paused != paused })));

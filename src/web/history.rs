@@ -22,6 +22,9 @@ pub trait History: Send + Sync {
     fn runs(&self, filter: &RunFilter) -> Result<Vec<RunView>, HistoryError>;
     /// The run of this name: its id, an unambiguous beginning of it, or a job's name for its latest run.
     fn run(&self, name: &str) -> Result<RunView, HistoryError>;
+    /// The keys of a run's targets, in order; with `open`, without those that have a recorded success. Empty for a run without
+    /// targets.
+    fn targets(&self, run: RunKey, open: bool) -> Result<Vec<String>, HistoryError>;
     /// Those of the ids that have a run.
     fn existing(&self, ids: &[RunId]) -> Result<Vec<RunId>, HistoryError>;
     /// The latest run of each job.

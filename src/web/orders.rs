@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::api::{
-    BackfillRequest, BackfillRun, Backfilled, Cancelled, JobList, LiveStatus, Paused, ReloadReport, ReloadRequest, TriggerRequest,
-    Triggered,
+    BackfillRequest, BackfillRun, Backfilled, Cancelled, JobList, LiveStatus, Paused, ReloadReport, ReloadRequest, RetryRequest,
+    TriggerRequest, Triggered,
 };
 use super::control::Request;
 use super::refusal::Refusal;
@@ -137,6 +137,35 @@ pub(super) async fn cancel(
     let answer = control.ask(|reply| Request::Cancel { run: id, reply }).await?;
     match answer {
         Answer::Stopping => Ok((StatusCode::ACCEPTED, Json(Cancelled { id: run.id }))),
+        answer => Err(refuse(answer, &run.job, &run.id.0)),
+    }
+}
+
+pub(super) async fn retry(
+    State(site): State<Site>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Triggered>), Refusal> {
+    let RetryRequest { all } = parse(&headers, body)?;
+    let control = site.control()?;
+    let run = site.read(move |history| history.run(&name)).await?;
+    if run.ended.is_none() {
+        return Err(Refusal::Occupied(run.id));
+    }
+    let nothing_failed = !all && run.succeeded == run.partials;
+    if nothing_failed {
+        return Err(Refusal::BadRequest(format!("every partial of `{}` succeeded: `--all` works on all of them again", run.id)));
+    }
+    let key = run.key;
+    let targets = site.read(move |history| history.targets(key, !all)).await?;
+    if targets.len() > MAX_TARGETS {
+        return Err(Refusal::BadRequest(format!("{} targets would be worked on again; at most {MAX_TARGETS} can be", targets.len())));
+    }
+    let job: JobName = run.job.as_str().into();
+    let targets = targets.into_iter().map(Into::into).collect();
+    match control.ask(|reply| Request::Retry { job, targets, nominal: run.nominal, reply }).await? {
+        Answer::Run(id) => Ok((StatusCode::CREATED, Json(Triggered { id }))),
         answer => Err(refuse(answer, &run.job, &run.id.0)),
     }
 }

@@ -56,6 +56,10 @@ impl History for Records {
         }
     }
 
+    fn targets(&self, run: RunKey, open: bool) -> Result<Vec<String>, HistoryError> {
+        self.ask(Vec::new(), |reader| reader.targets(run, open))
+    }
+
     fn existing(&self, ids: &[RunId]) -> Result<Vec<RunId>, HistoryError> {
         self.ask(Vec::new(), |reader| reader.existing(ids))
     }

@@ -57,6 +57,7 @@ fn router(site: Site) -> Router {
         .route("/v1/runs/{id}/results", get(runs::results))
         .route("/v1/runs/{id}/output", get(runs::output))
         .route("/v1/runs/{id}/cancel", post(orders::cancel))
+        .route("/v1/runs/{id}/retry", post(orders::retry))
         .route("/v1/reload", post(orders::reload))
         .fallback(async |uri: Uri| Refusal::UnknownPath(uri.path().to_owned()))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| Refusal::WrongMethod {

@@ -243,3 +243,20 @@ fn an_audit_adds_up_and_finds_a_hole() {
     assert!(text(&audit.stdout).contains("has no decision"), "{}", text(&audit.stdout));
     assert_eq!(site.batchd(&["audit", "tock"]).status.code(), Some(5));
 }
+
+#[test]
+fn a_retry_works_on_what_failed_for_the_same_nominal_time() {
+    let jobs = "[jobs.sum]\nschedule = \"manual\"\nshell = 'test {{ target }} != b || test -e mended || exit 1; echo {{ nominal.date }}'\n\
+                targets = [\"a\", \"b\", \"c\"]\ngather = [\"/usr/bin/wc\", \"-l\"]\n";
+    let site = Site::new(jobs);
+    let mut daemon = site.daemon();
+    let failed = site.batchd(&["trigger", "sum", "--nominal", "2026-03-01T02:00:00Z", "--wait"]);
+    assert_eq!(failed.status.code(), Some(1));
+    fs::write(site.path("mended"), "").expect("write");
+    site.ask(&["retry", "sum", "--wait"]);
+    let shown = site.ask_json(&["show", "sum"]);
+    assert_eq!((&shown["run"]["cause"], &shown["run"]["partials"]), (&"retry".into(), &1.into()));
+    daemon.line("stdout| 2026-03-01");
+    assert_eq!(site.batchd(&["retry", "sum"]).status.code(), Some(2), "nothing is left");
+    assert_eq!(site.ask_json(&["retry", "sum", "--all", "--wait"])["partials"], 1);
+}

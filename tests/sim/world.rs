@@ -165,6 +165,7 @@ impl World {
             Effect::Gather { run } => self.spawn(&run, None),
             Effect::Stop { run, index, stop } => self.signal(run, Some(index), stop),
             Effect::StopGather { run, stop } => self.signal(run, None, stop),
+            Effect::Suspended { job } => panic!("{job}: its schedule does not move forward"),
             Effect::Answer { .. } => {}
             Effect::Finished => {
                 assert!(self.queue.is_empty(), "left before everything was on disk");

@@ -274,3 +274,31 @@ fn a_backfill_leaves_out_what_is_there() {
     1 run made, to go one after the other while the job has nothing else to do
     ");
 }
+
+#[test]
+fn retry_names_the_new_run() {
+    let new = "daily-report@20261123T120000.000002Z+retry";
+    assert_snapshot!(seen(triggering(new), "retry daily-report"), @r"
+    Done
+    daily-report@20261123T120000.000002Z+retry
+    ---
+    ");
+    assert_snapshot!(seen(triggering(new), "retry daily-report@20261122 --failed"), @r"
+    Usage
+    ---
+    error: every partial of `daily-report@20261122T070000Z` succeeded: `--all` works on all of them again
+    ");
+    assert_snapshot!(seen(triggering(new), "retry daily-report@20261122 --all --json"), @r#"
+    Done
+    {
+      "id": "daily-report@20261123T120000.000002Z+retry"
+    }
+    ---
+    "#);
+    assert_snapshot!(seen(triggering(new), "retry nothing"), @r"
+    NotFound
+    ---
+    error: no run is called `nothing`
+      help: `batchd history` lists the runs
+    ");
+}

@@ -124,6 +124,7 @@ fn show_tells_everything_of_a_run() {
         | \x1b[31mrefused\u{202e}
     ---
     what the log has of it: batchd logs daily-report@20261123T070000Z --target 'jp'
+    work on what failed again: batchd retry daily-report@20261123T070000Z
     ");
 }
 

@@ -1,6 +1,7 @@
 //! Questions for an audit and a simulation: under which definitions a job's nominal times counted, what was decided about them,
 //! and how long its runs take.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use rusqlite::{Row, params};
 
 use super::reader::decision_view;
 use super::{Reader, fault, values};
-use crate::engine::Beginning;
+use crate::engine::{Beginning, RunKey};
 use crate::store::{AccountingView, DecisionView, StoreError};
 
 impl Reader {
@@ -31,6 +32,17 @@ impl Reader {
         let decisions = self.decisions(job, since, Timestamp::MAX)?;
         snapshot.finish().map_err(|error| fault(&self.path, error))?;
         Ok((accountings, decisions))
+    }
+
+    /// The keys of a run's targets, in order; with `open`, without those that have a recorded success. Empty for a run without
+    /// targets.
+    pub fn targets(&self, run: RunKey, open: bool) -> Result<Vec<String>, StoreError> {
+        let planned = self.all("SELECT targets FROM run WHERE key = ?1", [run.0], |row| values::targets(row, 0))?;
+        let succeeded = "SELECT idx FROM partial WHERE run = ?1 AND outcome = 'succeeded' AND ?2";
+        let succeeded: BTreeSet<u32> = self.all(succeeded, params![run.0, open], |row| row.get(0))?.into_iter().collect();
+        let targets = planned.into_iter().next().unwrap_or_default();
+        let open = (0..targets.partials()).filter(|index| !succeeded.contains(index));
+        Ok(open.filter_map(|index| targets.get(index)).map(|target| target.key.to_string()).collect())
     }
 
     /// How long the job's latest successful runs took, at most a hundred, each with the number of its partials.
