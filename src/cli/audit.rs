@@ -39,7 +39,13 @@ struct Audited {
 }
 
 pub(super) fn audit(reader: &Reader, args: &AuditArgs, now: Timestamp, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    let since = args.since.from(now);
+    let asked = args.since.from(now);
+    let kept = reader.pruned_before().context("cannot read the records")?;
+    // A decision is as old as its nominal time, or younger.
+    let since = kept.map_or(asked, |kept| asked.max(kept));
+    if since > asked && !args.json {
+        screen.note(format!("decisions from before {since} are gone (`[history] keep`)"))?;
+    }
     let known = reader.accounted_jobs().context("cannot read the records")?;
     let jobs = match &args.job {
         Some(job) if !known.contains(job) => return Err(Failure::UnknownJob(escape(job).into_owned())),

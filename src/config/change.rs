@@ -97,6 +97,8 @@ fn settings(old: &Config, new: &Config) -> Vec<String> {
         ("log.level", old.log.level != new.log.level),
         ("log.format", old.log.format != new.log.format),
         ("log.console", old.log.console != new.log.console),
+        ("history.keep", old.history.keep != new.history.keep),
+        ("history.keep_runs", old.history.keep_runs != new.history.keep_runs),
     ];
     pairs.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting.to_owned()).collect()
 }

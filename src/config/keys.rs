@@ -10,6 +10,7 @@ pub(super) enum Place {
     Top,
     Daemon,
     Log,
+    History,
     Defaults,
     Job,
 }
@@ -20,6 +21,7 @@ impl Place {
             Self::Top => "the file",
             Self::Daemon => "`[daemon]`",
             Self::Log => "`[log]`",
+            Self::History => "`[history]`",
             Self::Defaults => "`[defaults]`",
             Self::Job => "a job",
         }
@@ -27,9 +29,10 @@ impl Place {
 
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Top => &["daemon", "log", "defaults", "jobs"],
+            Self::Top => &["daemon", "log", "history", "defaults", "jobs"],
             Self::Daemon => &["timezone", "state_dir", "max_partials", "drain_timeout", "env"],
             Self::Log => &["dir", "file", "max_size", "backups", "level", "format", "console"],
+            Self::History => &["keep", "keep_runs"],
             Self::Defaults | Self::Job => JOB_KEYS,
         }
     }
@@ -39,6 +42,7 @@ impl Place {
             Self::Top => TOP_ALIASES,
             Self::Daemon => DAEMON_ALIASES,
             Self::Log => LOG_ALIASES,
+            Self::History => HISTORY_ALIASES,
             Self::Defaults | Self::Job => JOB_ALIASES,
         }
     }
@@ -78,7 +82,8 @@ const JOB_KEYS: &[&str] = &[
 
 /// Documented keys that this version refuses. To support one: read it, and take it out here.
 const NOT_YET: &[(Place, &[&str])] = &[
-    (Place::Top, &["include", "history", "web", "workers", "notify"]),
+    (Place::Top, &["include", "web", "workers", "notify"]),
+    (Place::History, &["max_size"]),
     (
         Place::Job,
         &[
@@ -143,6 +148,15 @@ const LOG_ALIASES: &[(&str, &str)] = &[
     ("log_level", "level"),
     ("stderr", "console"),
     ("formatter", "format"),
+];
+
+const HISTORY_ALIASES: &[(&str, &str)] = &[
+    ("retention", "keep"),
+    ("keep_days", "keep"),
+    ("days", "keep"),
+    ("max_age", "keep"),
+    ("max_runs", "keep_runs"),
+    ("runs", "keep_runs"),
 ];
 
 const JOB_ALIASES: &[(&str, &str)] = &[
@@ -282,6 +296,6 @@ fn home_of(key: &str) -> Option<(Place, &'static str)> {
     if JOB_KEYS.contains(&key) || is_not_yet(Place::Job, key) {
         return Some((Place::Job, "`[jobs.NAME]`"));
     }
-    let homes = [(Place::Daemon, "`[daemon]`"), (Place::Log, "`[log]`")];
+    let homes = [(Place::Daemon, "`[daemon]`"), (Place::Log, "`[log]`"), (Place::History, "`[history]`")];
     homes.into_iter().find(|(place, _)| place.keys().contains(&key))
 }

@@ -51,6 +51,7 @@ const MANUAL: &str = "manual";
 pub struct Config {
     pub daemon: DaemonConfig,
     pub log: LogConfig,
+    pub history: HistoryConfig,
     /// By name, sorted.
     pub jobs: BTreeMap<JobName, Arc<Job>>,
 }
@@ -85,6 +86,15 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// Whether lines also go to stderr; `None`: when stderr is a terminal or the journal.
     pub console: Option<bool>,
+}
+
+/// `[history]`: how long the records of ended runs are kept. What is older, or beyond the number, goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryConfig {
+    /// Runs and decisions; 90 days unless configured.
+    pub keep: Duration,
+    /// Runs of each job, the latest; 1,000 unless configured.
+    pub keep_runs: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

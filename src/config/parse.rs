@@ -14,8 +14,8 @@ use super::problem::{Problem, Problems, Report, is_unprintable, shown};
 use super::template_check::{self, Shape};
 use super::timetable::Zones;
 use super::{
-    Config, DaemonConfig, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process, Targets, Zone, after,
-    syntax,
+    Config, DaemonConfig, HistoryConfig, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process, Targets,
+    Zone, after, syntax,
 };
 use crate::schedule::Timetable;
 
@@ -80,11 +80,12 @@ impl<'a> Reader<'a> {
         let field = |name: &'static str| get(name).map(|value| Field { name, value, source });
         let daemon = self.daemon(field("daemon"));
         let log = self.log(field("log"));
+        let history = self.history(field("history"));
         let table = field("defaults").and_then(|field| field.table("{ … }", &mut self.report));
         let defaults = table.map(|table| self.draft(Place::Defaults, table)).unwrap_or_default();
         let process = self.process_of(&Draft::default(), &daemon, &defaults);
         template_check::work(&defaults, &Shape::Unknown, &process, &mut self.report);
-        let known = ["daemon", "log", "defaults", "jobs"];
+        let known = ["daemon", "log", "history", "defaults", "jobs"];
         let mut meant_as_jobs = false;
         for (key, span, value) in fields(root) {
             if !known.contains(&key) {
@@ -99,7 +100,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
-        Some(Config { daemon, log, jobs })
+        Some(Config { daemon, log, history, jobs })
     }
 
     /// A table or key at the top that is none of ours; whether it was meant as a job or as the table of jobs.
@@ -184,6 +185,22 @@ impl<'a> Reader<'a> {
             }
         }
         log
+    }
+
+    fn history(&mut self, field: Option<Field<'a>>) -> HistoryConfig {
+        let mut history = HistoryConfig { keep: Duration::from_secs(90 * 86_400), keep_runs: 1_000 };
+        let Some(table) = field.and_then(|field| field.table("{ … }", &mut self.report)) else { return history };
+        for (key, span, value) in fields(table) {
+            let (field, report) = (Field { name: key, value, source: self.source }, &mut self.report);
+            match key {
+                "keep" => set(&mut history.keep, field.positive_duration(report)),
+                "keep_runs" => {
+                    set(&mut history.keep_runs, field.integer(1..=10_000_000, report).and_then(|count| u32::try_from(count).ok()));
+                }
+                _ => unknown(Place::History, key, span, report),
+            }
+        }
+        history
     }
 
     fn jobs(&mut self, field: Field<'a>, daemon: &DaemonConfig, defaults: &Draft<'a>) -> BTreeMap<JobName, Arc<Job>> {

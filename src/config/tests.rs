@@ -204,7 +204,10 @@ fn keys_that_are_not_known() {
             ("user = \"root\"", 1, &["`user` is not supported yet"]),
         ],
     );
-    check("[history]\nkeep = \"1d\"\n", (1, 2), &["`history` is not supported yet"]);
+    check("[web]\nlisten = \"x\"\n", (1, 2), &["`web` is not supported yet"]);
+    check("[history]\nmax_size = \"1GiB\"\n", (2, 1), &["`max_size` is not supported yet"]);
+    check("[history]\nkeep_runs = 0\n", (2, 13), &["out of range"]);
+    check("[history]\nretention = \"1d\"\n", (2, 1), &["did you mean `keep`?"]);
     check("include = [\"x\"]\n", (1, 1), &["`include` is not supported yet"]);
     check("[backup]\nschedule = \"@daily\"\ncommand = [\"true\"]\n", (1, 2), &["[jobs.backup]"]);
     check("schedule = \"@daily\"\n", (1, 1), &["belongs in `[jobs.NAME]`"]);

@@ -5,13 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::{Progress, clock, foreground, narrate};
+use crate::config::{Config, HistoryConfig};
 use crate::engine::{self, Answer, Effect, Engine, Event, Record, RunInfo, RunKey, RunOutcome, Ticket};
 use crate::runner::{ResultLines, Runner};
-use crate::store::{PartialView, Reader, Unwritten, Writer};
+use crate::store::{PartialView, Reader, Retention, Unwritten, Writer};
+
+/// What is not kept is looked for so often, while runs end.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
 /// See the module's documentation.
 pub(super) struct Core {
@@ -26,18 +31,35 @@ pub(super) struct Core {
     progress: Option<Box<dyn Progress>>,
     /// How the run that ended last has ended.
     pub(super) last_outcome: Option<RunOutcome>,
+    /// When what is not kept was last forgotten, on the monotonic clock.
+    forgot: Option<Duration>,
+    history: HistoryConfig,
     /// The engine has said that nothing is live and all is on disk.
     pub(super) finished: bool,
 }
 
 impl Core {
-    pub(super) fn new(engine: Engine, writer: Writer, runner: Runner, state_dir: Arc<Path>) -> Self {
+    pub(super) fn new(engine: Engine, writer: Writer, runner: Runner, config: &Config) -> Self {
         let live: HashMap<_, _> = engine.runs().map(|run| (run.info.key, Arc::clone(run.info))).collect();
         for run in engine.runs() {
             narrate::resumed(run.info, run.counts.succeeded);
         }
         let tickets = HashMap::new();
-        Self { engine, writer, runner, state_dir, live, tickets, last_ticket: 0, progress: None, last_outcome: None, finished: false }
+        let (state_dir, history) = (config.daemon.state_dir.as_path().into(), config.history);
+        Self {
+            engine,
+            writer,
+            runner,
+            state_dir,
+            forgot: None,
+            history,
+            live,
+            tickets,
+            last_ticket: 0,
+            progress: None,
+            last_outcome: None,
+            finished: false,
+        }
     }
 
     /// Reports the progress of runs to `progress` from now on.
@@ -49,6 +71,23 @@ impl Core {
     pub(super) fn handle(&mut self, event: Event) {
         let effects = self.engine.handle(clock::now(), event);
         self.perform(effects);
+    }
+
+    /// What is kept from now on.
+    pub(super) fn keep(&mut self, history: HistoryConfig) {
+        self.history = history;
+        self.forgot = None;
+    }
+
+    /// Has what is not kept forgotten, once an hour at most: only what runs makes records.
+    fn forget(&mut self) {
+        let now = clock::now();
+        if self.forgot.is_some_and(|last| now.monotonic.saturating_sub(last) < FORGET_EVERY) {
+            return;
+        }
+        self.forgot = Some(now.monotonic);
+        let before = SignedDuration::try_from(self.history.keep).ok().and_then(|keep| now.wall.checked_sub(keep).ok());
+        self.writer.forget(Retention { before: before.unwrap_or(Timestamp::MIN), runs: self.history.keep_runs });
     }
 
     /// A ticket whose answer goes to `reply`.
@@ -114,7 +153,11 @@ impl Core {
         if let Some(progress) = &mut self.progress {
             foreground::report(&mut **progress, &record);
         }
+        let run_ended = matches!(record, Record::Finished(_));
         self.writer.record(record);
+        if run_ended {
+            self.forget();
+        }
         // Nothing is told before it is on disk.
         if let Some(told) = told {
             self.writer.once_written(told);

@@ -94,7 +94,7 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let interrupted: Vec<_> = opened.recovery.runs.iter().map(|run| run.key).collect();
     let runner = open::runner(&state_dir, daemon.handlers, &interrupted, engine_events);
     let (engine, effects) = Engine::recover(Arc::clone(&config), opened.recovery, opened.boot_id, clock::now());
-    let mut core = Core::new(engine, opened.writer, runner, Arc::clone(&state_dir));
+    let mut core = Core::new(engine, opened.writer, runner, &config);
     core.perform(effects);
 
     let socket = state_dir.join(web::SOCKET_FILE);
@@ -273,6 +273,7 @@ impl Server {
         }
         self.config = Arc::new(new);
         self.core.handle(engine::Event::ConfigLoaded(Arc::clone(&self.config)));
+        self.core.keep(self.config.history);
         self.facts.reloaded(hash);
         memory::give_back();
         reload::narrate(&report);

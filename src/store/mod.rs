@@ -37,11 +37,23 @@ pub trait Store: Send {
     /// What the last writer left. The runs are those of the node that joined; `last_key` is the greatest of all nodes.
     fn recover(&mut self) -> Result<Recovery, StoreError>;
 
+    /// A small step of forgetting what `retention` does not keep; whether there is more.
+    fn forget(&mut self, epoch: Epoch, retention: &Retention) -> Result<bool, StoreError>;
+
     /// One transaction: all records or none; on disk when it returns.
     fn append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), StoreError>;
 
     /// End, as interrupted, the unfinished runs of other nodes whose process `is_alive(pid, boot_id)` denies, and name them.
     fn finish_abandoned(&mut self, epoch: Epoch, at: Timestamp, is_alive: &dyn Fn(u32, &str) -> bool) -> Result<Vec<RunId>, StoreError>;
+}
+
+/// What is kept of ended runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Runs that were fired earlier go, and decisions made earlier.
+    pub before: Timestamp,
+    /// Of each job, so many of the latest runs stay.
+    pub runs: u32,
 }
 
 /// Who writes.

@@ -304,5 +304,6 @@ fn an_abandoned_run_counts_what_it_left() {
 
 mod accountings;
 mod files;
+mod forgetting;
 mod restart;
 mod views;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{Epoch, Store};
+use super::{Epoch, Retention, Store};
 use crate::engine::{Record, Then};
 
 /// This many waiting records are committed without waiting for more.
@@ -111,6 +111,12 @@ impl Writer {
         }
     }
 
+    /// Have what `retention` does not keep forgotten, step by step, while nothing is to be written.
+    pub fn forget(&self, retention: Retention) {
+        self.shared.queue().retention = Some(retention);
+        self.shared.changed.notify_all();
+    }
+
     /// Records that are not on disk yet.
     pub fn backlog(&self) -> usize {
         self.shared.backlog.load(Ordering::Relaxed)
@@ -188,6 +194,8 @@ struct Queue {
     messages: VecDeque<Message>,
     /// How many of the messages are waited for.
     awaited: usize,
+    /// What is to be forgotten, until it is.
+    retention: Option<Retention>,
     /// Set by `close`: write what there is, until then.
     close_by: Option<Instant>,
     ended: bool,
@@ -225,6 +233,12 @@ struct Group {
     told: Vec<Told>,
 }
 
+/// What the thread does next.
+enum Task {
+    Write(Group),
+    Forget(Retention),
+}
+
 /// What the thread owns.
 struct WriterSide<N, H> {
     shared: Arc<Shared>,
@@ -236,7 +250,15 @@ struct WriterSide<N, H> {
 
 impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
     fn write_all(&mut self) {
-        while let Some(group) = self.next_group() {
+        loop {
+            let group = match self.next_task() {
+                Some(Task::Write(group)) => group,
+                Some(Task::Forget(retention)) => {
+                    self.forget(&retention);
+                    continue;
+                }
+                None => return,
+            };
             if !group.records.is_empty() && !self.commit(&group.records) {
                 return;
             }
@@ -246,12 +268,24 @@ impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
         }
     }
 
+    /// One step. What fails is left for the next time: records are written all the same, and they tell of a bad disk.
+    fn forget(&mut self, retention: &Retention) {
+        let more = self.store.forget(self.epoch, retention).unwrap_or(false);
+        let mut queue = self.shared.queue();
+        if !more && queue.retention == Some(*retention) {
+            queue.retention = None;
+        }
+    }
+
     /// Wait for records, then a little for more. `None`: closed, and all is written.
-    fn next_group(&self) -> Option<Group> {
+    fn next_task(&self) -> Option<Task> {
         let mut queue = self.shared.queue();
         while queue.messages.is_empty() {
             if queue.close_by.is_some() {
                 return None;
+            }
+            if let Some(retention) = queue.retention {
+                return Some(Task::Forget(retention));
             }
             queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -259,7 +293,7 @@ impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
         loop {
             let hurry = queue.awaited > 0 || queue.messages.len() >= FULL_GROUP || queue.close_by.is_some();
             if hurry || Instant::now() >= commit_at {
-                return Some(take_group(&mut queue));
+                return Some(Task::Write(take_group(&mut queue)));
             }
             queue = self.shared.wait(queue, commit_at);
         }

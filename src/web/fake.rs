@@ -268,7 +268,6 @@ impl FakeDaemon {
                 };
                 drop(reply.send(answer));
             }
-            Request::Retry { reply, .. } => drop(reply.send(self.answer.clone())),
             Request::Pause { job, paused, reply } => {
                 let known = jobs().into_iter().find(|known| known.name == *job);
                 drop(reply.send(known.map_or(Answer::UnknownJob, |known| Answer::Paused { changed: known.paused != paused })));
@@ -282,7 +281,7 @@ impl FakeDaemon {
                 let ids = nominals.iter().map(|nominal| RunId::new(&job, Cause::Backfill, *nominal)).collect();
                 drop(reply.send(Answer::Runs(ids)));
             }
-            Request::Cancel { reply, .. } => drop(reply.send(self.answer.clone())),
+            Request::Cancel { reply, .. } | Request::Retry { reply, .. } => drop(reply.send(self.answer.clone())),
             Request::Reload { plan, reply } => {
                 let applied = self.report.applied && !plan;
                 drop(reply.send(ReloadReport { applied, ..self.report.clone() }));

@@ -13,6 +13,11 @@ use crate::engine::{Beginning, RunKey};
 use crate::store::{AccountingView, DecisionView, StoreError};
 
 impl Reader {
+    /// Decisions about nominal times before this are gone; `None`: none are.
+    pub fn pruned_before(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.all("SELECT before FROM pruned", [], |row| values::time(row, 0))?.pop())
+    }
+
     /// Every job that ever had an accounting, by name.
     pub fn accounted_jobs(&self) -> Result<Vec<String>, StoreError> {
         self.all("SELECT DISTINCT job FROM accounting ORDER BY job", [], |row| row.get(0))

@@ -120,7 +120,7 @@ fn dead_nodes(transaction: &Transaction<'_>, node: &str, is_alive: &dyn Fn(u32, 
     Ok(dead)
 }
 
-fn refuse_fenced(transaction: &Transaction<'_>, node: &str, epoch: Epoch) -> Result<(), Refusal> {
+pub(super) fn refuse_fenced(transaction: &Transaction<'_>, node: &str, epoch: Epoch) -> Result<(), Refusal> {
     let latest: Option<i64> =
         transaction.prepare_cached("SELECT epoch FROM node WHERE name = ?1")?.query_row([node], |row| row.get(0)).optional()?;
     match latest {

@@ -5,11 +5,13 @@
 
 mod accounts;
 mod append;
+mod forget;
 mod reader;
 mod recover;
 mod schema;
 mod values;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -22,7 +24,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 pub use reader::{MAX_CANDIDATES, MAX_PAGE, Reader};
 
 use super::lock::make_state_dir;
-use super::{DATABASE_FILE, Epoch, Node, Store, StoreError};
+use super::{DATABASE_FILE, Epoch, Node, Retention, Store, StoreError};
 use crate::engine::{Record, Recovery, RunId};
 
 /// How long a statement waits for another program's lock before the append is refused (and tried again by the writer).
@@ -48,6 +50,8 @@ pub struct Sqlite {
     node: Option<String>,
     /// A write or sync failed: the connection's view of the file is not to be trusted, so the next append opens it anew.
     failed: bool,
+    /// The jobs that have got runs since their number was looked at; all of them at first.
+    fired: Option<BTreeSet<String>>,
 }
 
 impl Sqlite {
@@ -65,7 +69,7 @@ impl Sqlite {
         refuse_cut_off(&path)?;
         let connection = connect(&path, busy_timeout)?;
         let file = file_identity(&path)?;
-        Ok(Self { path, connection, file, busy_timeout, node: None, failed: false })
+        Ok(Self { path, connection, file, busy_timeout, node: None, failed: false, fired: None })
     }
 
     /// A file moved away is still written by this connection, but whoever starts next would not find what it writes.
@@ -106,15 +110,37 @@ impl Store for Sqlite {
     fn append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), StoreError> {
         self.ready()?;
         let node = self.node.as_deref().ok_or(StoreError::NotJoined)?;
+        if let Some(fired) = &mut self.fired {
+            fired.extend(records.iter().filter_map(fired_job).map(str::to_owned));
+        }
         let done = append::append(&mut self.connection, node, epoch, records).map_err(|refusal| refusal.at(&self.path));
         self.failed = matches!(done, Err(StoreError::Io { .. }));
         done
+    }
+
+    fn forget(&mut self, epoch: Epoch, retention: &Retention) -> Result<bool, StoreError> {
+        self.ready()?;
+        let node = self.node.as_deref().ok_or(StoreError::NotJoined)?;
+        if self.fired.is_none() {
+            let jobs = self.connection.prepare("SELECT name FROM job").and_then(|mut jobs| jobs.query_map([], |row| row.get(0))?.collect());
+            self.fired = Some(jobs.map_err(|error| fault(&self.path, error))?);
+        }
+        let fired = self.fired.get_or_insert_default();
+        forget::step(&mut self.connection, node, epoch, retention, fired).map_err(|refusal| refusal.at(&self.path))
     }
 
     fn finish_abandoned(&mut self, epoch: Epoch, at: Timestamp, is_alive: &dyn Fn(u32, &str) -> bool) -> Result<Vec<RunId>, StoreError> {
         self.ready()?;
         let node = self.node.as_deref().ok_or(StoreError::NotJoined)?;
         append::finish_abandoned(&mut self.connection, node, epoch, at, is_alive).map_err(|refusal| refusal.at(&self.path))
+    }
+}
+
+/// The job that gets a run.
+fn fired_job(record: &Record) -> Option<&str> {
+    match record {
+        Record::Fired { run, .. } => Some(&run.job.name),
+        _ => None,
     }
 }
 

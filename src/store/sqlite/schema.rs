@@ -126,6 +126,9 @@ CREATE TABLE joined (
     PRIMARY KEY (job, nominal, succeeded)
 ) STRICT, WITHOUT ROWID;
 
+-- One row: decisions about nominal times before this are gone, as `[history]` says.
+CREATE TABLE pruned (before INTEGER NOT NULL) STRICT;
+
 -- Nominal times up to `repeats_until` were decided before the clock was set back; their runs are named with `repeat`.
 ALTER TABLE job ADD COLUMN repeats_until INTEGER;
 ALTER TABLE job ADD COLUMN repeat INTEGER NOT NULL DEFAULT 1;

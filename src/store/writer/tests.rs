@@ -13,11 +13,14 @@ enum Seen {
     Commit(usize),
     Then(Then),
     Health(&'static str),
+    Forget,
 }
 
 /// Answers the first appends with `failures`, then commits.
 struct Scripted {
     failures: VecDeque<StoreError>,
+    /// So many steps of forgetting are to be done.
+    steps: u32,
     seen: Sender<Seen>,
 }
 
@@ -38,6 +41,12 @@ impl Store for Scripted {
         Ok(())
     }
 
+    fn forget(&mut self, _: Epoch, _: &Retention) -> Result<bool, StoreError> {
+        self.seen.send(Seen::Forget).expect("the test listens");
+        self.steps -= 1;
+        Ok(self.steps > 0)
+    }
+
     fn finish_abandoned(&mut self, _: Epoch, _: jiff::Timestamp, _: &dyn Fn(u32, &str) -> bool) -> Result<Vec<RunId>, StoreError> {
         Ok(Vec::new())
     }
@@ -45,7 +54,7 @@ impl Store for Scripted {
 
 fn writer(failures: impl IntoIterator<Item = StoreError>) -> (Writer, Receiver<Seen>) {
     let (seen, receiver) = channel();
-    let store = Box::new(Scripted { failures: failures.into_iter().collect(), seen: seen.clone() });
+    let store = Box::new(Scripted { failures: failures.into_iter().collect(), steps: 3, seen: seen.clone() });
     let (thens, healths) = (seen.clone(), seen);
     let notify = move |then| thens.send(Seen::Then(then)).expect("the test listens");
     let on_health = move |health: &Health| {
@@ -150,4 +159,14 @@ fn a_group_has_an_end() {
     check_groups(0, &[]);
     check_groups(MAX_GROUP, &[1000]);
     check_groups(2500, &[1000, 1000, 500]);
+}
+
+#[test]
+fn forgetting_ends_and_holds_up_nothing() {
+    let (writer, seen) = writer([]);
+    writer.forget(Retention { before: jiff::Timestamp::UNIX_EPOCH, runs: 1 });
+    assert_eq!(seen.iter().take(3).collect::<Vec<_>>(), [Seen::Forget, Seen::Forget, Seen::Forget]);
+    writer.record(Record::Removed { job: "a".into() });
+    writer.close(Duration::from_secs(30)).expect("is written");
+    assert_eq!(seen.iter().collect::<Vec<_>>(), [Seen::Commit(1)]);
 }
