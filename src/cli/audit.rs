@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::escape::escape;
 use super::history::Since;
 use super::print::{Text, Tone};
-use super::{Exit, Failure, Screen};
+use super::{Exit, Failure, Screen, human};
 use crate::audit::{self, Accounting, Audit, Decided, Note, Problem};
 use crate::config::Definition;
 use crate::engine::Decision;
@@ -44,7 +44,7 @@ pub(super) fn audit(reader: &Reader, args: &AuditArgs, now: Timestamp, screen: &
     // A decision is as old as its nominal time, or younger.
     let since = kept.map_or(asked, |kept| asked.max(kept));
     if since > asked && !args.json {
-        screen.note(format!("decisions from before {since} are gone (`[history] keep`)"))?;
+        screen.note(format!("decisions from before {} are gone (`[history] keep`)", human::local(since, "UTC")))?;
     }
     let known = reader.accounted_jobs().context("cannot read the records")?;
     let jobs = match &args.job {
@@ -117,7 +117,7 @@ fn show(audited: &[Audited], since: Timestamp, screen: &mut Screen<'_>) -> Resul
         1 => "1 problem: the records do not add up".to_owned(),
         found => format!("{found} problems: the records do not add up"),
     };
-    screen.note(format!("since {since}: {verdict}"))?;
+    screen.note(format!("since {}: {verdict}", human::local(since, "UTC")))?;
     Ok(())
 }
 

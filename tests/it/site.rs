@@ -96,8 +96,20 @@ impl Site {
     /// Starts the daemon with these variables in its environment.
     pub(crate) fn start_with(&self, environment: &[(&str, &str)]) -> Daemon {
         let mut command = self.command(&["daemon"]);
-        let mut child =
-            command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
+        command.envs(environment.iter().copied());
+        Self::started(&mut command)
+    }
+
+    /// Starts the daemon by another program, such as a tracer.
+    pub(crate) fn start_under(&self, program: &[&str]) -> Daemon {
+        let mut command = Command::new(program[0]);
+        command.current_dir(self.dir.path()).args(&program[1..]).args([env!("CARGO_BIN_EXE_batchd"), "daemon"]).stdin(Stdio::null());
+        command.env_remove("NO_COLOR").env_remove("BATCHD_CONFIG");
+        Self::started(&mut command)
+    }
+
+    fn started(command: &mut Command) -> Daemon {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -128,6 +140,17 @@ impl Daemon {
             self.seen.push(line.clone());
             if line.contains(part) {
                 return line;
+            }
+        }
+    }
+
+    /// The same; `None` when it has left before.
+    pub(crate) fn line_if_any(&mut self, part: &str) -> Option<String> {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).ok()?;
+            self.seen.push(line.clone());
+            if line.contains(part) {
+                return Some(line);
             }
         }
     }
