@@ -143,7 +143,8 @@ impl Core {
             | Record::Removed { .. }
             | Record::Decided { .. }
             | Record::Claimed { .. }
-            | Record::Retried { .. } => None,
+            | Record::Retried { .. }
+            | Record::Released { .. } => None,
         };
         let job = match &record {
             Record::Decided { job, .. } => self.engine.job(job),

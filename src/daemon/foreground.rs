@@ -137,6 +137,7 @@ pub(super) fn report(progress: &mut dyn Progress, record: &Record) {
         | Record::Removed { .. }
         | Record::Decided { .. }
         | Record::Claimed { .. }
-        | Record::Retried { .. } => {}
+        | Record::Retried { .. }
+        | Record::Released { .. } => {}
     }
 }

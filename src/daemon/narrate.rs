@@ -44,6 +44,7 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             | Record::Removed { .. }
             | Record::Claimed { .. }
             | Record::Retried { .. }
+            | Record::Released { .. }
             | Record::Partial(_),
             _,
         ) => None,

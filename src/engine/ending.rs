@@ -113,12 +113,13 @@ impl Engine {
     }
 
     /// Takes the run out of memory without an end: the record says how far it came, and the next daemon goes on from there.
-    /// Targets that were claimed and not started are released, so that they will not count as lost.
+    /// Targets that were claimed, and retries that were recorded, and not started are released: they will not count as lost.
     fn leave_unfinished(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.remove_run(key) else { return };
         if let Some(upto) = run.first_unstarted().filter(|upto| *upto < run.claiming) {
             effects.push(Effect::Record(Record::Claimed { run: key, upto, at: now.wall }));
         }
+        effects.extend(run.unstarted_retries().map(|index| Effect::Record(Record::Released { run: key, index })));
     }
 
     fn remove_run(&mut self, key: RunKey) -> Option<Run> {

@@ -90,6 +90,8 @@ pub enum Record {
     Claimed { run: RunKey, upto: u32, at: Timestamp },
     /// A further attempt of a partial may have been started from now on.
     Retried { run: RunKey, index: u32, attempt: u32 },
+    /// The further attempt of a partial was not started, and this daemon leaves it to the next.
+    Released { run: RunKey, index: u32 },
     /// An attempt has ended; with `retry` the partial goes on, else it has ended too.
     Partial(Box<PartialRecord>),
     /// A run has ended.

@@ -273,6 +273,11 @@ impl Run {
         self.todo.front().map(|range| range.start)
     }
 
+    /// Partials whose further attempt is on record, or on its way there, and has not started.
+    pub(super) fn unstarted_retries(&self) -> impl Iterator<Item = u32> + '_ {
+        self.retrying.iter().chain(&self.retried).copied()
+    }
+
     /// Gives up what has not started and what waits for another attempt; the latter have failed.
     pub(super) fn give_up(&mut self) {
         self.counts.cancelled += self.todo.drain(..).map(|range| range.end - range.start).sum::<u32>();

@@ -49,6 +49,10 @@ impl Records {
                 row.retrying.retain(|(other, _)| other != index);
                 row.retried.push((*index, *attempt));
             }),
+            Record::Released { run, index } => self.run(*run, |row| {
+                let released = row.retried.iter().position(|(other, _)| other == index).map(|at| row.retried.remove(at));
+                row.retrying.extend(released.map(|(index, attempt)| (index, attempt - 1)));
+            }),
             Record::Partial(partial) => self.run(partial.run, |row| {
                 let others = |(other, _): &(u32, u32)| *other != partial.index;
                 row.retrying.retain(others);

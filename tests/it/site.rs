@@ -14,6 +14,9 @@ use nix::unistd::Pid;
 /// A line that has not come by then never will.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Nor one that does not come among so many.
+const MAX_LINES: usize = 2_000;
+
 pub(crate) struct Site {
     dir: tempfile::TempDir,
 }
@@ -133,7 +136,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Waits for a line of the log that contains `part`, and returns it.
     pub(crate) fn line(&mut self, part: &str) -> String {
-        loop {
+        for _ in 0..MAX_LINES {
             let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
                 panic!("no line contains {part:?}; the daemon said:\n{}", self.seen.join("\n"));
             };
@@ -142,6 +145,7 @@ impl Daemon {
                 return line;
             }
         }
+        panic!("no line of {MAX_LINES} contains {part:?}; the last was:\n{}", self.seen.last().map_or("", String::as_str));
     }
 
     /// The same; `None` when it has left before.

@@ -40,6 +40,7 @@ MUTATIONS = [
     ("paused-job-fires", "src/engine/fire.rs", "let suppressed = |nominal| paused || ", "let suppressed = |nominal| ", SIM),
     ("a-success-runs-again", "src/engine/recovery.rs", "outcome == Outcome::Succeeded && job.on_interrupted == Interrupted::Resume", "false", SIM),
     ("claims-are-not-released", "src/engine/ending.rs", "if let Some(upto) = run.first_unstarted().filter(|upto| *upto < run.claiming) {", "if let Some(upto) = run.first_unstarted().filter(|_| false) {", SIM),
+    ("retries-are-not-released", "src/engine/ending.rs", "run.unstarted_retries().map", "run.unstarted_retries().take(0).map", SIM),
     ("gather-before-the-results-are-on-disk", "src/engine/ending.rs", "effects.push(Effect::WhenDurable(Then::Gathered { run: key }));", "effects.push(Effect::Gather { run: Arc::clone(&run.info) });\n            run.gathering = true;", SIM),
     ("kill-comes-without-grace", "src/engine/stopping.rs", "Some(self.timers.set(now.monotonic + grace, Timer::Kill { run: key, index }))", "None", SIM),
     ("backfill-starts-beside-a-run", "src/engine/ending.rs", "            && state.live.is_empty()\n", "", SIM),

@@ -56,6 +56,8 @@ pub(crate) struct Disk {
     pub(crate) runs: BTreeMap<RunKey, RunRow>,
     /// Jobs that wait for others, the nominal time, and one that has succeeded for it.
     pub(crate) joined: BTreeSet<(JobName, Timestamp, JobName)>,
+    /// The last daemon has drained: it has told of all that it started.
+    pub(crate) left_in_order: bool,
     /// Of the runs.
     ids: BTreeSet<RunId>,
 }
@@ -103,7 +105,11 @@ impl Disk {
                 assert!(*attempt == before + 1, "{} partial {index}: attempt {attempt} was not due", row.id);
                 row.retried.insert(*index, *attempt);
             }
+            Record::Released { run, index } => {
+                assert!(self.live(*run).retried.remove(index).is_some(), "run {run:?} partial {index}: nothing was to be released");
+            }
             Record::Partial(partial) => {
+                assert!(partial.outcome != Outcome::Lost || !self.left_in_order, "lost after a drain: {partial:?}");
                 let row = self.live(partial.run);
                 let before = row.partials.get(&partial.index).map_or(0, |(_, attempt, _)| *attempt);
                 assert!(partial.attempt > before, "{} partial {}: attempt {} twice", row.id, partial.index, partial.attempt);

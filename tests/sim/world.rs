@@ -120,6 +120,7 @@ impl World {
 
     /// The daemon dies: unsynced records are lost but for a prefix, children die with it; the next one recovers `after`.
     pub(crate) fn crash(&mut self, after: Duration) {
+        self.finished = false;
         let kept = if self.queue.is_empty() { 0 } else { self.choices.among(0..self.queue.len() as u64 + 1) };
         self.sync(usize::try_from(kept).expect("small"));
         self.restart(after);
@@ -127,6 +128,7 @@ impl World {
 
     /// The daemon has left, or died; a new one starts.
     pub(crate) fn restart(&mut self, after: Duration) {
+        self.disk.left_in_order = self.finished;
         self.life += 1;
         self.queue.clear();
         self.synced_at = None;
@@ -162,7 +164,11 @@ impl World {
                 checks::start(self, &run, index, attempt, target.as_ref());
                 self.spawn(&run, Some(index));
             }
-            Effect::Gather { run } => self.spawn(&run, None),
+            Effect::Gather { run } => {
+                let unwritten = |queued: &Queued| matches!(queued, Queued::Record(Record::Partial(partial)) if partial.run == run.key);
+                assert!(!self.queue.iter().any(unwritten), "{}: gathers results that are not on disk", run.id);
+                self.spawn(&run, None);
+            }
             Effect::Stop { run, index, stop } => self.signal(run, Some(index), stop),
             Effect::StopGather { run, stop } => self.signal(run, None, stop),
             Effect::Suspended { job } => panic!("{job}: its schedule does not move forward"),

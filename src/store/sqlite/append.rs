@@ -177,6 +177,11 @@ impl Append<'_> {
                 let sql = "UPDATE partial SET retried = ?3 WHERE idx = ?2 AND run = (SELECT key FROM run WHERE key = ?1 AND ended IS NULL)";
                 self.change_run(*run, sql, params![run.0, index, attempt])
             }
+            Record::Released { run, index } => {
+                let sql =
+                    "UPDATE partial SET retried = NULL WHERE idx = ?2 AND run = (SELECT key FROM run WHERE key = ?1 AND ended IS NULL)";
+                self.change_run(*run, sql, params![run.0, index])
+            }
             Record::Partial(partial) => self.partial(partial),
             Record::Finished(summary) => self.finished(summary),
         }

@@ -37,6 +37,9 @@ fn a_partial_from_attempt_to_attempt() {
         (retried(1, 0, 2), "last 1; run 1 claimed 1/1, 0 retried 2"),
         (retrying(1, 0, 2), "last 1; run 1 claimed 1/1, 0 retrying 2"),
         (retried(1, 0, 3), "last 1; run 1 claimed 1/1, 0 retried 3"),
+        // A drain comes before it is started, and leaves it to the next daemon.
+        (Record::Released { run: RunKey(1), index: 0 }, "last 1; run 1 claimed 1/1, 0 retrying 2"),
+        (retried(1, 0, 3), "last 1; run 1 claimed 1/1, 0 retried 3"),
         (attempt(1, 0, 3, Outcome::Failed), "last 1; run 1 claimed 1/1, 0 failed 3"),
         // A restart resumes the run: what has failed gets another attempt.
         (retried(1, 0, 4), "last 1; run 1 claimed 1/1, 0 retried 4"),
