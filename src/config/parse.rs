@@ -17,7 +17,7 @@ use super::{
     Config, DaemonConfig, HistoryConfig, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process, Targets,
     Zone, after, syntax,
 };
-use crate::schedule::Timetable;
+use crate::schedule::{Schedule, Timetable};
 
 /// The longest name of a job, in characters.
 const MAX_NAME: usize = 64;
@@ -258,6 +258,10 @@ impl<'a> Reader<'a> {
         self.check_sense(&draft, defaults, &targets);
         let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
         let (schedule_text, schedules) = draft.schedule.or_else(|| draft.written.after.then(Default::default))?;
+        if draft.written.after && schedules.contains(&Schedule::Reboot) {
+            let problem = Problem::error(span.clone(), "`@reboot` names no time, which `after` needs");
+            self.report.push(problem.help("leave `schedule` out, or write for which nominal times the job is to run"));
+        }
         let after = draft.after.iter().flatten().map(|(name, _)| name.clone()).collect();
         let except = draft.except.or_else(|| defaults.except.clone()).filter(|except| !except.is_empty()).map(Arc::new);
         Some(Job {

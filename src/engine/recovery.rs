@@ -41,7 +41,8 @@ impl Engine {
                 Some(beginning) => self.start_accounting(&name, beginning, boot_id, now, effects),
                 None => self.schedule(&name, effects),
             }
-            if booted && job.enabled && job.timetable.fires_at_boot() {
+            let paused = known.is_some_and(|known| known.paused);
+            if booted && !paused && job.enabled && job.timetable.fires_at_boot() {
                 self.fire_at_boot(&job, now, effects);
             }
         }

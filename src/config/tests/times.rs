@@ -31,6 +31,7 @@ fn jobs_that_run_after_others() {
     check(two(daily, "after = [\"extract\", \"extract\"]"), (6, 21), &["names \"extract\" twice"]);
     check(two(daily, "after = [\"report\"]"), (6, 10), &["`report` would wait for itself"]);
     check(two("after = [\"report\"]", "after = [\"extract\"]"), (3, 10), &["`extract` would wait for a job that runs after it"]);
+    check(two(daily, "schedule = \"@reboot\"\nafter = [\"extract\"]"), (4, 7), &["`@reboot` names no time"]);
     let text = two(daily, "after = [\"extract\"]");
     let (config, _) = parse(text.as_bytes(), &context()).expect("is usable");
     assert_eq!((config.jobs["report"].after.len(), config.jobs["report"].schedule_text.len()), (1, 0));
