@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Nor one that does not come among so many.
-const MAX_LINES: usize = 2_000;
+const MAX_LINES: usize = 20_000;
 
 pub(crate) struct Site {
     dir: tempfile::TempDir,
