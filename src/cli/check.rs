@@ -1,7 +1,9 @@
 //! `batchd check`: every problem of the configuration, or a table of its jobs with their next fire.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -60,7 +62,8 @@ struct JobRow<'a> {
     next: Option<Timestamp>,
 }
 
-/// Checks the file and tells the result: the answer to `out`, problems to `err`.
+/// Checks the file and tells the result: the answer to `out`, problems to `err`. `slow`: how long a slow run of each job takes, by
+/// the records.
 ///
 /// # Errors
 /// Only when the answer cannot be written.
@@ -68,6 +71,7 @@ pub fn check(
     global: &Global,
     args: &CheckArgs,
     load: impl FnOnce(&Path) -> Result<(Config, Problems), LoadError>,
+    slow: impl FnOnce(&Config) -> HashMap<JobName, Duration>,
     now: Timestamp,
     out: &mut dyn Write,
     err: &mut dyn Write,
@@ -75,7 +79,8 @@ pub fn check(
     let path = args.file.clone().or_else(|| global.config.clone()).unwrap_or_else(default_file);
     let (config, problems) = match load(&path) {
         Ok((config, warnings)) => {
-            let warnings = warnings.with_schedules(&config, now);
+            let slow = slow(&config);
+            let warnings = warnings.with_schedules(&config, now, &|job| slow.get(&job.name).copied());
             (Some(config), warnings)
         }
         Err(LoadError::Invalid(problems)) => (None, problems),
@@ -187,7 +192,7 @@ mod tests {
         let global = Global { config: Some(path), color: clap::ColorChoice::Never, verbose: false };
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let load = |path: &Path| source::examine(path, &[]);
-        let exit = check(&global, args, load, Timestamp::UNIX_EPOCH, &mut out, &mut err).expect("an answer");
+        let exit = check(&global, args, load, |_| HashMap::new(), Timestamp::UNIX_EPOCH, &mut out, &mut err).expect("an answer");
         let shown = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text").replace(&*folder.path().to_string_lossy(), "");
         (exit, shown(out), shown(err))
     }

@@ -51,7 +51,12 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
         Command::Daemon => rooms.serve(&config_path(global.config.as_deref())?),
         Command::Check(args) => {
             let (out, err) = screen.both();
-            Ok(check::check(global, args, |path| rooms.examine(path), now, out, err)?)
+            let slow = |config: &Config| match Reader::open(&config.daemon.state_dir) {
+                Ok(reader) => simulate::slow(&reader, config),
+                // Nothing has run yet, or the records are of no use here: they are no part of the file.
+                Err(_) => HashMap::new(),
+            };
+            Ok(check::check(global, args, |path| rooms.examine(path), slow, now, out, err)?)
         }
         Command::Next(args) => {
             let load = || Ok(Arc::new(rooms.examine(&config_path(global.config.as_deref())?)?.0));

@@ -1,20 +1,21 @@
 //! Suspicions about the schedules of a valid file: what depends on the present, and so is no part of reading it.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use toml::de::DeTable;
 
 use super::field::{Field, fields};
 use super::problem::{Problem, Problems, Report};
-use super::{Config, Job, syntax};
+use super::{Config, Job, Overlap, syntax};
 use crate::schedule;
 
 impl Problems {
     /// These warnings of a valid file, and those about its schedules: traps of the dialect, and fixed times that a coming change of
-    /// the clock leaves out. `now` bounds the search for such a change.
+    /// the clock leaves out. `now` bounds the search for such a change. `slow`: how long a slow run of a job takes, where that is known.
     #[must_use]
-    pub fn with_schedules(self, config: &Config, now: Timestamp) -> Self {
+    pub fn with_schedules(self, config: &Config, now: Timestamp, slow: &dyn Fn(&Job) -> Option<Duration>) -> Self {
         let Ok(source) = std::str::from_utf8(&self.source) else { return self };
         let (root, _) = syntax::parse(source);
         let mut report = Report::default();
@@ -25,6 +26,7 @@ impl Problems {
             for (name, _, table) in fields(jobs) {
                 if let (Some(job), Some(table)) = (config.jobs.get(name), table.get_ref().as_table()) {
                     of_job(table, job, source, now, &mut report);
+                    of_density(table, job, now, slow(job), &mut report);
                 }
             }
         }
@@ -49,6 +51,21 @@ fn of_job(table: &DeTable<'_>, job: &Job, source: &str, now: Timestamp, report: 
         }
         None => of_expression(field, job, now, report),
     }
+}
+
+/// A job that comes again before a slow run of it has ended.
+fn of_density(table: &DeTable<'_>, job: &Job, now: Timestamp, slow: Option<Duration>, report: &mut Report) {
+    const LOOKED_AT: usize = 20;
+    let (Some(value), Some(slow)) = (table.get("schedule"), slow.filter(|_| job.overlap != Overlap::Allow)) else { return };
+    let fires: Vec<Timestamp> = std::iter::successors(job.next_fire(now), |fire| job.next_fire(*fire)).take(LOOKED_AT).collect();
+    let Some(gap) = fires.windows(2).map(|pair| pair[1].duration_since(pair[0]).unsigned_abs()).min().filter(|gap| *gap < slow) else {
+        return;
+    };
+    let text = |duration: Duration| humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
+    let message = format!("`schedule`: it comes again after {}, and one run in twenty takes longer than {}", text(gap), text(slow));
+    report.push(
+        Problem::warning(value.span(), message).help("fires that find a run live go by `overlap`: write a wider schedule, or choose"),
+    );
 }
 
 /// Excepted days that do nothing, and such that leave nothing.

@@ -97,10 +97,27 @@ fn days_that_do_nothing_or_leave_nothing_are_suspicious() {
         let text = job(&format!("except = {except}"));
         let (config, warnings) = parse(text.as_bytes(), &context()).expect("warnings only");
         let now = "2026-11-24T12:00:00Z".parse().expect("is a time");
-        let found = Problems::new(std::path::Path::new("jobs.toml"), text.as_bytes(), warnings).with_schedules(&config, now).one_line();
+        let found =
+            Problems::new(std::path::Path::new("jobs.toml"), text.as_bytes(), warnings).with_schedules(&config, now, &|_| None).one_line();
         assert_eq!(found, expected, "{except}");
     };
     check("[\"2026-11-24\"]", &[]);
     check("[\"2026-11-22\", \"2026-11-23\"]", &["jobs.toml:4:10: `except`: all its days are past, the last is 2026-11-23"]);
     check("\"2026-01-01..2099-12-31\"", &["jobs.toml:4:10: `except`: its days leave no fire in the next 366 days"]);
+}
+
+#[test]
+fn a_job_that_comes_again_before_it_has_ended_is_suspicious() {
+    let check = |schedule: &str, overlap: &str, slow: u64, expected: &[&str]| {
+        let text = format!("[jobs.a]\nschedule = \"{schedule}\"\ncommand = [\"true\"]\noverlap = \"{overlap}\"\n");
+        let (config, warnings) = parse(text.as_bytes(), &context()).expect("warnings only");
+        let now = "2026-11-24T12:00:00Z".parse().expect("is a time");
+        let problems = Problems::new(std::path::Path::new("jobs.toml"), text.as_bytes(), warnings);
+        let found = problems.with_schedules(&config, now, &|_| Some(Duration::from_secs(slow))).one_line();
+        assert_eq!(found, expected, "{schedule}");
+    };
+    check("0 * * * *", "skip", 3_500, &[]);
+    let warning = "jobs.toml:2:12: `schedule`: it comes again after 1h, and one run in twenty takes longer than 1h 1m 40s";
+    check("0 * * * *", "skip", 3_700, &[warning]);
+    check("0 * * * *", "allow", 3_700, &[]);
 }
