@@ -51,6 +51,8 @@ pub enum Seen<'a> {
     Record(&'a Record),
     /// An attempt of the run starts.
     Start(&'a RunInfo, Now),
+    /// A trouble has come, and the engine has made of it what it does.
+    Over(Trouble, Now),
 }
 
 /// Nominal times count that are later than the start of an accounting; that of `from` counts too.
@@ -75,6 +77,7 @@ pub fn simulate(config: &Arc<Config>, plan: &Plan, watch: impl FnMut(Seen<'_>)) 
                 simulation.handle(Event::Tick);
             }
         }
+        (simulation.watch)(Seen::Over(*trouble, simulation.now));
     }
     // A fire is decided ahead of its instant.
     let rest = Duration::try_from((plan.to - LEAD).duration_since(simulation.now.wall)).unwrap_or_default();

@@ -51,8 +51,6 @@ struct Books {
     decisions: BTreeMap<String, Vec<Decided>>,
     /// The latest that the clock has shown since it was last set back by hours.
     latest: Option<Timestamp>,
-    /// The latest decision, by the clock.
-    fired: Option<Timestamp>,
     runs: BTreeSet<String>,
     fires: u64,
 }
@@ -118,6 +116,11 @@ impl Books {
             Seen::Record(Record::Decided { job, first, last, count, decision, .. }) => self.decide(job, *first, *last, *count, *decision),
             Seen::Record(Record::Fired { run, decides: Decides::Nominal }) => self.fire(run),
             Seen::Record(_) => {}
+            Seen::Over(trouble, now) => {
+                let waits = |all: &Vec<Accounting>| all.last().is_some_and(|open| open.upto.duration_since(now.wall) > MAX_WAIT + GRACE);
+                let waiting = self.accountings.iter().find(|(_, all)| waits(all)).map(|(job, _)| job);
+                assert_eq!(waiting, None, "a job waits for the clock after {trouble:?}");
+            }
         }
     }
 
@@ -131,14 +134,6 @@ impl Books {
 
     fn fire(&mut self, run: &RunInfo) {
         self.fires += 1;
-        let latest = self.fired.map_or(run.fired, |latest| latest.max(run.fired));
-        self.fired = Some(latest);
-        if latest.duration_since(run.fired) > MAX_WAIT {
-            // The clock was set back by hours: no job waits for it to catch up.
-            let waits = |all: &Vec<Accounting>| all.last().is_some_and(|open| open.upto.duration_since(run.fired) > MAX_WAIT);
-            let waiting = self.accountings.iter().find(|(_, all)| waits(all)).map(|(job, _)| job);
-            assert_eq!(waiting, None, "a job waits for the clock, which shows {}", run.fired);
-        }
         self.decide(&run.job.name, run.nominal, run.nominal, 1, Decision::Ran);
         assert!(self.runs.insert(run.id.to_string()), "{} exists twice", run.id);
         // By the clock of its decision, which may have been set since the year began.
