@@ -144,7 +144,8 @@ impl Core {
             | Record::Decided { .. }
             | Record::Claimed { .. }
             | Record::Retried { .. }
-            | Record::Released { .. } => None,
+            | Record::Released { .. }
+            | Record::Replanned { .. } => None,
         };
         let job = match &record {
             Record::Decided { job, .. } => self.engine.job(job),

@@ -138,6 +138,7 @@ pub(super) fn report(progress: &mut dyn Progress, record: &Record) {
         | Record::Decided { .. }
         | Record::Claimed { .. }
         | Record::Retried { .. }
-        | Record::Released { .. } => {}
+        | Record::Released { .. }
+        | Record::Replanned { .. } => {}
     }
 }

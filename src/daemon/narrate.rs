@@ -27,6 +27,10 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             let (job, span, count, decision) = (Arc::clone(job?), (*first, *last), *count, *decision);
             Some(Box::new(move || decided(&job, span, count, decision)))
         }
+        (Record::Replanned { run, dropped, .. }, _) => {
+            let (run, dropped) = (Arc::clone(run), dropped.len());
+            Some(Box::new(move || replanned(&run, dropped)))
+        }
         (Record::Partial(partial), Some(run)) => {
             let (run, ended) = (Arc::clone(run), Ended::new(partial));
             Some(Box::new(move || partial_ended(&ended, &run)))
@@ -80,6 +84,11 @@ impl Ended {
 pub(super) fn resumed(run: &RunInfo, succeeded: u32) {
     let partials = run.targets.partials();
     info!(job = &*run.job.name, run = &*run.id.0, "taken up again: {succeeded} of {partials} partials had succeeded");
+}
+
+fn replanned(run: &RunInfo, dropped: usize) {
+    let partials = plural(u64::from(run.targets.partials()), "partial");
+    info!(job = &*run.job.name, run = &*run.id.0, "its targets were edited since: it has {partials} now, {dropped} of them dropped");
 }
 
 /// The wall clock was set from `before` to `now`.

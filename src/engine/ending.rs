@@ -90,7 +90,7 @@ impl Engine {
             (None, Some(end)) if end.outcome != Outcome::Succeeded => {
                 Some(format!("the gather command failed: {}", end.error.as_deref().unwrap_or(end.outcome.name())).into())
             }
-            _ => None,
+            _ => (run.dropped > 0).then(|| dropped_text(run.dropped)),
         };
         let outcome = run.outcome(gathered.as_ref().map(|end| end.outcome));
         let follows = self.follows(&run.info, outcome, now);
@@ -161,6 +161,11 @@ fn stopped_text(outcome: Outcome) -> Option<Arc<str>> {
         Outcome::Cancelled => Some("cancelled".into()),
         _ => None,
     }
+}
+
+fn dropped_text(dropped: u32) -> Arc<str> {
+    let targets = if dropped == 1 { "1 target was".to_owned() } else { format!("{dropped} targets were") };
+    format!("{targets} taken out of the list while the run was interrupted").into()
 }
 
 fn later(wall: Timestamp, delay: std::time::Duration) -> Timestamp {

@@ -4,7 +4,7 @@
 //! - `accounting`, `catch_up`, `overlap`, `retry`: one policy each, a pure function with a table of tests.
 //! - `fire`: from nominal times to runs. `by_hand`: what people ask for. `follow`: what runs after it. `run`: the state of one run. `dispatch`: which partial starts next.
 //! - `ending`: from ended attempts to the end of the run. `stopping`: timeouts, cancel, replace, drain.
-//! - `recovery`: what a restart takes up again.
+//! - `recovery`: what a restart takes up again; `replan`: of a run whose targets were edited meanwhile.
 //!
 //! **Invariants.** Nothing is started before the claim that covers it is on disk. Every nominal time up to a job's watermark
 //! has exactly one recorded decision. Every `Start` is answered by exactly one `AttemptEnded`.
@@ -21,6 +21,7 @@ mod outcome;
 mod overlap;
 mod record;
 mod recovery;
+mod replan;
 mod retry;
 mod run;
 mod stopping;

@@ -1,5 +1,6 @@
 //! What is written down: the records that outlive the daemon, and what a restart reads back.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,9 @@ pub enum Record {
     Decided { job: JobName, first: Timestamp, last: Timestamp, count: u64, decision: Decision, at: Timestamp },
     /// A run exists, with its plan, and what it decides. Starts nothing by itself.
     Fired { run: Arc<RunInfo>, decides: Decides },
+    /// The targets of the job were edited while the run was interrupted: from now on it has those of `run`. The partials at
+    /// `dropped` end as cancelled, because their targets are listed no more.
+    Replanned { run: Arc<RunInfo>, dropped: BTreeSet<u32>, at: Timestamp },
     /// The targets before `upto` may have been started from now on; a lower `upto` than before releases what was not.
     Claimed { run: RunKey, upto: u32, at: Timestamp },
     /// A further attempt of a partial may have been started from now on.

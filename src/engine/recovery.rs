@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::replan::{Plan, replan};
 use super::run::Run;
 use super::{
     Beginning, Cause, Decides, Effect, Engine, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo,
@@ -91,8 +92,13 @@ impl Engine {
     }
 
     fn take_up_run(&mut self, recovered: RecoveredRun, job: &Arc<Job>, now: Now, effects: &mut Vec<Effect>) {
-        let lost = lost(&recovered);
-        let RecoveredRun { key, id, cause, nominal, fired, targets, ended, retrying, .. } = recovered;
+        // By hand, the targets were chosen: none joins them.
+        let grows = !matches!(recovered.cause, Cause::Manual | Cause::Retry);
+        let Some(Plan { targets, unlisted }) = replan(&recovered.targets, &job.targets, grows) else {
+            return interrupted(&recovered, "its job has got `targets` since, or has none any more", now, effects);
+        };
+        let (lost, edited) = (lost(&recovered), targets != recovered.targets || !unlisted.is_empty());
+        let RecoveredRun { key, id, cause, nominal, fired, ended, retrying, .. } = recovered;
         let info = Arc::new(RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets });
         let not_before = fire::not_before(&info);
         let not_before = if not_before > now.wall + MAX_WAIT { now.wall } else { not_before };
@@ -104,13 +110,19 @@ impl Engine {
         }
         let mut succeeded = BTreeSet::new();
         for (index, outcome, attempt) in ended {
-            if outcome == Outcome::Succeeded && job.on_interrupted == Interrupted::Resume {
+            // What is not listed any more does not run again, also where everything else does.
+            if outcome == Outcome::Succeeded && (job.on_interrupted == Interrupted::Resume || unlisted.contains(&index)) {
                 succeeded.insert(index);
             } else {
                 attempts.insert(index, attempt);
             }
         }
-        run.resume(&succeeded, attempts, now.monotonic);
+        let dropped: BTreeSet<u32> = unlisted.difference(&succeeded).copied().collect();
+        attempts.retain(|index, _| !dropped.contains(index));
+        run.resume(&succeeded, &dropped, attempts, now.monotonic);
+        if edited {
+            effects.push(Effect::Record(Record::Replanned { run: info, dropped, at: now.wall }));
+        }
         if cause == Cause::Backfill {
             return self.enter_filling(run);
         }

@@ -114,6 +114,8 @@ pub(super) struct Run {
     /// Attempts that were made before a restart; the retry policy counts from there.
     attempts_before: BTreeMap<u32, u32>,
     pub counts: Counts,
+    /// Of those cancelled: partials whose target was taken out of the list while the run was interrupted.
+    pub dropped: u32,
     pub stopping: Option<StopReason>,
     pub timer: Option<TimerKey>,
     /// Whether the gather command has been started.
@@ -139,6 +141,7 @@ impl Run {
             attempts: BTreeMap::new(),
             attempts_before: BTreeMap::new(),
             counts: Counts::default(),
+            dropped: 0,
             stopping: None,
             timer: None,
             gathering: false,
@@ -146,12 +149,16 @@ impl Run {
         }
     }
 
-    /// Leaves out what succeeded before a restart (`succeeded`); what had `attempts` without success is due for another.
-    pub(super) fn resume(&mut self, succeeded: &BTreeSet<u32>, attempts: BTreeMap<u32, u32>, now: Duration) {
-        self.counts.succeeded = u32::try_from(succeeded.len()).unwrap_or(u32::MAX);
+    /// Leaves out what succeeded before a restart (`succeeded`) and what is not listed any more (`dropped`); what had
+    /// `attempts` without success is due for another.
+    pub(super) fn resume(&mut self, succeeded: &BTreeSet<u32>, dropped: &BTreeSet<u32>, attempts: BTreeMap<u32, u32>, now: Duration) {
+        let count = |indexes: &BTreeSet<u32>| u32::try_from(indexes.len()).unwrap_or(u32::MAX);
+        self.counts.succeeded = count(succeeded);
+        self.dropped = count(dropped);
+        self.counts.cancelled = self.dropped;
         self.retries = attempts.keys().map(|index| Reverse((now, *index))).collect();
         let partials = self.info.targets.partials();
-        let known: BTreeSet<u32> = succeeded.iter().chain(attempts.keys()).copied().collect();
+        let known: BTreeSet<u32> = succeeded.iter().chain(dropped).chain(attempts.keys()).copied().collect();
         let bounds = known.into_iter().chain([partials]);
         let mut from = 0;
         self.todo.clear();
@@ -265,7 +272,7 @@ impl Run {
             Outcome::Cancelled => self.counts.cancelled += 1,
             _ => self.counts.failed += 1,
         }
-        too_many(self.info.job.max_failures, self.counts.failed, self.info.targets.partials())
+        too_many(self.info.job.max_failures, self.counts.failed, self.info.targets.partials() - self.dropped)
     }
 
     /// The first partial that was never started since the run was taken up.
@@ -304,7 +311,7 @@ impl Run {
         }
         let allowed = self.info.job.max_failures != MaxFailures::Any;
         match self.counts {
-            Counts { failed: 0, cancelled: 0, .. } => RunOutcome::Succeeded,
+            Counts { failed: 0, cancelled, succeeded: 1.. } if cancelled == self.dropped => RunOutcome::Succeeded,
             Counts { failed: 0, .. } => RunOutcome::Cancelled,
             _ if allowed => RunOutcome::PartlyFailed,
             _ => RunOutcome::Failed,

@@ -53,6 +53,11 @@ impl Records {
                 let released = row.retried.iter().position(|(other, _)| other == index).map(|at| row.retried.remove(at));
                 row.retrying.extend(released.map(|(index, attempt)| (index, attempt - 1)));
             }),
+            Record::Replanned { run, dropped, .. } => self.run(run.key, |row| {
+                row.targets = run.targets.clone();
+                row.retrying.retain(|(index, _)| !dropped.contains(index));
+                row.retried.retain(|(index, _)| !dropped.contains(index));
+            }),
             Record::Partial(partial) => self.run(partial.run, |row| {
                 let others = |(other, _): &(u32, u32)| *other != partial.index;
                 row.retrying.retain(others);

@@ -121,6 +121,38 @@ fn after_kill_9_only_what_has_no_recorded_success_runs_again() {
 }
 
 #[test]
+fn a_list_that_was_edited_meanwhile_is_compared_by_target() {
+    let jobs = |targets: &str| {
+        format!(
+            "[jobs.fan]\nschedule = \"@reboot\"\ntargets = {targets}\nconcurrency = 1\n\
+             shell = \"echo {{{{ target }}}} >> started; test {{{{ target }}}} = a || test -e go || exec sleep 1000\"\n"
+        )
+    };
+    let site = Site::new(&jobs(r#"["a", "b", "c"]"#));
+    let mut daemon = site.daemon();
+    daemon.line("partial=a] succeeded in");
+    while site.ask(&["results", "fan"]).lines().count() < 1 {}
+    daemon.signal(Signal::SIGKILL);
+    daemon.left();
+
+    site.write_jobs(&jobs(r#"["x", "c", "a"]"#));
+    fs::write(site.path("go"), "").expect("write");
+    let mut next = site.daemon();
+    next.line("its targets were edited since: it has 4 partials now, 1 of them dropped");
+    next.line("run succeeded");
+    let started = site.read("started");
+    let counts: Vec<_> = ["a", "c", "x"].iter().map(|target| started.lines().filter(|line| line == target).count()).collect();
+    assert_eq!(counts, [1, 1, 1], "{started}");
+    let results = site.ask(&["results", "fan"]);
+    let rows: Vec<serde_json::Value> = results.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
+    let facts: Vec<_> = rows.iter().map(|row| (row["target"].as_str(), row["outcome"].as_str())).collect();
+    let succeeded = Some("succeeded");
+    assert_eq!(facts, [(Some("a"), succeeded), (Some("b"), Some("cancelled")), (Some("c"), succeeded), (Some("x"), succeeded)]);
+    let shown = site.ask_json(&["show", "fan"]);
+    assert_eq!(shown["run"]["reason"], "1 target was taken out of the list while the run was interrupted");
+}
+
+#[test]
 fn one_daemon_per_state_directory() {
     let site = Site::new(FAN);
     let daemon = site.daemon();

@@ -1,6 +1,6 @@
 //! What must hold after each step, and at the end. None of it asks the engine's own search or policies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use batchd::config::{Interrupted, JobName, Overlap, Target};
@@ -12,13 +12,15 @@ use crate::world::World;
 /// Before an attempt starts.
 pub(crate) fn start(world: &mut World, run: &RunInfo, index: u32, attempt: u32, target: Option<&Target>) {
     let row = world.disk.runs.get(&run.key).unwrap_or_else(|| panic!("{}: started before it was recorded", run.id));
-    assert!(index < row.claimed, "{} partial {index}: started before its claim was on disk", run.id);
+    let recorded = row.retried.get(&index) == Some(&attempt);
+    assert!(index < row.claimed || recorded, "{} partial {index}: started before its claim was on disk", run.id);
     assert!(row.outcome.is_none(), "{}: started after its end", run.id);
+    assert!(!row.dropped.contains(&index), "{} partial {index}: its target is listed no more", run.id);
     assert_eq!(target, row.targets.get(index).as_ref(), "{} partial {index}: another target than planned", run.id);
     // A clock that is set back does not call back what had come.
     assert!(world.latest_wall >= run.nominal, "{}: started early, at {}", run.id, world.now.wall);
     let known = row.partials.get(&index);
-    assert!(attempt == 1 || row.retried.get(&index) == Some(&attempt), "{} partial {index}: attempt {attempt} was not recorded", run.id);
+    assert!(attempt == 1 || recorded, "{} partial {index}: attempt {attempt} was not recorded", run.id);
     assert!(known.is_none_or(|(outcome, ..)| *outcome != Outcome::Succeeded || run.job.on_interrupted == Interrupted::Rerun));
     let starts = world.starts.entry((run.key, index, attempt)).or_default();
     *starts += 1;
@@ -60,9 +62,12 @@ pub(crate) fn ended(world: &World, periods: &BTreeMap<&str, i64>, until: Timesta
     for run in world.disk.runs.values() {
         let outcome = run.outcome.unwrap_or_else(|| panic!("{} has no end", run.id));
         let (succeeded, failed, cancelled) = run.counts;
+        let keys: Vec<_> = (0..run.targets.partials()).filter_map(|index| run.targets.get(index)).map(|target| target.key).collect();
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "{}: a target comes twice", run.id);
         assert_eq!(succeeded + failed + cancelled, run.targets.partials(), "{}: partials do not add up", run.id);
         if outcome == RunOutcome::Succeeded {
-            assert_eq!(succeeded, run.targets.partials(), "{} succeeded without all its partials", run.id);
+            let dropped = u32::try_from(run.dropped.len()).expect("small");
+            assert_eq!(succeeded, run.targets.partials() - dropped, "{} succeeded without all its partials", run.id);
         }
         if world.config.jobs[run.job.as_str()].on_interrupted == Interrupted::Rerun {
             continue;

@@ -43,6 +43,8 @@ pub(crate) struct RunRow {
     pub(crate) retried: BTreeMap<u32, u32>,
     /// How often each partial has a recorded success.
     pub(crate) successes: BTreeMap<u32, u32>,
+    /// Partials whose target was taken out of the list, at the last restart.
+    pub(crate) dropped: BTreeSet<u32>,
     pub(crate) outcome: Option<RunOutcome>,
     pub(crate) counts: (u32, u32, u32),
 }
@@ -108,6 +110,19 @@ impl Disk {
             Record::Released { run, index } => {
                 assert!(self.live(*run).retried.remove(index).is_some(), "run {run:?} partial {index}: nothing was to be released");
             }
+            Record::Replanned { run, dropped, .. } => {
+                let row = self.live(run.key);
+                let succeeded =
+                    |index| matches!(row.partials.get(index), Some((Outcome::Succeeded, _, false))) && !row.retried.contains_key(index);
+                assert!(!dropped.iter().any(succeeded), "{}: drops a success", row.id);
+                row.targets = run.targets.clone();
+                row.retried.retain(|index, _| !dropped.contains(index));
+                for index in dropped {
+                    let attempt = row.partials.get(index).map_or(0, |(_, attempt, _)| *attempt);
+                    row.partials.insert(*index, (Outcome::Cancelled, attempt, false));
+                }
+                row.dropped.clone_from(dropped);
+            }
             Record::Partial(partial) => {
                 assert!(partial.outcome != Outcome::Lost || !self.left_in_order, "lost after a drain: {partial:?}");
                 let row = self.live(partial.run);
@@ -141,6 +156,7 @@ impl Disk {
             partials: BTreeMap::new(),
             retried: BTreeMap::new(),
             successes: BTreeMap::new(),
+            dropped: BTreeSet::new(),
             outcome: None,
             counts: (0, 0, 0),
         };

@@ -1,8 +1,8 @@
 //! The simulator: the real engine under virtual clocks, a store that loses what is not synced, and children with lives of
 //! their own. Every crash point of a fixed story, then seeds for breadth.
 //!
-//! `SIM_SEEDS=10000 cargo test --release --test sim` runs as many random seeds; a failing seed is printed and runs alone with
-//! `SIM_SEED=N`.
+//! `SIM_PAIRS=1 SIM_SEEDS=10000 cargo test --release --test sim` kills it at every pair of points, and runs as many random seeds;
+//! a failing seed is printed and runs alone with `SIM_SEED=N`.
 
 #![expect(clippy::print_stdout, reason = "the seed must be seen")]
 
@@ -25,15 +25,21 @@ fn every_crash_point_of_the_story() {
     }
 }
 
-/// Kills it twice: the second time while it recovers from the first, at every distance up to a bound.
+/// Kills it twice: at every pair of points with `SIM_PAIRS=1`, else at a third of the first ones and, behind each, while it
+/// recovers and at a few later points.
 #[test]
-fn crashes_during_recovery() {
+fn every_pair_of_crash_points() {
     let points = Story::fixed().run().effects;
-    for first in (0..points).step_by(7) {
-        for distance in 1..=12 {
-            Story::fixed().crash_at(&[first, first + distance]).run();
+    let all = number("SIM_PAIRS").is_some();
+    let mut pairs = 0;
+    for first in (0..points).step_by(if all { 1 } else { 3 }) {
+        let (soon, later) = (first + 1..=first + 12, first + 13..points);
+        for second in soon.chain(later.step_by(if all { 1 } else { 31 })) {
+            Story::fixed().crash_at(&[first, second]).run();
+            pairs += 1;
         }
     }
+    println!("{pairs} pairs of {points} points");
 }
 
 /// Random jobs, children, crashes, reloads, cancels, steps of the clock and drains.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use batchd::config::{self, Config};
+use batchd::config::{self, Config, Targets};
 use batchd::engine::Event;
 use batchd::schedule::Zone;
 use jiff::{SignedDuration, Timestamp};
@@ -147,7 +147,7 @@ fn befall(world: &mut World) {
     while world.now.monotonic < end {
         let pause = SignedDuration::from_millis(i64::try_from(world.choices.among(10..60_000)).expect("small"));
         world.run_until(world.now.wall + pause);
-        match world.choices.among(0..11) {
+        match world.choices.among(0..12) {
             0 => {
                 let downtime = Duration::from_secs(*world.choices.pick(&[0, 1, 45, 400, 4_000]));
                 world.crash(downtime);
@@ -197,9 +197,24 @@ fn befall(world: &mut World) {
                     (0..count).map(|nominal| Timestamp::UNIX_EPOCH + SignedDuration::from_secs((ticket.0 * 10 + nominal).cast_signed()));
                 world.handle(Event::Backfilled { job, nominals: nominals.collect(), ticket });
             }
+            10 => edit_targets(world),
             _ => {}
         }
     }
+}
+
+/// Somebody edits the targets of a job and reloads; the runs that are interrupted later go on with what is listed then.
+fn edit_targets(world: &mut World) {
+    let names: Vec<_> = world.config.jobs.values().filter(|job| job.after.is_empty()).map(|job| job.name.clone()).collect();
+    let name = world.choices.pick(&names).clone();
+    let start = i64::try_from(world.choices.among(0..4)).expect("small");
+    let end = start + i64::try_from(world.choices.among(1..20)).expect("small");
+    let mut edited = (*world.config).clone();
+    if let Some(job) = edited.jobs.get_mut(&name) {
+        Arc::make_mut(job).targets = Targets::Range { start, end };
+    }
+    world.config = Arc::new(edited);
+    world.handle(Event::ConfigLoaded(Arc::clone(&world.config)));
 }
 
 fn fixed_periods() -> BTreeMap<&'static str, i64> {

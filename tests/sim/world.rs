@@ -139,6 +139,8 @@ impl World {
             self.boot += 1;
         }
         let boot = format!("boot-{}", self.boot);
+        // Each recovery compares the lists anew.
+        self.disk.runs.values_mut().filter(|run| run.outcome.is_none()).for_each(|run| run.dropped.clear());
         let (engine, effects) = Engine::recover(Arc::clone(&self.config), self.disk.recovery(), boot.into(), self.now);
         self.engine = engine;
         self.perform(effects);

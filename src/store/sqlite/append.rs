@@ -2,14 +2,14 @@
 
 mod jobs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
 
 use super::{fault, values};
-use crate::config::TargetValue;
+use crate::config::{Target, TargetValue};
 use crate::engine::{
     CapturedOutput, Decides, Decision, Follow, Outcome, PartialRecord, Record, RunId, RunInfo, RunKey, RunOutcome, RunSummary,
 };
@@ -28,6 +28,14 @@ const UPDATE_PARTIAL: &str = "
     UPDATE partial SET target = ?3, outcome = ?4, attempt = ?5, retry_at = ?6, started = ?7, ended = ?8, duration_us = ?9,
         exit_code = ?10, signal = ?11, result = ?12, error = ?13, target_key = ?14, retrying = ?15, retried = NULL
     WHERE run = ?1 AND idx = ?2";
+
+/// The last attempt of a partial whose target is listed no more stays on record, as its end; attempt 0: there was none.
+const DROP_PARTIAL: &str = "
+    INSERT INTO partial (run, idx, target, target_key, outcome, attempt, started, ended, duration_us, error)
+    VALUES (?1, ?2, ?3, ?4, 'cancelled', 0, ?5, ?5, 0, ?6)
+    ON CONFLICT DO UPDATE SET outcome = excluded.outcome, retrying = NULL, retry_at = NULL, retried = NULL, error = excluded.error";
+
+const DROPPED: &str = "its target was taken out of the list while the run was interrupted";
 
 /// What waits for another attempt when its run ends, ends as its last attempt did. The index has no successes, so that
 /// a million of them are not read.
@@ -182,6 +190,7 @@ impl Append<'_> {
                     "UPDATE partial SET retried = NULL WHERE idx = ?2 AND run = (SELECT key FROM run WHERE key = ?1 AND ended IS NULL)";
                 self.change_run(*run, sql, params![run.0, index])
             }
+            Record::Replanned { run, dropped, at } => self.replanned(run, dropped, *at),
             Record::Partial(partial) => self.partial(partial),
             Record::Finished(summary) => self.finished(summary),
         }
@@ -222,11 +231,29 @@ impl Append<'_> {
         }
     }
 
+    fn replanned(&mut self, run: &RunInfo, dropped: &BTreeSet<u32>, at: Timestamp) -> Result<(), Refusal> {
+        let (targets, partials) = (values::targets_text(&run.targets)?, run.targets.partials());
+        let plan = "UPDATE run SET targets = ?2, partials = ?3 WHERE key = ?1 AND ended IS NULL";
+        self.change_run(run.key, plan, params![run.key.0, targets, partials])?;
+        for index in dropped {
+            let earlier = recorded_outcome(self.transaction, run.key, *index)?;
+            let target = run.targets.get(*index);
+            let (target, key) = target_columns(target.as_ref())?;
+            let columns = params![run.key.0, index, target, key, values::micros(at), DROPPED];
+            self.transaction.prepare_cached(DROP_PARTIAL)?.execute(columns)?;
+            let tally = self.tallies.entry(run.key).or_default();
+            if let Some(earlier) = earlier {
+                tally.count(earlier, -1);
+            }
+            tally.count(Outcome::Cancelled, 1);
+        }
+        Ok(())
+    }
+
     fn partial(&mut self, partial: &PartialRecord) -> Result<(), Refusal> {
         let ended = partial.retry.is_none();
         let (outcome, retrying) = (ended.then_some(partial.outcome), (!ended).then_some(partial.outcome));
-        let target = partial.target.as_ref().map(|target| values::json_text(&target.value)).transpose()?;
-        let target_key = partial.target.as_ref().filter(|target| matches!(target.value, TargetValue::Table(_))).map(|target| &*target.key);
+        let (target, target_key) = target_columns(partial.target.as_ref())?;
         let columns = params![
             partial.run.0,
             partial.index,
@@ -247,7 +274,7 @@ impl Append<'_> {
         let inserted = self.insert_partial.execute(columns).map_err(|error| unknown_run(partial.run, error))?;
         let tally = self.tallies.entry(partial.run).or_default();
         if inserted == 0 {
-            if let Some(earlier) = recorded_outcome(self.transaction, partial)? {
+            if let Some(earlier) = recorded_outcome(self.transaction, partial.run, partial.index)? {
                 tally.count(earlier, -1);
             }
             self.transaction.prepare_cached(UPDATE_PARTIAL)?.execute(columns)?;
@@ -338,10 +365,17 @@ impl Append<'_> {
     }
 }
 
-/// What an earlier attempt of the partial ended with, if it ended the partial.
-fn recorded_outcome(transaction: &Transaction<'_>, partial: &PartialRecord) -> Result<Option<Outcome>, Refusal> {
+/// The `target` and `target_key` of a partial.
+fn target_columns(target: Option<&Target>) -> Result<(Option<String>, Option<&str>), Refusal> {
+    let value = target.map(|target| values::json_text(&target.value)).transpose()?;
+    let key = target.filter(|target| matches!(target.value, TargetValue::Table(_))).map(|target| &*target.key);
+    Ok((value, key))
+}
+
+/// What an earlier attempt of the partial ended with, if there was one and it ended the partial.
+fn recorded_outcome(transaction: &Transaction<'_>, run: RunKey, index: u32) -> Result<Option<Outcome>, Refusal> {
     let mut statement = transaction.prepare_cached("SELECT outcome FROM partial WHERE run = ?1 AND idx = ?2")?;
-    Ok(statement.query_row(params![partial.run.0, partial.index], |row| values::optional_named(row, 0, Outcome::from_name))?)
+    Ok(statement.query_row(params![run.0, index], |row| values::optional_named(row, 0, Outcome::from_name)).optional()?.flatten())
 }
 
 fn unknown_run(run: RunKey, error: rusqlite::Error) -> Refusal {
