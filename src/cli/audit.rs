@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::escape::escape;
 use super::history::Since;
-use super::print::{Text, Tone};
+use super::print::Tone;
+use super::table::{Column, Table, Text};
 use super::{Exit, Failure, Screen, human};
 use crate::audit::{self, Accounting, Audit, Decided, Note, Problem};
 use crate::config::Definition;
@@ -97,8 +98,18 @@ fn show(audited: &[Audited], since: Timestamp, screen: &mut Screen<'_>) -> Resul
         screen.note("no job has been accounted for yet: `batchd daemon` begins with it")?;
         return Ok(());
     }
-    let heading = ["job", "nominal times", "ran", "skipped", "suppressed", "missed", "coalesced", "pending", ""];
-    screen.table(&heading, audited.iter().map(row).collect(), &["pending", "coalesced", "suppressed", "skipped"])?;
+    let columns = [
+        Column::name("job"),
+        Column::number("nominal times"),
+        Column::number("ran").spare(1),
+        Column::number("skipped").spare(3),
+        Column::number("suppressed").spare(4),
+        Column::number("missed").spare(2),
+        Column::number("coalesced").spare(5),
+        Column::number("pending").spare(6),
+        Column::text(""),
+    ];
+    screen.table(&Table::with_rows(columns, audited.iter().map(row)))?;
     for Audited { job, audit } in audited {
         for problem in &audit.problems {
             screen.line(format!("{}: {}", escape(job), screen.paint(Tone::Bad, &problem_text(problem))))?;

@@ -2,7 +2,7 @@
 
 use super::client::path;
 use super::escape::escape;
-use super::expression::{explain_refusal, instant};
+use super::expression::instant;
 use super::{Client, Exit, Failure, Screen, human};
 use crate::schedule::Zone;
 use crate::web::api::{BackfillRequest, Backfilled, JobList};
@@ -29,14 +29,7 @@ pub struct BackfillArgs {
 
 pub(super) async fn backfill(client: &Client, args: &BackfillArgs, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let zone = zone(client, &args.job).await?;
-    let times = instant(&args.from, &zone, "--from").and_then(|from| Ok((from, instant(&args.to, &zone, "--to")?)));
-    let (from, to) = match times {
-        Ok(times) => times,
-        Err(refusal) => {
-            screen.error(&explain_refusal(&refusal), None)?;
-            return Ok(Exit::Usage);
-        }
-    };
+    let (from, to) = (instant(&args.from, &zone, "--from")?, instant(&args.to, &zone, "--to")?);
     let order = BackfillRequest { from, to, dry_run: args.dry_run };
     let done: Backfilled = client.post(&path(&["jobs", &args.job, "backfill"]), &order).await?;
     if args.json {

@@ -1,22 +1,22 @@
 //! `batchd check`: every problem of the configuration, or a table of its jobs with their next fire.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::escape::escape;
 use super::place::{CANDIDATES, config_path};
-use super::{Exit, Global};
+use super::print::Tone;
+use super::table::{Column, Table, Text};
+use super::{Exit, Failure, Global, Screen, human};
 use crate::config::{Config, Job, JobName, Problem, Problems, Severity};
 use crate::daemon::source::LoadError;
 
-/// The most characters of a job's schedules that the table shows.
-const MAX_SCHEDULE: usize = 48;
+/// The most characters of a job's schedules that the table shows on a terminal.
+pub(super) const MAX_SCHEDULE: usize = 48;
 
 /// The arguments of `batchd check`.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -62,20 +62,16 @@ struct JobRow<'a> {
     next: Option<Timestamp>,
 }
 
-/// Checks the file and tells the result: the answer to `out`, problems to `err`. `slow`: how long a slow run of each job takes, by
+/// Checks the file and tells the result: the answer on stdout, problems on stderr. `slow`: how long a slow run of each job takes, by
 /// the records.
-///
-/// # Errors
-/// Only when the answer cannot be written.
-pub fn check(
+pub(super) fn check(
     global: &Global,
     args: &CheckArgs,
     load: impl FnOnce(&Path) -> Result<(Config, Problems), LoadError>,
     slow: impl FnOnce(&Config) -> HashMap<JobName, Duration>,
     now: Timestamp,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> anyhow::Result<Exit> {
+    screen: &mut Screen<'_>,
+) -> Result<Exit, Failure> {
     let path = args.file.clone().or_else(|| global.config.clone()).unwrap_or_else(default_file);
     let (config, problems) = match load(&path) {
         Ok((config, warnings)) => {
@@ -84,53 +80,38 @@ pub fn check(
             (Some(config), warnings)
         }
         Err(LoadError::Invalid(problems)) => (None, problems),
-        Err(LoadError::Source(error)) => {
+        Err(LoadError::Source(error)) if args.json => {
             let message = error.to_string();
-            if args.json {
-                let row = ProblemRow { line: None, column: None, severity: Severity::Error.name(), message: &message, help: None };
-                write_json(out, &Answer { ok: false, problems: vec![row], jobs: Vec::new() })?;
-            } else {
-                writeln!(err, "error: {message}")?;
-            }
+            let row = ProblemRow { line: None, column: None, severity: Severity::Error.name(), message: &message, help: None };
+            screen.json_compact(&Answer { ok: false, problems: vec![row], jobs: Vec::new() })?;
             return Ok(Exit::InvalidConfig);
         }
+        Err(error @ LoadError::Source(_)) => return Err(error.into()),
     };
     let ok = config.is_some() && (problems.is_empty() || !args.deny_warnings);
+    let exit = if ok { Exit::Done } else { Exit::InvalidConfig };
     if args.json {
         let rows = problems.list().iter().map(|problem| problem_row(&problems, problem)).collect();
         let jobs = config.iter().flat_map(|config| config.jobs.values()).map(|job| job_row(job, now)).collect();
-        write_json(out, &Answer { ok, problems: rows, jobs })?;
-    } else {
-        err.write_all(problems.render(colored(global.color)).as_bytes())?;
-        match &config {
-            Some(config) if ok => writeln!(out, "{}", table(config, now))?,
-            Some(_) => writeln!(err, "{}: warnings are denied", count(problems.count(), "warning"))?,
-            None => writeln!(err, "{}", count(problems.count(), "problem"))?,
-        }
+        screen.json_compact(&Answer { ok, problems: rows, jobs })?;
+        return Ok(exit);
     }
-    Ok(if ok { Exit::Done } else { Exit::InvalidConfig })
+    if !problems.is_empty() {
+        screen.note(problems.render(screen.has_colour_on_stderr()))?;
+    }
+    let found = problems.count() as u64;
+    match &config {
+        Some(config) if ok && config.jobs.is_empty() => screen.note("the file is valid, and has no jobs")?,
+        Some(config) if ok => screen.table(&table(config, now))?,
+        Some(_) => screen.note(format!("\n{}: warnings are denied", human::count(found, "warning")))?,
+        None => screen.note(format!("\n{}", human::count(found, "problem")))?,
+    }
+    Ok(exit)
 }
 
 /// The first default file that exists; the first of all when none does, so that the message names it.
 fn default_file() -> PathBuf {
     config_path(None).unwrap_or_else(|_| CANDIDATES[0].into())
-}
-
-fn colored(choice: clap::ColorChoice) -> bool {
-    match choice {
-        clap::ColorChoice::Always => true,
-        clap::ColorChoice::Never => false,
-        clap::ColorChoice::Auto => anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never,
-    }
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-fn write_json(out: &mut dyn Write, answer: &Answer<'_>) -> anyhow::Result<()> {
-    serde_json::to_writer(&mut *out, answer)?;
-    Ok(writeln!(out)?)
 }
 
 fn problem_row<'a>(problems: &Problems, problem: &'a Problem) -> ProblemRow<'a> {
@@ -156,64 +137,158 @@ fn job_row(job: &Job, now: Timestamp) -> JobRow<'_> {
 }
 
 fn table(config: &Config, now: Timestamp) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["JOB", "SCHEDULE", "ZONE", "NEXT FIRE"]);
-    for job in config.jobs.values() {
-        let next = match job.next_fire(now) {
-            Some(next) => next.to_zoned_datetime(job.timetable.zone.rules.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
-            None if !job.enabled => "disabled".to_owned(),
-            None if !job.after.is_empty() => "after others".to_owned(),
-            None if job.timetable.fires_at_boot() => "at boot".to_owned(),
-            None => "by hand".to_owned(),
-        };
-        table.add_row([job.name.to_string(), schedule(job), job.timetable.zone.name.to_string(), next]);
-    }
-    table
+    let columns = [
+        Column::name("job"),
+        Column::text("schedule").at_most(MAX_SCHEDULE).spare(1),
+        Column::name("zone").spare(3),
+        Column::text("next fire"),
+        Column::text("due").spare(2),
+    ];
+    Table::with_rows(columns, config.jobs.values().map(|job| row(job, now)))
 }
 
-fn schedule(job: &Job) -> String {
-    let text = job.timing();
-    match text.char_indices().nth(MAX_SCHEDULE) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+fn row(job: &Job, now: Timestamp) -> Vec<Text> {
+    let zone = &job.timetable.zone;
+    let (next, due): (Text, Text) = match job.next_fire(now) {
+        Some(next) => (human::local_in(next, &zone.rules).into(), human::distance(next, now).into()),
+        None if !job.enabled => (Tone::Faint.text("disabled"), "-".into()),
+        None if !job.after.is_empty() => ("after others".into(), "-".into()),
+        None if job.timetable.fires_at_boot() => ("at boot".into(), "-".into()),
+        None => ("by hand".into(), "-".into()),
+    };
+    vec![escape(&job.name).into_owned().into(), escape(&job.timing()).into_owned().into(), zone.name.to_string().into(), next, due]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Look;
+    use crate::cli::tests::seen_of;
     use crate::daemon::source;
 
-    /// The exit code, stdout and stderr of a check of `text`.
-    fn run(text: &str, args: &CheckArgs) -> (Exit, String, String) {
+    fn seen_with(text: &str, args: &CheckArgs, look: Look) -> String {
         let folder = tempfile::tempdir().expect("a directory");
         let path = folder.path().join("jobs.toml");
         std::fs::write(&path, text).expect("a file");
         let global = Global { config: Some(path), color: clap::ColorChoice::Never, verbose: false };
-        let (mut out, mut err) = (Vec::new(), Vec::new());
         let load = |path: &Path| source::examine(path, &[]);
-        let exit = check(&global, args, load, |_| HashMap::new(), Timestamp::UNIX_EPOCH, &mut out, &mut err).expect("an answer");
-        let shown = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text").replace(&*folder.path().to_string_lossy(), "");
-        (exit, shown(out), shown(err))
+        let seen = seen_of(look, |screen| check(&global, args, load, |_| HashMap::new(), Timestamp::UNIX_EPOCH, screen));
+        seen.replace(&*folder.path().to_string_lossy(), "")
+    }
+
+    /// What a user sees of a check of `text`.
+    fn seen(text: &str, args: &CheckArgs) -> String {
+        seen_with(text, args, Look::default())
+    }
+
+    fn json() -> CheckArgs {
+        CheckArgs { json: true, ..CheckArgs::default() }
+    }
+
+    fn denied() -> CheckArgs {
+        CheckArgs { deny_warnings: true, ..CheckArgs::default() }
     }
 
     const GOOD: &str = "[daemon]\ntimezone = \"UTC\"\n[jobs.a]\nschedule = \"manual\"\ncommand = [\"true\"]\n";
 
+    const EVERY_KIND: &str = r#"
+        [daemon]
+        timezone = "America/New_York"
+        [jobs.nightly-report-of-all-branches]
+        schedule = ["30 6 * * *", "0 12 * * MON-FRI", "15 4 1,15 * *", "0 0 24 12 *"]
+        command = ["true"]
+        [jobs.sync]
+        schedule = "@every 90s"
+        timezone = "UTC"
+        command = ["true"]
+        [jobs.boot]
+        schedule = "@reboot"
+        command = ["true"]
+        [jobs.off]
+        schedule = "@daily"
+        enabled = false
+        command = ["true"]
+        [jobs.last]
+        after = ["sync"]
+        command = ["true"]
+    "#;
+
     #[test]
     fn a_good_file_is_a_table_of_jobs() {
-        let (exit, out, err) = run(GOOD, &CheckArgs::default());
-        assert_eq!((exit, err.as_str()), (Exit::Done, ""));
-        insta::assert_snapshot!(out, @"
-        JOB  SCHEDULE  ZONE  NEXT FIRE 
-        a    manual    UTC   by hand
+        insta::assert_snapshot!(seen(GOOD, &CheckArgs::default()), @r"
+        Done
+        job  schedule  zone  next fire  due
+        a    manual    UTC   by hand    -
+        ---
+        ");
+        insta::assert_snapshot!(seen("[daemon]\n", &CheckArgs::default()), @r#"
+        InvalidConfig
+        ---
+        error: the file defines no jobs
+         --> /jobs.toml:1:1
+          |
+        1 | [daemon]
+          | ^
+          |
+          = help: add a table such as:
+                  [jobs.backup]
+                  schedule = "0 2 * * *"
+                  command = ["/usr/bin/backup"]
+
+        1 problem
+        "#);
+    }
+
+    #[test]
+    fn the_table_fits_the_terminal() {
+        let on = |width| seen_with(EVERY_KIND, &CheckArgs::default(), Look { width, ..Look::default() });
+        insta::assert_snapshot!(on(None), @r"
+        Done
+        job                             schedule                                                  zone              next fire                due
+        boot                            @reboot                                                   America/New_York  at boot                  -
+        last                            after sync                                                America/New_York  after others             -
+        nightly-report-of-all-branches  30 6 * * *; 0 12 * * MON-FRI; 15 4 1,15 * *; 0 0 24 12 *  America/New_York  1970-01-01 04:15:00 EST  in 9 h
+        off                             @daily                                                    America/New_York  disabled                 -
+        sync                            @every 90s                                                UTC               1970-01-01 00:01:30 UTC  in 1 min
+        ---
+        ");
+        insta::assert_snapshot!(on(Some(120)), @r"
+        Done
+        job                             schedule                                          next fire                due
+        boot                            @reboot                                           at boot                  -
+        last                            after sync                                        after others             -
+        nightly-report-of-all-branches  30 6 * * *; 0 12 * * MON-FRI; 15 4 1,15 * *; 0 …  1970-01-01 04:15:00 EST  in 9 h
+        off                             @daily                                            disabled                 -
+        sync                            @every 90s                                        1970-01-01 00:01:30 UTC  in 1 min
+        ---
+        ");
+        insta::assert_snapshot!(on(Some(80)), @r"
+        Done
+        job                             next fire                due
+        boot                            at boot                  -
+        last                            after others             -
+        nightly-report-of-all-branches  1970-01-01 04:15:00 EST  in 9 h
+        off                             disabled                 -
+        sync                            1970-01-01 00:01:30 UTC  in 1 min
+        ---
+        ");
+        insta::assert_snapshot!(on(Some(50)), @r"
+        Done
+        job                        next fire
+        boot                       at boot
+        last                       after others
+        nightly-repo…all-branches  1970-01-01 04:15:00 EST
+        off                        disabled
+        sync                       1970-01-01 00:01:30 UTC
+        ---
         ");
     }
 
     #[test]
     fn a_bad_file_is_explained() {
-        let (exit, out, err) = run(&GOOD.replace("[\"true\"]", "true"), &CheckArgs::default());
-        assert_eq!((exit, out.as_str()), (Exit::InvalidConfig, ""));
-        insta::assert_snapshot!(err, @r#"
+        insta::assert_snapshot!(seen(&GOOD.replace("[\"true\"]", "true"), &CheckArgs::default()), @r#"
+        InvalidConfig
+        ---
         error: `command` must be an array of strings, a program and its arguments, found the boolean true
          --> /jobs.toml:5:11
           |
@@ -228,34 +303,55 @@ mod tests {
 
     #[test]
     fn json_holds_problems_and_jobs() {
-        let args = CheckArgs { json: true, ..CheckArgs::default() };
-        insta::assert_snapshot!(run(GOOD, &args).1, @r#"
+        insta::assert_snapshot!(seen(GOOD, &json()), @r#"
+        Done
         {"ok":true,"problems":[],"jobs":[{"name":"a","schedule":["manual"],"after":[],"timezone":"UTC","enabled":true,"next":null}]}
+        ---
         "#);
-        insta::assert_snapshot!(run(&GOOD.replace("[\"true\"]", "true"), &args).1, @r#"{"ok":false,"problems":[{"line":5,"column":11,"severity":"error","message":"`command` must be an array of strings, a program and its arguments, found the boolean true","help":"write `command = [\"program\", \"argument\"]`, or use `shell` for a shell command line"}],"jobs":[]}"#);
+        insta::assert_snapshot!(seen(&GOOD.replace("[\"true\"]", "true"), &json()), @r#"
+        InvalidConfig
+        {"ok":false,"problems":[{"line":5,"column":11,"severity":"error","message":"`command` must be an array of strings, a program and its arguments, found the boolean true","help":"write `command = [\"program\", \"argument\"]`, or use `shell` for a shell command line"}],"jobs":[]}
+        ---
+        "#);
     }
 
     #[test]
     fn warnings_can_be_denied() {
         let text = format!("{GOOD}concurrency = 2\n");
-        let (exit, _, err) = run(&text, &CheckArgs::default());
-        assert_eq!(exit, Exit::Done);
-        insta::assert_snapshot!(err, @r"
+        insta::assert_snapshot!(seen(&text, &CheckArgs::default()), @r"
+        Done
+        job  schedule  zone  next fire  due
+        a    manual    UTC   by hand    -
+        ---
         warning: `concurrency` has no effect without `targets`: a run has one partial
          --> /jobs.toml:6:15
           |
         6 | concurrency = 2
           |               ^
         ");
-        assert_eq!(run(&text, &CheckArgs { deny_warnings: true, ..CheckArgs::default() }).0, Exit::InvalidConfig);
+        insta::assert_snapshot!(seen(&text, &denied()), @r"
+        InvalidConfig
+        ---
+        warning: `concurrency` has no effect without `targets`: a run has one partial
+         --> /jobs.toml:6:15
+          |
+        6 | concurrency = 2
+          |               ^
+
+        1 warning: warnings are denied
+        ");
     }
 
     #[test]
     fn suspicious_schedules_are_shown_and_fail_only_when_denied() {
         let text = "[jobs.a]\nschedule = [\"@daily\", \"30 2 * * *\"]\ntimezone = \"America/New_York\"\ncommand = [\"true\"]\n\
                     [jobs.b]\nschedule = \"*/23 4 * * *\"\ntimezone = \"UTC\"\ncommand = [\"true\"]\n";
-        let (exit, _, err) = run(text, &CheckArgs::default());
-        insta::assert_snapshot!(err, @r#"
+        insta::assert_snapshot!(seen(text, &CheckArgs::default()), @r#"
+        Done
+        job  schedule            zone              next fire                due
+        a    @daily; 30 2 * * *  America/New_York  1970-01-01 00:00:00 EST  in 5 h
+        b    */23 4 * * *        UTC               1970-01-01 04:00:00 UTC  in 4 h
+        ---
         warning: `schedule`: 02:30 does not exist in America/New_York on 1970-04-26, when the clock goes from 02:00 to 03:00
          --> /jobs.toml:2:24
           |
@@ -272,18 +368,21 @@ mod tests {
           |
           = help: for a steady interval use `@every`
         "#);
-        let (denied, out, err) = run(text, &CheckArgs { deny_warnings: true, ..CheckArgs::default() });
-        assert_eq!((exit, denied, out.as_str()), (Exit::Done, Exit::InvalidConfig, ""));
-        assert!(err.ends_with("2 warnings: warnings are denied\n"), "{err}");
+        assert!(seen(text, &denied()).ends_with("\n2 warnings: warnings are denied\n"));
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let args = CheckArgs { file: Some("/nonexistent/jobs.toml".into()), ..CheckArgs::default() };
-        let (exit, _, err) = run(GOOD, &args);
-        assert_eq!(
-            (exit, err.as_str()),
-            (Exit::InvalidConfig, "error: cannot read `/nonexistent/jobs.toml`: No such file or directory (os error 2)\n")
-        );
+        let missing = CheckArgs { file: Some("/nonexistent/jobs.toml".into()), ..CheckArgs::default() };
+        insta::assert_snapshot!(seen(GOOD, &missing), @r"
+        InvalidConfig
+        ---
+        error: cannot read `/nonexistent/jobs.toml`: No such file or directory (os error 2)
+        ");
+        insta::assert_snapshot!(seen(GOOD, &CheckArgs { json: true, ..missing }), @r#"
+        InvalidConfig
+        {"ok":false,"problems":[{"line":null,"column":null,"severity":"error","message":"cannot read `/nonexistent/jobs.toml`: No such file or directory (os error 2)","help":null}],"jobs":[]}
+        ---
+        "#);
     }
 }

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::escape::escape;
 use super::failure::Failure;
 use super::place::{Place, config_path};
-use super::print::{Look, Screen};
+use super::print::{Look, Screen, Tone};
 use super::rooms::Rooms;
 use super::{
     Exit, Global, audit, backfill, cancel, check, explain, history, jobs, logs, next, pause, reload, results, retry, run, show, simulate,
@@ -35,7 +35,7 @@ pub fn main(rooms: &dyn Rooms) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    let look = Look::of_stdout(arguments.global.color);
+    let look = Look::of_terminals(arguments.global.color);
     // Not locked: the progress of a run draws on stderr, too.
     let (mut out, mut err) = (BufWriter::new(io::stdout()), io::stderr());
     let mut screen = Screen::new(&mut out, &mut err, look);
@@ -50,19 +50,18 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
     match command {
         Command::Daemon => rooms.serve(&config_path(global.config.as_deref())?),
         Command::Check(args) => {
-            let (out, err) = screen.both();
             let slow = |config: &Config| match Reader::open(&config.daemon.state_dir) {
                 Ok(reader) => simulate::slow(&reader, config),
                 // Nothing has run yet, or the records are of no use here: they are no part of the file.
                 Err(_) => HashMap::new(),
             };
-            Ok(check::check(global, args, |path| rooms.examine(path), slow, now, out, err)?)
+            check::check(global, args, |path| rooms.examine(path), slow, now, screen)
         }
         Command::Next(args) => {
-            let load = || Ok(Arc::new(rooms.examine(&config_path(global.config.as_deref())?)?.0));
-            Ok(next::next(global, args, load, now, screen.both().0)?)
+            let load = || config(rooms, &config_path(global.config.as_deref())?);
+            next::next(args, load, now, screen)
         }
-        Command::Explain(args) => Ok(explain::explain(global, args, now, screen.both().0)?),
+        Command::Explain(args) => explain::explain(args, now, screen),
         Command::Simulate(args) => {
             let config = Arc::new(config(rooms, &config_path(global.config.as_deref())?)?);
             let typical = || match Reader::open(&config.daemon.state_dir) {
@@ -90,7 +89,7 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
             audit::audit(&reader, args, now, screen)
         }
         Command::Status(args) => site.ask(screen, async |client, screen| status::status(&client, args, now, screen).await),
-        Command::Reload(args) => site.ask(screen, async |client, screen| reload::reload(&client, args, now, screen).await),
+        Command::Reload(args) => site.ask(screen, async |client, screen| reload::reload(&client, args, screen).await),
     }
 }
 
@@ -155,7 +154,8 @@ pub(super) fn tell(failure: &Failure, screen: &mut Screen<'_>) -> Exit {
         return Exit::Done;
     }
     let said = screen.flush().and_then(|()| match failure {
-        Failure::InvalidConfig(LoadError::Invalid(problems)) => screen.note(problems.render(screen.has_colour())),
+        Failure::InvalidConfig(LoadError::Invalid(problems)) => screen.note(problems.render(screen.has_colour_on_stderr())),
+        Failure::Refused(text) => screen.note(format!("{} {text}", screen.paint_note(Tone::Bad, "error:"))),
         failure => screen.error(&failure.to_string(), failure.help()),
     });
     // Nobody listens on stderr; the exit code still tells.

@@ -1,11 +1,12 @@
 //! `batchd explain`: an expression in words, its traps, its next fires and what the coming clock changes do to it.
 
-use std::io::Write;
+use std::io;
 
 use jiff::Timestamp;
 
-use super::expression::{changes, excerpt, instant, jump, local, local_for_people, read, refuse, write_json};
-use super::{Exit, Global};
+use super::expression::{changes, excerpt, instant, jump, local, local_for_people, read};
+use super::print::Tone;
+use super::{Exit, Failure, Screen};
 use crate::schedule::{Dst, Timetable, Warning, describe, warnings};
 
 /// How many fires are shown.
@@ -29,21 +30,17 @@ pub struct ExplainArgs {
 }
 
 /// Explains one expression.
-///
-/// # Errors
-/// A time that cannot be read, or a closed output. A refused expression is [`Exit::Usage`].
-pub fn explain(_global: &Global, args: &ExplainArgs, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let (schedule, zone) = match read(&args.expr, args.timezone.as_deref()) {
-        Ok(read) => read,
-        Err(refusal) => return refuse(&refusal),
-    };
-    let after = match args.after.as_deref().map_or(Ok(now), |text| instant(text, &zone, "--after")) {
-        Ok(after) => after,
-        Err(refusal) => return refuse(&refusal),
-    };
+pub(super) fn explain(args: &ExplainArgs, now: Timestamp, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let (schedule, zone) = read(&args.expr, args.timezone.as_deref())?;
+    let after = args.after.as_deref().map_or(Ok(now), |text| instant(text, &zone, "--after"))?;
     let warnings = warnings(&args.expr, &zone, after);
     let timetable = Timetable { schedules: vec![schedule], zone, dst: Dst::default(), except: None };
-    if args.json { as_json(&args.expr, &timetable, &warnings, after, out) } else { as_text(&args.expr, &timetable, &warnings, after, out) }
+    if args.json {
+        as_json(&args.expr, &timetable, &warnings, after, screen)?;
+    } else {
+        as_text(&args.expr, &timetable, &warnings, after, screen)?;
+    }
+    Ok(Exit::Done)
 }
 
 fn fires(timetable: &Timetable, after: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
@@ -54,37 +51,38 @@ fn words(timetable: &Timetable) -> String {
     timetable.schedules.iter().map(describe).collect::<Vec<_>>().join("; ")
 }
 
-fn as_text(expression: &str, timetable: &Timetable, warnings: &[Warning], after: Timestamp, out: &mut dyn Write) -> anyhow::Result<Exit> {
+fn as_text(expression: &str, timetable: &Timetable, warnings: &[Warning], after: Timestamp, screen: &mut Screen<'_>) -> io::Result<()> {
     let zone = &timetable.zone;
-    writeln!(out, "{}, in {}", words(timetable), zone.name)?;
+    screen.line(format!("{}, in {}", words(timetable), zone.name))?;
     for warning in warnings {
-        writeln!(out, "\nwarning: {}{}", warning.message, excerpt(expression, &warning.range))?;
+        let mark = screen.paint(Tone::Doubtful, "warning:");
+        screen.line(format!("\n{mark} {}{}", warning.message, excerpt(expression, &warning.range)))?;
         if let Some(help) = &warning.help {
-            writeln!(out, "  help: {help}")?;
+            screen.line(format!("  help: {help}"))?;
         }
     }
     let fires: Vec<Timestamp> = fires(timetable, after).collect();
     if fires.is_empty() {
-        writeln!(out, "\n{}", if timetable.fires_at_boot() { "it names no times" } else { "it never fires: no date matches" })?;
-        return Ok(Exit::Done);
+        screen.line(format!("\n{}", if timetable.fires_at_boot() { "it names no times" } else { "it never fires: no date matches" }))?;
+        return Ok(());
     }
-    writeln!(out, "\nnext fires")?;
+    screen.line(format!("\n{}", screen.paint(Tone::Strong, "next fires")))?;
     for fire in fires {
-        writeln!(out, "  {}", local_for_people(fire, zone))?;
+        screen.line(format!("  {}", local_for_people(fire, zone)))?;
     }
     let changes = changes(timetable, after);
     if changes.is_empty() {
-        writeln!(out, "\nthe clocks of {} do not change", zone.name)?;
-        return Ok(Exit::Done);
+        screen.line(format!("\nthe clocks of {} do not change", zone.name))?;
+        return Ok(());
     }
-    writeln!(out, "\nclock changes")?;
+    screen.line(format!("\n{}", screen.paint(Tone::Strong, "clock changes")))?;
     for (change, effects) in changes {
-        writeln!(out, "  {}: {}", jump(&change), effects.join("; "))?;
+        screen.line(format!("  {}: {}", jump(&change), effects.join("; ")))?;
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
-fn as_json(expression: &str, timetable: &Timetable, warnings: &[Warning], after: Timestamp, out: &mut dyn Write) -> anyhow::Result<Exit> {
+fn as_json(expression: &str, timetable: &Timetable, warnings: &[Warning], after: Timestamp, screen: &mut Screen<'_>) -> io::Result<()> {
     let zone = &timetable.zone;
     let fires: Vec<Timestamp> = fires(timetable, after).collect();
     let local: Vec<String> = fires.iter().map(|fire| local(*fire, zone)).collect();
@@ -102,25 +100,24 @@ fn as_json(expression: &str, timetable: &Timetable, warnings: &[Warning], after:
         "local": local,
         "changes": changes(timetable, after).iter().map(change).collect::<Vec<_>>(),
     });
-    write_json(out, &answer)
+    screen.json_compact(&answer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Look;
+    use crate::cli::tests::seen_of;
 
     fn explained(expr: &str, json: bool) -> String {
-        let global = Global { config: None, color: clap::ColorChoice::Never, verbose: false };
         let args = ExplainArgs { expr: expr.into(), timezone: Some("America/New_York".into()), after: None, json };
-        let mut out = Vec::new();
-        let exit = explain(&global, &args, "2026-03-07T12:00:00Z".parse().expect("an instant"), &mut out);
-        assert_eq!(exit.expect("a Vec takes everything"), Exit::Done);
-        String::from_utf8(out).expect("text")
+        seen_of(Look::default(), |screen| explain(&args, "2026-03-07T12:00:00Z".parse().expect("an instant"), screen))
     }
 
     #[test]
     fn an_expression_is_told_in_words_with_its_traps() {
-        insta::assert_snapshot!(explained("30 2 * * *", false), @r#"
+        insta::assert_snapshot!(explained("30 2 * * *", false), @r"
+        Done
         at 02:30, in America/New_York
 
         warning: 02:30 does not exist in America/New_York on 2026-03-08, when the clock goes from 02:00 to 03:00
@@ -138,25 +135,34 @@ mod tests {
         clock changes
           2026-03-08 02:00 → 03:00: 02:30 does not exist; runs at 03:00
           2026-11-01 02:00 → 01:00: no time of it is repeated
-        "#);
+        ---
+        ");
     }
 
     #[test]
     fn programs_get_the_same_as_json() {
-        insta::assert_snapshot!(explained("0 0 */10 * *", true), @r#"{"schedule":"0 0 */10 * *","timezone":"America/New_York","words":"at 00:00, on days 1, 11, 21 and 31 of the month","warnings":[{"columns":[5,8],"message":"day of month `*/10` is uneven: the steps start over at the end of each round, so the last one is shorter","help":"for a steady interval use `@every`"}],"fires":["2026-03-11T04:00:00Z","2026-03-21T04:00:00Z","2026-03-31T04:00:00Z","2026-04-01T04:00:00Z","2026-04-11T04:00:00Z"],"local":["2026-03-11T00:00:00-04:00[America/New_York]","2026-03-21T00:00:00-04:00[America/New_York]","2026-03-31T00:00:00-04:00[America/New_York]","2026-04-01T00:00:00-04:00[America/New_York]","2026-04-11T00:00:00-04:00[America/New_York]"],"changes":[{"at":"2026-03-08T07:00:00Z","before":"2026-03-08T02:00:00","after":"2026-03-08T03:00:00","effects":["no time of it is skipped"]},{"at":"2026-11-01T06:00:00Z","before":"2026-11-01T02:00:00","after":"2026-11-01T01:00:00","effects":["no time of it is repeated"]}]}"#);
+        insta::assert_snapshot!(explained("0 0 */10 * *", true), @r#"
+        Done
+        {"schedule":"0 0 */10 * *","timezone":"America/New_York","words":"at 00:00, on days 1, 11, 21 and 31 of the month","warnings":[{"columns":[5,8],"message":"day of month `*/10` is uneven: the steps start over at the end of each round, so the last one is shorter","help":"for a steady interval use `@every`"}],"fires":["2026-03-11T04:00:00Z","2026-03-21T04:00:00Z","2026-03-31T04:00:00Z","2026-04-01T04:00:00Z","2026-04-11T04:00:00Z"],"local":["2026-03-11T00:00:00-04:00[America/New_York]","2026-03-21T00:00:00-04:00[America/New_York]","2026-03-31T00:00:00-04:00[America/New_York]","2026-04-01T00:00:00-04:00[America/New_York]","2026-04-11T00:00:00-04:00[America/New_York]"],"changes":[{"at":"2026-03-08T07:00:00Z","before":"2026-03-08T02:00:00","after":"2026-03-08T03:00:00","effects":["no time of it is skipped"]},{"at":"2026-11-01T06:00:00Z","before":"2026-11-01T02:00:00","after":"2026-11-01T01:00:00","effects":["no time of it is repeated"]}]}
+        ---
+        "#);
     }
 
     #[test]
     fn what_names_no_time_says_why() {
-        insta::assert_snapshot!(explained("0 0 30 2 *", false), @r#"
+        insta::assert_snapshot!(explained("0 0 30 2 *", false), @r"
+        Done
         at 00:00, on day 30 of the month, in February, in America/New_York
 
         it never fires: no date matches
-        "#);
-        insta::assert_snapshot!(explained("@reboot", false), @r#"
+        ---
+        ");
+        insta::assert_snapshot!(explained("@reboot", false), @r"
+        Done
         once after each boot of the machine, in America/New_York
 
         it names no times
-        "#);
+        ---
+        ");
     }
 }

@@ -1,11 +1,8 @@
 //! What `next` and `explain` share: reading an expression, a zone and a time, refusing them, and showing times.
 
-use std::io::Write;
-
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
-use super::Exit;
 use crate::schedule::{Change, ParseError, Schedule, Timetable, Zone, ZoneError, describe_change};
 
 /// The most characters of an argument that a message repeats.
@@ -15,7 +12,8 @@ const MAX_ECHO: usize = 40;
 const CHANGES: usize = 2;
 
 /// Why an argument cannot be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}", explain_refusal(self))]
 pub(super) enum Refusal<'a> {
     Expression { text: &'a str, error: ParseError },
     Zone(ZoneError),
@@ -44,12 +42,6 @@ pub(super) fn instant<'a>(text: &'a str, zone: &Zone, option: &'static str) -> R
     local.ok_or(Refusal::Time { option, text })
 }
 
-/// Says on stderr why, with a caret under the column.
-pub(super) fn refuse(refusal: &Refusal<'_>) -> anyhow::Result<Exit> {
-    writeln!(anstream::stderr(), "error: {}", explain_refusal(refusal))?;
-    Ok(Exit::Usage)
-}
-
 /// The refusal as people read it: the message, a caret under the column, the fix.
 pub(super) fn explain_refusal(refusal: &Refusal<'_>) -> String {
     match refusal {
@@ -75,11 +67,6 @@ pub(super) fn excerpt(text: &str, range: &std::ops::Range<usize>) -> String {
     format!("\n  {text}\n  {}{}", " ".repeat(range.start), "^".repeat(range.len().max(1)))
 }
 
-pub(super) fn write_json(out: &mut dyn Write, value: &serde_json::Value) -> anyhow::Result<Exit> {
-    writeln!(out, "{value}")?;
-    Ok(Exit::Done)
-}
-
 /// A time with offset and zone, as programs read it.
 pub(super) fn local(instant: Timestamp, zone: &Zone) -> String {
     instant.to_zoned_datetime(zone.rules.clone()).to_string()
@@ -88,18 +75,6 @@ pub(super) fn local(instant: Timestamp, zone: &Zone) -> String {
 /// A time with the abbreviation of its zone, as people read it.
 pub(super) fn local_for_people(instant: Timestamp, zone: &Zone) -> String {
     instant.to_zoned_datetime(zone.rules.clone()).strftime("%a %Y-%m-%d %H:%M:%S %Z (%:z)").to_string()
-}
-
-/// "in 3 min", in the largest unit that is not zero.
-pub(super) fn distance(now: Timestamp, then: Timestamp) -> String {
-    let seconds = then.as_second() - now.as_second();
-    let (amount, unit) = match seconds.unsigned_abs() {
-        amount @ 0..60 => (amount, "s"),
-        amount @ 60..3_600 => (amount / 60, "min"),
-        amount @ 3_600..86_400 => (amount / 3_600, "h"),
-        amount => (amount / 86_400, "d"),
-    };
-    if seconds < 0 { format!("{amount} {unit} ago") } else { format!("in {amount} {unit}") }
 }
 
 /// The coming changes of the clocks of a timetable's zone, each with what it does to every schedule.
@@ -137,12 +112,5 @@ mod tests {
     fn what_is_no_time_is_refused() {
         let refusal = instant("to\u{202e}morrow", &Zone::utc(), "--after").expect_err("refused");
         insta::assert_snapshot!(explain_refusal(&refusal), @r#"`--after to\u{202e}morrow` is not a time; write `2026-03-08T02:30:00Z` or a local `2026-03-08T02:30`"#);
-    }
-
-    #[test]
-    fn distances_use_the_largest_unit() {
-        let at = |second| Timestamp::from_second(second).expect("in range");
-        let shown = [5, 180, 7_300, 200_000, -90].map(|second| distance(at(0), at(second)));
-        assert_eq!(shown, ["in 5 s", "in 3 min", "in 2 h", "in 2 d", "1 min ago"]);
     }
 }

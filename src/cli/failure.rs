@@ -4,6 +4,7 @@ use std::io;
 
 use super::Exit;
 use super::client::ClientError;
+use super::expression::{Refusal, explain_refusal};
 use super::place::PlaceError;
 use crate::daemon::source::LoadError;
 
@@ -20,12 +21,21 @@ pub enum Failure {
     UnknownJob(String),
     #[error("job `{job}` has no target `{target}`")]
     UnknownTarget { job: String, target: String },
+    /// An expression, a zone or a time, in the lines of [`super::expression`], which are safe to show.
+    #[error("{0}")]
+    Refused(String),
     #[error("there is no log at `{0}`")]
     NoLog(String),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
+}
+
+impl From<Refusal<'_>> for Failure {
+    fn from(refusal: Refusal<'_>) -> Self {
+        Self::Refused(explain_refusal(&refusal))
+    }
 }
 
 impl Failure {
@@ -35,6 +45,7 @@ impl Failure {
             Self::Client(error) => error.exit(),
             Self::Place(_) | Self::InvalidConfig(_) => Exit::InvalidConfig,
             Self::UnknownJob(_) | Self::UnknownTarget { .. } | Self::NoLog(_) => Exit::NotFound,
+            Self::Refused(_) => Exit::Usage,
             Self::Io(_) | Self::Other(_) => Exit::WorkFailed,
         }
     }
@@ -47,7 +58,7 @@ impl Failure {
             Self::UnknownJob(_) => Some("`batchd jobs` lists the jobs"),
             Self::UnknownTarget { .. } => Some("name a target by its key, as in the job's `targets`"),
             Self::NoLog(_) => Some("the daemon writes it; `[log]` in the configuration says where"),
-            Self::InvalidConfig(_) | Self::Io(_) | Self::Other(_) => None,
+            Self::InvalidConfig(_) | Self::Refused(_) | Self::Io(_) | Self::Other(_) => None,
         }
     }
 

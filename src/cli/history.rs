@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::client::{path, query};
 use super::escape::escape;
-use super::print::{Text, Tone, outcome_name};
+use super::print::{Tone, outcome_name};
+use super::table::{Column, Table, Text};
 use super::{Client, Exit, Failure, Screen, human};
 use crate::web::api::{RunPage, RunView};
 
@@ -71,8 +72,16 @@ pub(super) async fn history(client: &Client, args: &HistoryArgs, now: Timestamp,
         screen.note("no runs")?;
         return Ok(Exit::Done);
     }
-    let rows = page.runs.iter().map(|run| row(run, now)).collect();
-    screen.table(&["run", "cause", "nominal", "started", "took", "outcome", "partials"], rows, &["cause", "started", "nominal", "took"])?;
+    let columns = [
+        Column::name("run"),
+        Column::text("cause").spare(3),
+        Column::text("nominal").spare(2),
+        Column::text("started").spare(4),
+        Column::number("took").spare(1),
+        Column::text("outcome"),
+        Column::number("partials"),
+    ];
+    screen.table(&Table::with_rows(columns, page.runs.iter().map(|run| row(run, now))))?;
     if page.next.is_some() {
         screen.note(format!("there are more; the last {} are shown, `-n` shows more", args.limit))?;
     }

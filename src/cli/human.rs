@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 /// How wide a bar of progress is, in characters.
@@ -30,27 +31,27 @@ pub(super) fn between(earlier: Timestamp, later: Timestamp) -> String {
     duration(elapsed(earlier, later))
 }
 
-/// How far `at` is from `now`: `in 3m`, `2h ago`, `now`; seconds at the least.
+/// How far `at` is from `now`, in the largest unit that is not zero: `in 3 min`, `2 h ago`, `now`.
 pub(super) fn distance(at: Timestamp, now: Timestamp) -> String {
     let distance: SignedDuration = at.duration_since(now);
-    let seconds = distance.unsigned_abs().as_secs();
-    let coarse = match seconds {
-        0..60 => format!("{seconds}s"),
-        _ => duration(Duration::from_secs(seconds)),
+    let (amount, unit) = match distance.unsigned_abs().as_secs() {
+        0 => return "now".to_owned(),
+        seconds @ 1..60 => (seconds, "s"),
+        seconds @ 60..3_600 => (seconds / 60, "min"),
+        seconds @ 3_600..86_400 => (seconds / 3_600, "h"),
+        seconds => (seconds / 86_400, "d"),
     };
-    match (seconds, distance.is_negative()) {
-        (0, _) => "now".to_owned(),
-        (_, true) => format!("{coarse} ago"),
-        (_, false) => format!("in {coarse}"),
-    }
+    if distance.is_negative() { format!("{amount} {unit} ago") } else { format!("in {amount} {unit}") }
 }
 
 /// A time in a zone, to the second: `2026-11-23 02:00:00 EST`. In UTC where the zone is not known here.
 pub(super) fn local(at: Timestamp, zone: &str) -> String {
-    match at.in_tz(zone) {
-        Ok(local) => local.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
-        Err(_) => at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    }
+    TimeZone::get(zone).map_or_else(|_| local_in(at, &TimeZone::UTC), |rules| local_in(at, &rules))
+}
+
+/// The same in a zone whose rules are at hand.
+pub(super) fn local_in(at: Timestamp, rules: &TimeZone) -> String {
+    at.to_zoned_datetime(rules.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
 /// A bar of `done` out of `all`, and the numbers: `[#####---------------] 10/40`.
@@ -95,9 +96,10 @@ mod tests {
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().expect("a time");
         for (at, shown) in [
             ("2026-11-23T12:00:00.4Z", "now"),
-            ("2026-11-23T12:00:30Z", "in 30s"),
-            ("2026-11-23T12:03:00Z", "in 3m"),
-            ("2026-11-23T10:00:00Z", "2h ago"),
+            ("2026-11-23T12:00:30Z", "in 30 s"),
+            ("2026-11-23T12:03:59Z", "in 3 min"),
+            ("2026-11-23T10:00:00Z", "2 h ago"),
+            ("2026-11-26T10:00:00Z", "in 2 d"),
         ] {
             assert_eq!(distance(at.parse().expect("a time"), now), shown);
         }

@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 
+use super::check::MAX_SCHEDULE;
 use super::client::path;
 use super::escape::escape;
-use super::print::{Text, Tone, outcome_name};
+use super::print::{Tone, outcome_name};
+use super::table::{Column, Table, Text};
 use super::{Client, Exit, Failure, Screen, human};
 use crate::web::api::{JobList, JobView};
 
@@ -25,8 +27,15 @@ pub(super) async fn jobs(client: &Client, args: &JobsArgs, now: Timestamp, scree
     if list.jobs.is_empty() {
         screen.note("the configuration has no jobs")?;
     } else {
-        let rows = list.jobs.iter().map(|job| row(job, now)).collect();
-        screen.table(&["job", "schedule", "next fire", "last run", "live"], rows, &["live", "schedule"])?;
+        let columns = [
+            Column::name("job"),
+            Column::text("schedule").at_most(MAX_SCHEDULE).spare(3),
+            Column::text("next fire").spare(2),
+            Column::text("due"),
+            Column::text("last run"),
+            Column::text("live").spare(1),
+        ];
+        screen.table(&Table::with_rows(columns, list.jobs.iter().map(|job| row(job, now))))?;
     }
     if !list.daemon {
         screen.note("no daemon runs: nothing fires until `batchd daemon` is started")?;
@@ -35,10 +44,11 @@ pub(super) async fn jobs(client: &Client, args: &JobsArgs, now: Timestamp, scree
 }
 
 fn row(job: &JobView, now: Timestamp) -> Vec<Text> {
-    let next_fire = match job.next_fire {
+    let next_fire = job.next_fire.map_or_else(|| "-".to_owned(), |at| human::local(at, &job.zone));
+    let due = match job.next_fire {
         _ if !job.enabled => Tone::Faint.text("disabled"),
-        _ if job.paused => Tone::Faint.text("paused"),
-        Some(at) => format!("{} ({})", human::local(at, &job.zone), human::distance(at, now)).into(),
+        _ if job.paused => Tone::Doubtful.text("paused"),
+        Some(at) => human::distance(at, now).into(),
         None => "-".into(),
     };
     let last_run = job.last_run.as_ref().map_or_else(
@@ -55,7 +65,7 @@ fn row(job: &JobView, now: Timestamp) -> Vec<Text> {
         (running, waiting) => format!("{running} running, {waiting} waiting"),
     };
     let (name, schedule) = (escape(&job.name).into_owned(), escape(&timing(job)).into_owned());
-    vec![name.into(), schedule.into(), next_fire, last_run, live.into()]
+    vec![name.into(), schedule.into(), next_fire.into(), due, last_run, live.into()]
 }
 
 /// Its schedules, and the jobs it runs after.

@@ -5,18 +5,16 @@ mod batch;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::Write;
-use std::sync::Arc;
 
 use around_dst::around_dst;
 use batch::batch;
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::expression::{Refusal, distance, instant, local, local_for_people, read, refuse, write_json};
-use super::{Exit, Global};
+use super::escape::escape;
+use super::expression::{Refusal, instant, local, local_for_people, read};
+use super::table::{Column, Table};
+use super::{Exit, Failure, Screen, human};
 use crate::config::{Config, Job};
 use crate::schedule::{Dst, Timetable, Zone};
 
@@ -72,62 +70,44 @@ struct Window {
 }
 
 /// Prints the coming fires of `args`; `load` is called only when jobs are asked for.
-///
-/// # Errors
-/// What `load` refuses, a time that cannot be read, or a closed output. A refused expression is [`Exit::Usage`].
-pub fn next(
-    _global: &Global,
+pub(super) fn next(
     args: &NextArgs,
-    load: impl FnOnce() -> anyhow::Result<Arc<Config>>,
+    load: impl FnOnce() -> Result<Config, Failure>,
     now: Timestamp,
-    out: &mut dyn Write,
-) -> anyhow::Result<Exit> {
+    screen: &mut Screen<'_>,
+) -> Result<Exit, Failure> {
     if args.batch {
-        return batch(std::io::stdin().lock(), out);
+        return batch(std::io::stdin().lock(), screen);
     }
     if let Some(expression) = &args.schedule {
-        let (schedule, zone) = match read(expression, args.timezone.as_deref()) {
-            Ok(read) => read,
-            Err(refusal) => return refuse(&refusal),
-        };
-        let window = match window(args, &zone, now) {
-            Ok(window) => window,
-            Err(refusal) => return refuse(&refusal),
-        };
+        let (schedule, zone) = read(expression, args.timezone.as_deref())?;
+        let window = window(args, &zone, now)?;
         let timetable = Timetable { schedules: vec![schedule], zone, dst: Dst::default(), except: None };
         let named = [Named { name: expression, timetable: &timetable }];
         return match (args.around_dst, args.json) {
-            (true, _) => around_dst(&named, &window, args.json, out),
-            (false, true) => schedule_json(&named[0], &window, out),
-            (false, false) => table(&named, &window, now, out),
+            (true, _) => around_dst(&named, &window, args.json, screen),
+            (false, true) => schedule_json(&named[0], &window, screen),
+            (false, false) => table(&named, &window, now, screen),
         };
     }
     let config = load()?;
-    let jobs: Vec<&Job> = match select(&config, &args.jobs) {
-        Ok(jobs) => jobs,
-        Err(missing) => {
-            writeln!(anstream::stderr(), "error: there is no job `{}`", missing.escape_debug())?;
-            return Ok(Exit::NotFound);
-        }
-    };
-    let window = match window(args, &config.daemon.timezone, now) {
-        Ok(window) => window,
-        Err(refusal) => return refuse(&refusal),
-    };
+    let jobs = select(&config, &args.jobs)?;
+    let window = window(args, &config.daemon.timezone, now)?;
     let named: Vec<Named<'_>> = jobs.iter().map(|job| Named { name: &job.name, timetable: &job.timetable }).collect();
     match (args.around_dst, args.json) {
-        (true, _) => around_dst(&named, &window, args.json, out),
-        (false, true) => jobs_json(&named, &window, out),
-        (false, false) => table(&named, &window, now, out),
+        (true, _) => around_dst(&named, &window, args.json, screen),
+        (false, true) => jobs_json(&named, &window, screen),
+        (false, false) => table(&named, &window, now, screen),
     }
 }
 
-/// The jobs that are asked for, or the first name that is none.
-fn select<'a>(config: &'a Config, names: &'a [String]) -> Result<Vec<&'a Job>, &'a str> {
+/// The jobs that are asked for.
+fn select<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a Job>, Failure> {
     if names.is_empty() {
         return Ok(config.jobs.values().map(AsRef::as_ref).filter(|job| job.enabled && job.after.is_empty()).collect());
     }
-    names.iter().map(|name| config.jobs.get(name.as_str()).map(AsRef::as_ref).ok_or(name.as_str())).collect()
+    let job = |name: &String| config.jobs.get(name.as_str()).map(AsRef::as_ref).ok_or_else(|| Failure::UnknownJob(name.clone()));
+    names.iter().map(job).collect()
 }
 
 fn window<'a>(args: &'a NextArgs, zone: &Zone, now: Timestamp) -> Result<Window, Refusal<'a>> {
@@ -164,34 +144,34 @@ struct Fire<'a> {
     zone: &'a str,
 }
 
-fn jobs_json(named: &[Named<'_>], window: &Window, out: &mut dyn Write) -> anyhow::Result<Exit> {
+fn jobs_json(named: &[Named<'_>], window: &Window, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let fire = |(named, nominal): (&Named<'_>, Timestamp)| -> serde_json::Value {
         let zone = &named.timetable.zone;
         serde_json::json!(Fire { job: named.name, nominal, local: local(nominal, zone), zone: &zone.name })
     };
     let fires: Vec<serde_json::Value> = fires(named, window).map(fire).collect();
-    write_json(out, &serde_json::json!({ "fires": fires }))
+    screen.json_compact(&serde_json::json!({ "fires": fires }))?;
+    Ok(Exit::Done)
 }
 
-fn schedule_json(named: &Named<'_>, window: &Window, out: &mut dyn Write) -> anyhow::Result<Exit> {
+fn schedule_json(named: &Named<'_>, window: &Window, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let zone = &named.timetable.zone;
     let fires: Vec<Timestamp> = fires(std::slice::from_ref(named), window).map(|(_, fire)| fire).collect();
     let local: Vec<String> = fires.iter().map(|fire| local(*fire, zone)).collect();
-    write_json(out, &serde_json::json!({ "schedule": named.name, "timezone": *zone.name, "fires": fires, "local": local }))
+    screen.json_compact(&serde_json::json!({ "schedule": named.name, "timezone": *zone.name, "fires": fires, "local": local }))?;
+    Ok(Exit::Done)
 }
 
-fn table(named: &[Named<'_>], window: &Window, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["FIRE", "", "JOB"]);
-    for (named, fire) in fires(named, window) {
-        let zone = &named.timetable.zone;
-        let name: String = named.name.chars().flat_map(char::escape_debug).collect();
-        table.add_row([local_for_people(fire, zone), distance(now, fire), name]);
-    }
+fn table(named: &[Named<'_>], window: &Window, now: Timestamp, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let rows = fires(named, window).map(|(named, fire)| {
+        let at = local_for_people(fire, &named.timetable.zone);
+        vec![at.into(), human::distance(fire, now).into(), escape(named.name).into_owned().into()]
+    });
+    let table = Table::with_rows([Column::text("fire"), Column::text("due").spare(1), Column::name("job")], rows);
     if table.is_empty() {
-        writeln!(out, "no coming fires")?;
+        screen.note("no coming fires")?;
     } else {
-        writeln!(out, "{}", table.trim_fmt())?;
+        screen.table(&table)?;
     }
     Ok(Exit::Done)
 }
@@ -199,6 +179,8 @@ fn table(named: &[Named<'_>], window: &Window, now: Timestamp, out: &mut dyn Wri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Look;
+    use crate::cli::tests::seen_of as seen;
 
     const NOW: &str = "2026-03-07T12:00:00Z";
 
@@ -211,17 +193,8 @@ mod tests {
         Window { after: NOW.parse().expect("an instant"), until: Timestamp::MAX, count }
     }
 
-    fn printed(print: impl FnOnce(&mut dyn Write) -> anyhow::Result<Exit>) -> String {
-        let mut out = Vec::new();
-        assert_eq!(print(&mut out).expect("a Vec takes everything"), Exit::Done);
-        String::from_utf8(out).expect("text")
-    }
-
-    fn check(args: &NextArgs, expected: &str) {
-        let global = Global { config: None, color: clap::ColorChoice::Never, verbose: false };
-        let now = NOW.parse().expect("an instant");
-        let no_config = || anyhow::bail!("no configuration is needed");
-        assert_eq!(printed(|out| next(&global, args, no_config, now, out)), expected);
+    fn printed(args: &NextArgs) -> String {
+        seen(Look::default(), |screen| next(args, || panic!("no configuration is needed"), NOW.parse().expect("an instant"), screen))
     }
 
     fn new_york(expression: &str) -> NextArgs {
@@ -230,46 +203,46 @@ mod tests {
 
     #[test]
     fn an_expression_answers_in_utc_and_local_time() {
-        check(
-            &NextArgs { count: Some(2), json: true, ..new_york("30 2 * * *") },
-            concat!(
-                r#"{"schedule":"30 2 * * *","timezone":"America/New_York","fires":["2026-03-08T07:00:00Z","2026-03-09T06:30:00Z"],"#,
-                r#""local":["2026-03-08T03:00:00-04:00[America/New_York]","2026-03-09T02:30:00-04:00[America/New_York]"]}"#,
-                "\n"
-            ),
-        );
+        insta::assert_snapshot!(printed(&NextArgs { count: Some(2), json: true, ..new_york("30 2 * * *") }), @r#"
+        Done
+        {"schedule":"30 2 * * *","timezone":"America/New_York","fires":["2026-03-08T07:00:00Z","2026-03-09T06:30:00Z"],"local":["2026-03-08T03:00:00-04:00[America/New_York]","2026-03-09T02:30:00-04:00[America/New_York]"]}
+        ---
+        "#);
     }
 
     #[test]
     fn until_ends_the_list() {
         let args = NextArgs { after: Some("2026-05-01".into()), until: Some("2026-05-02T09:00".into()), ..new_york("0 9 * * *") };
-        insta::assert_snapshot!(table_of(&args), @r#"
-        FIRE                                           JOB
+        insta::assert_snapshot!(printed(&args), @r"
+        Done
+        fire                                  due      job
         Fri 2026-05-01 09:00:00 EDT (-04:00)  in 55 d  0 9 * * *
         Sat 2026-05-02 09:00:00 EDT (-04:00)  in 56 d  0 9 * * *
-        "#);
+        ---
+        ");
     }
 
     #[test]
     fn around_dst_shows_what_the_change_does() {
-        insta::assert_snapshot!(table_of(&NextArgs { count: Some(1), around_dst: true, ..new_york("30 1,2 * * *") }), @r#"
+        insta::assert_snapshot!(printed(&NextArgs { count: Some(1), around_dst: true, ..new_york("30 1,2 * * *") }), @r"
+        Done
         30 1,2 * * *: 2026-03-08 02:00 → 03:00 in America/New_York: 02:30 does not exist; runs at 03:00
           Sun 2026-03-08 01:30:00 EST (-05:00)
           Sun 2026-03-08 03:00:00 EDT (-04:00)
         30 1,2 * * *: 2026-11-01 02:00 → 01:00 in America/New_York: 01:30 comes twice; runs at the first
           Sun 2026-11-01 01:30:00 EDT (-04:00)
           Sun 2026-11-01 02:30:00 EST (-05:00)
-        "#);
+        ---
+        ");
     }
 
     #[test]
     fn a_schedule_without_fires_says_so() {
-        check(&new_york("0 0 30 2 *"), "no coming fires\n");
-    }
-
-    fn table_of(args: &NextArgs) -> String {
-        let global = Global { config: None, color: clap::ColorChoice::Never, verbose: false };
-        printed(|out| next(&global, args, || anyhow::bail!("no configuration is needed"), NOW.parse().expect("an instant"), out))
+        insta::assert_snapshot!(printed(&new_york("0 0 30 2 *")), @r"
+        Done
+        ---
+        no coming fires
+        ");
     }
 
     #[test]

@@ -4,15 +4,12 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
-use comfy_table::presets;
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use super::escape::{escape, escape_json};
+use super::table::{Table, Text};
 use crate::engine::RunOutcome;
-
-/// Columns of a table are so far apart.
-const GAP: u16 = 2;
 
 /// The least width a table is fitted to.
 const MIN_WIDTH: u16 = 40;
@@ -28,6 +25,8 @@ pub struct Screen<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
     pub colour: bool,
+    /// The same for stderr.
+    pub colour_errors: bool,
     /// The terminal's width in columns; `None` where there is no terminal, and no line is cut.
     pub width: Option<u16>,
 }
@@ -40,25 +39,6 @@ pub(super) enum Tone {
     Doubtful,
     Strong,
     Faint,
-}
-
-/// The text of a table's cell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Text {
-    text: String,
-    tone: Option<Tone>,
-}
-
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        Self { text, tone: None }
-    }
-}
-
-impl From<&str> for Text {
-    fn from(text: &str) -> Self {
-        text.to_owned().into()
-    }
 }
 
 impl Tone {
@@ -82,16 +62,18 @@ pub(super) fn outcome_name(outcome: Option<RunOutcome>) -> &'static str {
 }
 
 impl Look {
-    /// As the user asked, `NO_COLOR` and the terminal allow.
-    pub fn of_stdout(choice: ColorChoice) -> Self {
-        let stdout = io::stdout();
-        let colour = match choice {
+    /// As the user asked, `NO_COLOR` and the terminals allow.
+    pub fn of_terminals(choice: ColorChoice) -> Self {
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let colour = |automatic: anstream::ColorChoice| match choice {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto => anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never,
+            ColorChoice::Auto => automatic != anstream::ColorChoice::Never,
         };
-        let width = if stdout.is_terminal() { Table::new().width().map(|width| width.max(MIN_WIDTH)) } else { None };
-        Self { colour, width }
+        let size = if stdout.is_terminal() { tcgetwinsize(&stdout).ok() } else { None };
+        let width = size.filter(|size| size.ws_col > 0).map(|size| size.ws_col.max(MIN_WIDTH));
+        let (colour, colour_errors) = (colour(anstream::AutoStream::choice(&stdout)), colour(anstream::AutoStream::choice(&stderr)));
+        Self { colour, colour_errors, width }
     }
 }
 
@@ -105,13 +87,8 @@ impl<'a> Screen<'a> {
         writeln!(self.out, "{}", text.as_ref().trim_end())
     }
 
-    /// Where a command writes that formats its answer, and its complaints, itself.
-    pub(super) fn both(&mut self) -> (&mut dyn Write, &mut dyn Write) {
-        (self.out, self.err)
-    }
-
-    pub(super) fn has_colour(&self) -> bool {
-        self.look.colour
+    pub(super) fn has_colour_on_stderr(&self) -> bool {
+        self.look.colour_errors
     }
 
     /// The answer as indented JSON.
@@ -125,35 +102,15 @@ impl<'a> Screen<'a> {
         writeln!(self.out, "{}", escape_json(line))
     }
 
-    /// A table under a faint heading, fitted to the terminal: where it is too narrow, the columns in `spare` go, the first of
-    /// them first, and then lines are wrapped.
-    pub(super) fn table(&mut self, heading: &[&str], mut rows: Vec<Vec<Text>>, spare: &[&str]) -> io::Result<()> {
-        let mut heading = heading.to_vec();
-        for name in spare {
-            if self.look.width.is_some_and(|width| natural_width(&heading, &rows) > usize::from(width))
-                && let Some(at) = heading.iter().position(|column| column == name)
-            {
-                heading.remove(at);
-                for row in &mut rows {
-                    row.remove(at);
-                }
-            }
-        }
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).force_no_tty();
-        if self.look.colour {
-            table.enforce_styling();
-        }
-        table.set_header(heading.iter().map(|name| cell(Tone::Faint.text(*name))));
-        table.add_rows(rows.into_iter().map(|row| row.into_iter().map(cell)));
-        match self.look.width {
-            Some(width) => table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic),
-            None => table.set_content_arrangement(ContentArrangement::Disabled),
-        };
-        for column in table.column_iter_mut() {
-            column.set_padding((0, GAP));
-        }
-        let lines: Vec<String> = table.lines().collect();
+    /// The answer as JSON on one line.
+    pub(super) fn json_compact(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string(value)?;
+        self.json_line(&text)
+    }
+
+    /// A table under a faint heading, fitted to the terminal.
+    pub(super) fn table(&mut self, table: &Table) -> io::Result<()> {
+        let lines = table.lines(self.look.width, |tone, text| self.paint(tone, text));
         lines.iter().try_for_each(|line| self.line(line))
     }
 
@@ -164,7 +121,7 @@ impl<'a> Screen<'a> {
 
     /// The error that ends a command, and what to do about it.
     pub(super) fn error(&mut self, message: &str, help: Option<&str>) -> io::Result<()> {
-        let mark = self.paint(Tone::Bad, "error:");
+        let mark = self.paint_note(Tone::Bad, "error:");
         self.note(format!("{mark} {}", escape(message)))?;
         help.map_or(Ok(()), |help| self.note(format!("  help: {}", escape(help))))
     }
@@ -176,17 +133,12 @@ impl<'a> Screen<'a> {
 
     /// The text in the colour of its meaning, where there are colours.
     pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
-        if !self.look.colour {
-            return text.to_owned();
-        }
-        let style = match tone {
-            Tone::Good => AnsiColor::Green.on_default(),
-            Tone::Bad => AnsiColor::Red.on_default().bold(),
-            Tone::Doubtful => AnsiColor::Yellow.on_default(),
-            Tone::Strong => Style::new().bold(),
-            Tone::Faint => Style::new().dimmed(),
-        };
-        format!("{style}{text}{style:#}")
+        if self.look.colour { painted(tone, text) } else { text.to_owned() }
+    }
+
+    /// The same in a [note](Self::note).
+    pub(super) fn paint_note(&self, tone: Tone, text: &str) -> String {
+        if self.look.colour_errors { painted(tone, text) } else { text.to_owned() }
     }
 
     /// A run's outcome; without one it has not ended.
@@ -195,24 +147,15 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// How wide the table is when no line is wrapped.
-fn natural_width(heading: &[&str], rows: &[Vec<Text>]) -> usize {
-    let mut table = Table::new();
-    table.set_header(heading).add_rows(rows.iter().map(|row| row.iter().map(|text| text.text.as_str())));
-    table.column_max_content_widths().iter().map(|width| usize::from(*width) + usize::from(GAP)).sum()
-}
-
-/// The table measures its text itself, so that it has to know of colours.
-fn cell(Text { text, tone }: Text) -> Cell {
-    let cell = Cell::new(text);
-    match tone {
-        None => cell,
-        Some(Tone::Good) => cell.fg(Color::Green),
-        Some(Tone::Bad) => cell.fg(Color::Red).add_attribute(Attribute::Bold),
-        Some(Tone::Doubtful) => cell.fg(Color::Yellow),
-        Some(Tone::Strong) => cell.add_attribute(Attribute::Bold),
-        Some(Tone::Faint) => cell.add_attribute(Attribute::Dim),
-    }
+fn painted(tone: Tone, text: &str) -> String {
+    let style = match tone {
+        Tone::Good => AnsiColor::Green.on_default(),
+        Tone::Bad => AnsiColor::Red.on_default().bold(),
+        Tone::Doubtful => AnsiColor::Yellow.on_default(),
+        Tone::Strong => Style::new().bold(),
+        Tone::Faint => Style::new().dimmed(),
+    };
+    format!("{style}{text}{style:#}")
 }
 
 impl std::fmt::Debug for Screen<'_> {

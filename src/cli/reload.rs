@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::client::path;
 use super::escape::escape;
-use super::print::{Text, Tone};
+use super::print::Tone;
+use super::table::{Column, Table, Text};
 use super::{Client, Exit, Failure, Screen, human};
 use crate::web::api::{ChangedJob, ReloadReport, ReloadRequest};
 
@@ -19,7 +20,7 @@ pub struct ReloadArgs {
     pub json: bool,
 }
 
-pub(super) async fn reload(client: &Client, args: &ReloadArgs, now: Timestamp, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+pub(super) async fn reload(client: &Client, args: &ReloadArgs, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let report: ReloadReport = client.post(&path(&["reload"]), &ReloadRequest { plan: args.plan }).await?;
     let exit = if report.problems.is_empty() { Exit::Done } else { Exit::InvalidConfig };
     if args.json {
@@ -27,38 +28,40 @@ pub(super) async fn reload(client: &Client, args: &ReloadArgs, now: Timestamp, s
         return Ok(exit);
     }
     for warning in &report.warnings {
-        screen.note(format!("{} {}", screen.paint(Tone::Doubtful, "warning:"), escape(warning)))?;
+        screen.note(format!("{} {}", screen.paint_note(Tone::Doubtful, "warning:"), escape(warning)))?;
     }
     if exit == Exit::InvalidConfig {
         for problem in &report.problems {
-            screen.note(format!("{} {}", screen.paint(Tone::Bad, "error:"), escape(problem)))?;
+            screen.note(format!("{} {}", screen.paint_note(Tone::Bad, "error:"), escape(problem)))?;
         }
         let problems = human::count(report.problems.len() as u64, "problem");
         screen.note(format!("not reloaded, {problems}: the old configuration stays in force"))?;
         return Ok(exit);
     }
-    changes(&report, now, screen)?;
+    changes(&report, screen)?;
     screen.line(if report.applied { "reloaded" } else { "nothing was changed: this is the plan" })?;
     Ok(exit)
 }
 
-fn changes(report: &ReloadReport, now: Timestamp, screen: &mut Screen<'_>) -> Result<(), Failure> {
+fn changes(report: &ReloadReport, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let groups =
         [("added", Tone::Good, &report.added), ("removed", Tone::Bad, &report.removed), ("changed", Tone::Doubtful, &report.changed)];
-    let rows: Vec<_> = groups.iter().flat_map(|(kind, tone, jobs)| jobs.iter().map(|job| row(tone.text(*kind), job, now))).collect();
+    let rows = groups.iter().flat_map(|(kind, tone, jobs)| jobs.iter().map(|job| row(tone.text(*kind), job)));
     for setting in &report.settings {
         screen.line(format!("setting {}", escape(setting)))?;
     }
-    if rows.is_empty() {
+    if groups.iter().all(|(_, _, jobs)| jobs.is_empty()) {
         screen.line("no job differs")?;
         return Ok(());
     }
-    screen.table(&["", "job", "keys", "next fire before", "after"], rows, &["keys"])?;
+    let columns =
+        [Column::text(""), Column::name("job"), Column::text("keys").spare(1), Column::text("next fire before"), Column::text("after")];
+    screen.table(&Table::with_rows(columns, rows))?;
     Ok(())
 }
 
-fn row(kind: Text, changed: &ChangedJob, now: Timestamp) -> Vec<Text> {
-    let fire = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| human::distance(at, now));
+fn row(kind: Text, changed: &ChangedJob) -> Vec<Text> {
+    let fire = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| human::local(at, &changed.zone));
     let keys = if changed.what.is_empty() { "-".to_owned() } else { escape(&changed.what.join(", ")).into_owned() };
     vec![kind, escape(&changed.job).into_owned().into(), keys.into(), fire(changed.next_before).into(), fire(changed.next_after).into()]
 }

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 
 use super::escape::escape;
 use super::expression::{explain_refusal, instant, jump};
-use super::print::{Text, Tone};
+use super::print::Tone;
+use super::table::{Column, Table, Text};
 use super::{Exit, Failure, Screen, human};
 use crate::config::{Config, Job, JobName};
 use crate::engine::Decision;
@@ -156,9 +157,16 @@ fn show(config: &Config, plan: &Plan, report: &Report, screen: &mut Screen<'_>) 
         screen.line(format!("… and {more} more"))?;
     }
     screen.line("")?;
-    let heading = ["job", "ran", "skipped", "suppressed", "missed", "coalesced", "followed"];
-    let rows = report.jobs.iter().map(|(name, job)| row(name, job)).collect();
-    screen.table(&heading, rows, &["followed", "coalesced", "suppressed"])?;
+    let columns = [
+        Column::name("job"),
+        Column::number("ran"),
+        Column::number("skipped").spare(1),
+        Column::number("suppressed").spare(3),
+        Column::number("missed").spare(2),
+        Column::number("coalesced").spare(4),
+        Column::number("followed").spare(5),
+    ];
+    screen.table(&Table::with_rows(columns, report.jobs.iter().map(|(name, job)| row(name, job))))?;
     screen.line("")?;
     for (what, peak) in [("runs", report.runs), ("partials", report.partials)] {
         let at = peak.at.map_or_else(String::new, |at| format!(", first at {}", human::local(at, &config.daemon.timezone.name)));

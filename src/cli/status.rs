@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::client::path;
 use super::escape::escape;
 use super::print::Tone;
+use super::table::{Column, Table};
 use super::{Client, Exit, Failure, Screen, human};
 use crate::web::api::{LiveRun, LiveStatus};
 
@@ -72,7 +73,13 @@ fn runs(runs: &[LiveRun], now: Timestamp, screen: &mut Screen<'_>) -> Result<(),
         let (id, bar) = (escape(&run.id.0).into_owned(), human::bar(done, run.partials));
         vec![id.into(), bar.into(), failed, phase.into(), human::between(run.fired, now).into()]
     });
-    let rows = rows.collect();
-    screen.table(&["live run", "partials", "failed", "phase", "for"], rows, &["for", "phase"])?;
+    let columns = [
+        Column::name("live run"),
+        Column::text("partials"),
+        Column::number("failed"),
+        Column::text("phase").spare(1),
+        Column::number("for").spare(2),
+    ];
+    screen.table(&Table::with_rows(columns, rows))?;
     Ok(())
 }

@@ -75,10 +75,15 @@ fn seen(world: World, line: &str) -> String {
 }
 
 fn seen_with(world: World, line: &str, look: Look) -> String {
+    let runtime = dispatch::runtime().expect("a runtime");
+    seen_of(look, |screen| runtime.block_on(async { carry_out(&world.client(), &typed(line), screen).await }))
+}
+
+/// What a user sees of what `act` prints.
+pub(super) fn seen_of(look: Look, act: impl FnOnce(&mut Screen<'_>) -> Result<Exit, Failure>) -> String {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut screen = Screen::new(&mut out, &mut err, look);
-    let runtime = dispatch::runtime().expect("a runtime");
-    let result = runtime.block_on(async { carry_out(&world.client(), &typed(line), &mut screen).await });
+    let result = act(&mut screen);
     let exit = result.unwrap_or_else(|failure| dispatch::tell(&failure, &mut screen));
     let text = |bytes| String::from_utf8(bytes).expect("text");
     format!("{exit:?}\n{}---\n{}", text(out), text(err))
@@ -98,7 +103,7 @@ async fn carry_out(client: &Client, command: &Command, screen: &mut Screen<'_>) 
         Command::Show(args) => show::show(client, args, screen).await,
         Command::Results(args) => results::results(client, args, screen).await,
         Command::Status(args) => status::status(client, args, now, screen).await,
-        Command::Reload(args) => reload::reload(client, args, now, screen).await,
+        Command::Reload(args) => reload::reload(client, args, screen).await,
         other => panic!("{other:?} talks to nobody"),
     }
 }

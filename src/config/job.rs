@@ -8,11 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::schedule::{Fold, Gap, Timetable};
-
-/// The parameters of FNV-1a with 64 bits: a hash that is the same in every release.
-const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0100_0000_01b3;
+use crate::schedule::{Fold, Gap, Timetable, fnv_1a};
 
 /// The name of a job, unique in a configuration.
 pub type JobName = Arc<str>;
@@ -84,8 +80,7 @@ impl Job {
         let except = self.timetable.except.as_ref().map(ToString::to_string);
         let parts = texts.chain([self.timetable.zone.name.as_bytes(), gap, fold]).chain(except.as_ref().map(String::as_bytes)).chain(after);
         // No part contains the separator, so that no two lists of parts make the same bytes.
-        let bytes = parts.flat_map(|part| part.iter().copied().chain([0]));
-        bytes.fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
+        fnv_1a(parts.flat_map(|part| part.iter().copied().chain([0])))
     }
 }
 

@@ -74,10 +74,17 @@ pub(super) fn next_fires(engine: &Engine) -> BTreeMap<JobName, Option<Timestamp>
 }
 
 /// What a reload changes, with each job's next fire before and after.
-pub(super) fn report(change: &Change, before: &BTreeMap<JobName, Option<Timestamp>>, new: &Config, now: Timestamp) -> ReloadReport {
+pub(super) fn report(
+    change: &Change,
+    before: &BTreeMap<JobName, Option<Timestamp>>,
+    (old, new): (&Config, &Config),
+    now: Timestamp,
+) -> ReloadReport {
     let after = |name: &str| new.jobs.get(name).and_then(|job| job.next_fire(now));
+    let zone = |name: &str| new.jobs.get(name).or_else(|| old.jobs.get(name)).map(|job| job.timetable.zone.name.to_string());
     let row = |name: &JobName, what: &[String]| ChangedJob {
         job: name.to_string(),
+        zone: zone(name).unwrap_or_default(),
         what: what.to_vec(),
         next_before: before.get(name).copied().flatten(),
         next_after: after(name),

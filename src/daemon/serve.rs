@@ -260,7 +260,7 @@ impl Server {
         let Loaded { config: new, warnings, hash } = loaded;
         let change = config::diff(&self.config, &new);
         let before = reload::next_fires(&self.core.engine);
-        let report = ReloadReport { warnings, ..reload::report(&change, &before, &new, clock::now().wall) };
+        let report = ReloadReport { warnings, ..reload::report(&change, &before, (&self.config, &new), clock::now().wall) };
         if plan {
             return report;
         }

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use nix::fcntl::OFlag;
 
 use crate::config::{self, Config, Context, MAX_FILE_SIZE, Problems};
-use crate::schedule::Zone;
+use crate::schedule::{Zone, fnv_1a};
 
 /// Why a configuration file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -108,8 +108,7 @@ fn files(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
+    format!("{:016x}", fnv_1a(bytes.iter().copied()))
 }
 
 /// The absolute directory of the file. Symbolic links stay as they are: relative paths mean what the user sees.

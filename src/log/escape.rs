@@ -27,6 +27,20 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     }
 }
 
+/// As [`escape`] inside of JSON, where such characters stand in strings only and have a form of their own. Line feeds stay: they
+/// stand between the parts of an indented document.
+pub fn escape_json(json: &str) -> Cow<'_, str> {
+    let needs_escape = |char: char| is_unsafe(char) && char != '\n';
+    if !json.contains(needs_escape) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for char in json.chars() {
+        if needs_escape(char) { push_json_escaped(&mut out, char) } else { out.push(char) }
+    }
+    Cow::Owned(out)
+}
+
 /// Makes only what is not UTF-8 visible and leaves the rest for [`escape`] or a JSON writer.
 pub(super) fn decode(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
@@ -65,6 +79,12 @@ pub(super) fn push_escaped(out: &mut String, char: char) {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(char));
         }
     }
+}
+
+/// Appends an unsafe `char` in the form it has inside of a JSON string.
+pub(super) fn push_json_escaped(out: &mut String, char: char) {
+    // All of them lie below U+FFFF, so that four digits are enough.
+    let _ = write!(out, "\\u{:04x}", u32::from(char));
 }
 
 /// Whether `char` could move the cursor, end the line or reorder the text around it.
@@ -115,6 +135,14 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_show_as_hex() {
         assert_eq!(escape_bytes(b"ok \xff\xc3 \x1b \xe6\x97\xa5"), "ok \\xff\\xc3 \\x1b 日");
+    }
+
+    #[test]
+    fn json_keeps_its_meaning() {
+        let text = serde_json::to_string("a\u{202e}\u{9b}\u{7f}b").expect("a string");
+        let escaped = escape_json(&text);
+        assert_eq!(escaped, r#""a\u202e\u009b\u007fb""#);
+        assert_eq!(serde_json::from_str::<String>(&escaped).expect("still JSON"), "a\u{202e}\u{9b}\u{7f}b");
     }
 
     proptest! {

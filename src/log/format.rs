@@ -272,9 +272,7 @@ fn push_member(out: &mut String, name: &str, value: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            _ if escape::is_unsafe(char) => {
-                let _ = write!(out, "\\u{:04x}", u32::from(char));
-            }
+            _ if escape::is_unsafe(char) => escape::push_json_escaped(out, char),
             _ => out.push(char),
         }
     }

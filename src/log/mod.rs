@@ -29,7 +29,7 @@ use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 pub use console::Console;
-pub use escape::{escape, escape_bytes};
+pub use escape::{escape, escape_bytes, escape_json};
 pub use layer::LogLayer;
 
 use crate::config::{LogConfig, LogLevel};

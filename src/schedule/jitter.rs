@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::fnv_1a;
+
 /// The delay of `job` for one nominal time: 0 to `max` inclusive, in whole milliseconds.
 pub fn jitter(job: &str, nominal: Timestamp, max: Duration) -> Duration {
     let steps = u64::try_from(max.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-    let name = job.bytes().fold(0xcbf2_9ce4_8422_2325, fnv_1a);
-    let hash = nominal.as_second().to_le_bytes().into_iter().fold(name, fnv_1a);
+    let hash = fnv_1a(job.bytes().chain(nominal.as_second().to_le_bytes()));
     // The upper half of the product spreads evenly over the steps, without the bias of a remainder.
     let step = (u128::from(mix(hash)) * u128::from(steps)) >> 64;
     Duration::from_millis(u64::try_from(step).unwrap_or(u64::MAX))
-}
-
-fn fnv_1a(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
 }
 
 /// The finaliser of splitmix64: neighbouring nominal times must not get neighbouring delays.

@@ -12,6 +12,7 @@ mod cron;
 mod dst;
 mod except;
 mod field;
+mod fnv;
 mod interval;
 mod jitter;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use jiff::Timestamp;
 pub use cron::Cron;
 pub use dst::{Change, Dst, Fold, Gap};
 pub use except::{Except, parse_dates};
+pub use fnv::fnv_1a;
 pub use jitter::jitter;
 pub use scan::scan;
 pub use warnings::{Warning, warnings};

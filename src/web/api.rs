@@ -243,6 +243,8 @@ pub struct ReloadReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangedJob {
     pub job: String,
+    /// An IANA name.
+    pub zone: String,
     /// The keys that changed.
     pub what: Vec<String>,
     pub next_before: Option<Timestamp>,

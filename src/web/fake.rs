@@ -216,6 +216,7 @@ pub(crate) fn status() -> LiveStatus {
 pub(crate) fn report() -> ReloadReport {
     let change = |job: &str, what: &[&str], before: Option<&str>, after: Option<&str>| ChangedJob {
         job: job.to_owned(),
+        zone: "America/New_York".to_owned(),
         what: what.iter().map(ToString::to_string).collect(),
         next_before: before.map(at),
         next_after: after.map(at),

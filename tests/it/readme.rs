@@ -220,7 +220,7 @@ fn normal(text: &str) -> String {
     const VARYING: [(&str, &str); 6] = [
         (r"\d{8}T\d{6}(\.\d+)?Z", "TIME"),
         (r"(\w{3} )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
-        (r"\b(in )?\d+(\.\d+)? ?(ms|s|m|h|d)( \d+(m|h|s))?( ago)?\b", "SPAN"),
+        (r"\b(in )?\d+(\.\d+)? ?(ms|s|min|m|h|d)( \d+(m|h|s))?( ago)?\b", "SPAN"),
         (r"\bnow\b", "SPAN"),
         (r"\bpid \d+", "pid N"),
         (r"\([0-9a-f]{16}\)", "(HASH)"),
@@ -229,9 +229,9 @@ fn normal(text: &str) -> String {
     for (pattern, replacement) in VARYING {
         normal = Regex::new(pattern).expect("a pattern").replace_all(&normal, replacement).into_owned();
     }
-    let blanks = Regex::new("(?m) +$|(\\S)   *").expect("a pattern");
+    let blanks = Regex::new("(?m) +$|(\\S) +").expect("a pattern");
     let narrow =
-        blanks.replace_all(&normal, |found: &Captures<'_>| found.get(1).map_or(String::new(), |last| format!("{}  ", last.as_str())));
+        blanks.replace_all(&normal, |found: &Captures<'_>| found.get(1).map_or(String::new(), |last| format!("{} ", last.as_str())));
     narrow.trim_end().lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
 

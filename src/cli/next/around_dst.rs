@@ -1,25 +1,26 @@
 //! `batchd next --around-dst`: what the coming changes of the clocks do to the fires.
 
 use std::collections::VecDeque;
-use std::io::Write;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Exit, Named, Window};
-use crate::cli::expression::{changes, jump, local, local_for_people, write_json};
+use crate::cli::escape::escape;
+use crate::cli::expression::{changes, jump, local, local_for_people};
+use crate::cli::{Failure, Screen};
 use crate::schedule::Timetable;
 
 /// How far around a change its fires are shown.
 const AROUND_CHANGE: SignedDuration = SignedDuration::from_hours(36);
 
 /// Prints the fires around the coming changes of each timetable.
-pub(super) fn around_dst(named: &[Named<'_>], window: &Window, json: bool, out: &mut dyn Write) -> anyhow::Result<Exit> {
+pub(super) fn around_dst(named: &[Named<'_>], window: &Window, json: bool, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let mut answers = Vec::new();
     for job in named {
         let zone = &job.timetable.zone;
         let changes = changes(job.timetable, window.after);
         if changes.is_empty() && !json {
-            writeln!(out, "{}: the clocks of {} do not change", job.name.escape_debug(), zone.name)?;
+            screen.line(format!("{}: the clocks of {} do not change", escape(job.name), zone.name))?;
         }
         for (change, effects) in changes.iter().filter(|(change, _)| change.at <= window.until) {
             let fires = fires_around(job.timetable, change.at, window.count);
@@ -30,13 +31,16 @@ pub(super) fn around_dst(named: &[Named<'_>], window: &Window, json: bool, out: 
                     .push(serde_json::json!({ "job": job.name, "zone": *zone.name, "change": change, "effects": effects, "fires": fires }));
                 continue;
             }
-            writeln!(out, "{}: {} in {}: {}", job.name.escape_debug(), jump(change), zone.name, effects.join("; "))?;
+            screen.line(format!("{}: {} in {}: {}", escape(job.name), jump(change), zone.name, effects.join("; ")))?;
             for fire in fires {
-                writeln!(out, "  {}", local_for_people(fire, zone))?;
+                screen.line(format!("  {}", local_for_people(fire, zone)))?;
             }
         }
     }
-    if json { write_json(out, &serde_json::json!({ "changes": answers })) } else { Ok(Exit::Done) }
+    if json {
+        screen.json_compact(&serde_json::json!({ "changes": answers }))?;
+    }
+    Ok(Exit::Done)
 }
 
 /// The last fires before a change and the first ones from it on, `count` of each.

@@ -1,13 +1,14 @@
 //! `batchd next --batch`: one process answers many questions, so that a corpus can be checked in one go.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
 use anyhow::Context;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Exit, MAX_COUNT};
-use crate::cli::expression::{Refusal, explain_refusal, read, write_json};
+use crate::cli::expression::{Refusal, explain_refusal, read};
+use crate::cli::{Failure, Screen};
 use crate::schedule::Dst;
 
 #[derive(Deserialize)]
@@ -20,7 +21,7 @@ struct Question {
 }
 
 /// Answers each line of `input` with one line.
-pub(super) fn batch(input: impl BufRead, out: &mut dyn Write) -> anyhow::Result<Exit> {
+pub(super) fn batch(input: impl BufRead, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     for line in input.lines() {
         let question: Question = serde_json::from_str(&line?).context("a question is one JSON object a line")?;
         let answer = match read(&question.expr, Some(&question.tz)) {
@@ -36,9 +37,9 @@ pub(super) fn batch(input: impl BufRead, out: &mut dyn Write) -> anyhow::Result<
             }
             Err(refusal) => serde_json::json!({ "id": question.id, "error": explain_refusal(&refusal) }),
         };
-        write_json(out, &answer)?;
+        screen.json_compact(&answer)?;
         // Whoever asks in lockstep waits for this line.
-        out.flush()?;
+        screen.flush()?;
     }
     Ok(Exit::Done)
 }
@@ -46,6 +47,8 @@ pub(super) fn batch(input: impl BufRead, out: &mut dyn Write) -> anyhow::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Look;
+    use crate::cli::tests::seen_of;
 
     #[test]
     fn a_batch_answers_line_by_line() {
@@ -54,11 +57,12 @@ mod tests {
             "\n",
             r#"{"id":"b","expr":"0 24 * * *","tz":"UTC","after":"2026-02-01T00:00:00Z","count":1}"#,
         );
-        let mut answers = Vec::new();
-        batch(questions.as_bytes(), &mut answers).expect("a Vec takes everything");
-        insta::assert_snapshot!(String::from_utf8_lossy(&answers), @r#"
+        let answers = seen_of(Look::default(), |screen| batch(questions.as_bytes(), screen));
+        insta::assert_snapshot!(answers, @r#"
+        Done
         {"id":"a","next":["2026-02-28T00:00:00Z"]}
         {"id":"b","error":"column 3: hour `24` is out of range 0-23"}
+        ---
         "#);
     }
 }

@@ -12,12 +12,12 @@ fn status_of_a_healthy_daemon() {
     assert_snapshot!(seen(daemon(), "status"), @r"
     Done
     batchd 0.1.0 running, pid 4711, up 1d 3h
-      config     /etc/batchd/jobs.toml (5f3a9c), read 1h ago
-      jobs       4, next fire in 30s
+      config     /etc/batchd/jobs.toml (5f3a9c), read 1 h ago
+      jobs       4, next fire in 30 s
       records    healthy
 
     live run               partials                      failed  phase        for
-    sync@20261123T115900Z  [#####---------------] 10/40  1       4 in flight  1m
+    sync@20261123T115900Z  [#####---------------] 10/40       1  4 in flight   1m
     ---
     ");
 }
@@ -35,7 +35,7 @@ fn status_of_a_daemon_in_trouble() {
     assert_snapshot!(seen(with_status(status), "status"), @r"
     Done
     batchd 0.1.0 draining, pid 4711, up 1d 3h
-      config     /etc/batchd/jobs.toml (5f3a9c), read 1h ago
+      config     /etc/batchd/jobs.toml (5f3a9c), read 1 h ago
       jobs       4, no next fire
       records    cannot write for 2m: the disk is full; nothing new is fired until it can
 
@@ -148,10 +148,10 @@ fn cancel_asks_to_stop() {
 fn reload_shows_what_moves() {
     assert_snapshot!(seen(daemon(), "reload"), @r"
     Done
-             job   keys      next fire before  after
-    added    new   -         -                 in 1h
-    removed  old   -         in 30m            -
-    changed  sync  schedule  in 30s            in 5m
+             job   keys      next fire before         after
+    added    new   -         -                        2026-11-23 08:00:00 EST
+    removed  old   -         2026-11-23 07:30:00 EST  -
+    changed  sync  schedule  2026-11-23 07:00:30 EST  2026-11-23 07:05:00 EST
     reloaded
     ---
     ");

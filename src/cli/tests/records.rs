@@ -11,10 +11,10 @@ use crate::web::fake::{FakeHistory, json, run};
 fn history_lists_runs() {
     assert_snapshot!(seen(records(), "history"), @r"
     Done
-    run                            cause     nominal                  started     took    outcome    partials
-    daily-report@20261123T070000Z  schedule  2026-11-23 02:00:00 EST  4h 59m ago  1m 23s  failed     3/4
-    sync@20261123T060000Z          schedule  2026-11-23 01:00:00 EST  5h 59m ago  1m 23s  succeeded  4/4
-    daily-report@20261122T070000Z  schedule  2026-11-22 02:00:00 EST  1d 4h ago   1m 23s  succeeded  4/4
+    run                            cause     nominal                  started    took  outcome    partials
+    daily-report@20261123T070000Z  schedule  2026-11-23 02:00:00 EST  4 h ago  1m 23s  failed          3/4
+    sync@20261123T060000Z          schedule  2026-11-23 01:00:00 EST  5 h ago  1m 23s  succeeded       4/4
+    daily-report@20261122T070000Z  schedule  2026-11-22 02:00:00 EST  1 d ago  1m 23s  succeeded       4/4
     ---
     ");
 }
@@ -23,27 +23,27 @@ fn history_lists_runs() {
 fn history_is_filtered_and_says_when_there_is_more() {
     assert_snapshot!(seen(records(), "history daily-report -n 1"), @r"
     Done
-    run                            cause     nominal                  started     took    outcome  partials
-    daily-report@20261123T070000Z  schedule  2026-11-23 02:00:00 EST  4h 59m ago  1m 23s  failed   3/4
+    run                            cause     nominal                  started    took  outcome  partials
+    daily-report@20261123T070000Z  schedule  2026-11-23 02:00:00 EST  4 h ago  1m 23s  failed        3/4
     ---
     there are more; the last 1 are shown, `-n` shows more
     ");
     assert_snapshot!(seen(records(), "history --failed --since 1d"), @r"
     Done
-    run                            cause     nominal                  started     took    outcome  partials
-    daily-report@20261123T070000Z  schedule  2026-11-23 02:00:00 EST  4h 59m ago  1m 23s  failed   3/4
+    run                            cause     nominal                  started    took  outcome  partials
+    daily-report@20261123T070000Z  schedule  2026-11-23 02:00:00 EST  4 h ago  1m 23s  failed        3/4
     ---
     ");
 }
 
 #[test]
 fn history_fits_a_narrow_terminal() {
-    assert_snapshot!(seen_with(records(), "history", Look { colour: false, width: Some(60) }), @r"
+    assert_snapshot!(seen_with(records(), "history", Look { width: Some(60), ..Look::default() }), @r"
     Done
-    run                            took    outcome    partials
-    daily-report@20261123T070000Z  1m 23s  failed     3/4
-    sync@20261123T060000Z          1m 23s  succeeded  4/4
-    daily-report@20261122T070000Z  1m 23s  succeeded  4/4
+    run                              took  outcome    partials
+    daily-report@20261123T070000Z  1m 23s  failed          3/4
+    sync@20261123T060000Z          1m 23s  succeeded       4/4
+    daily-report@20261122T070000Z  1m 23s  succeeded       4/4
     ---
     ");
 }
@@ -67,12 +67,12 @@ fn history_of_nothing_is_empty() {
 
 #[test]
 fn colours_tell_outcomes() {
-    let coloured = seen_with(records(), "history daily-report", Look { colour: true, width: None });
+    let coloured = seen_with(records(), "history daily-report", Look { colour: true, ..Look::default() });
     assert_snapshot!(coloured.replace('\u{1b}', "ESC"), @r"
     Done
-    ESC[2mrun                            ESC[0mESC[2mcause     ESC[0mESC[2mnominal                  ESC[0mESC[2mstarted     ESC[0mESC[2mtook    ESC[0mESC[2moutcome    ESC[0mESC[2mpartials  ESC[0m
-    daily-report@20261123T070000Z  schedule  2026-11-23 02:00:00 EST  4h 59m ago  1m 23s  ESC[38;5;9mESC[1mfailed     ESC[0m3/4
-    daily-report@20261122T070000Z  schedule  2026-11-22 02:00:00 EST  1d 4h ago   1m 23s  ESC[38;5;10msucceeded  ESC[39m4/4
+    ESC[2mrunESC[0m                            ESC[2mcauseESC[0m     ESC[2mnominalESC[0m                  ESC[2mstartedESC[0m    ESC[2mtookESC[0m  ESC[2moutcomeESC[0m    ESC[2mpartialsESC[0m
+    daily-report@20261123T070000Z  schedule  2026-11-23 02:00:00 EST  4 h ago  1m 23s  ESC[1mESC[31mfailedESC[0m          3/4
+    daily-report@20261122T070000Z  schedule  2026-11-22 02:00:00 EST  1 d ago  1m 23s  ESC[32msucceededESC[0m       4/4
     ---
     ");
 }
@@ -85,7 +85,7 @@ fn a_waiting_run_has_no_start() {
     assert_snapshot!(seen(only(history()), "history"), @r"
     Done
     run                    cause     nominal                  started  took  outcome  partials
-    sync@20261123T115900Z  catch-up  2026-11-23 06:59:00 EST  waits    -     live     ?/4
+    sync@20261123T115900Z  catch-up  2026-11-23 06:59:00 EST  waits       -  live          ?/4
     ---
     ");
     assert_snapshot!(seen(only(history()), "show sync"), @r"
@@ -214,20 +214,20 @@ fn results_are_lines() {
 fn jobs_with_and_without_a_daemon() {
     assert_snapshot!(seen(daemon(), "jobs"), @r"
     Done
-    job           schedule    next fire                         last run              live
-    cleanup       manual      -                                 -                     -
-    daily-report  0 2 * * *   2026-11-24 02:00:00 EST (in 19h)  failed 4h 58m ago     -
-    sync          @every 90s  2026-11-23 07:00:30 EST (in 30s)  succeeded 5h 58m ago  1 running, 2 waiting
-    yearly        @yearly     disabled                          -                     -
+    job           schedule    next fire                due       last run           live
+    cleanup       manual      -                        -         -                  -
+    daily-report  0 2 * * *   2026-11-24 02:00:00 EST  in 19 h   failed 4 h ago     -
+    sync          @every 90s  2026-11-23 07:00:30 EST  in 30 s   succeeded 5 h ago  1 running, 2 waiting
+    yearly        @yearly     -                        disabled  -                  -
     ---
     ");
-    assert_snapshot!(seen_with(records(), "jobs", Look { colour: false, width: Some(70) }), @r"
+    assert_snapshot!(seen_with(records(), "jobs", Look { width: Some(70), ..Look::default() }), @r"
     Done
-    job           next fire                         last run
-    cleanup       -                                 -
-    daily-report  2026-11-24 02:00:00 EST (in 19h)  failed 4h 58m ago
-    sync          2026-11-23 07:00:30 EST (in 30s)  succeeded 5h 58m ago
-    yearly        disabled                          -
+    job           due       last run           live
+    cleanup       -         -                  -
+    daily-report  in 19 h   failed 4 h ago     -
+    sync          in 30 s   succeeded 5 h ago  1 running, 2 waiting
+    yearly        disabled  -                  -
     ---
     no daemon runs: nothing fires until `batchd daemon` is started
     ");
