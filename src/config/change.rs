@@ -99,6 +99,7 @@ fn settings(old: &Config, new: &Config) -> Vec<String> {
         ("log.console", old.log.console != new.log.console),
         ("history.keep", old.history.keep != new.history.keep),
         ("history.keep_runs", old.history.keep_runs != new.history.keep_runs),
+        ("history.max_size", old.history.max_size != new.history.max_size),
     ];
     pairs.into_iter().filter(|(_, differs)| *differs).map(|(setting, _)| setting.to_owned()).collect()
 }

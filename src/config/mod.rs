@@ -95,6 +95,8 @@ pub struct HistoryConfig {
     pub keep: Duration,
     /// Runs of each job, the latest; 1,000 unless configured.
     pub keep_runs: u32,
+    /// Bytes of captured output, of all jobs; 2 GiB unless configured.
+    pub max_size: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -37,6 +37,9 @@ const INHERIT_ENV: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LAN
 /// The least size at which the log rotates; below, a few lines would.
 const MIN_LOG_SIZE: u64 = 1 << 10;
 
+/// Less captured output would be gone before anybody has read it.
+const MIN_HISTORY_SIZE: u64 = 1 << 20;
+
 /// What the text of a configuration does not say by itself.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -188,7 +191,7 @@ impl<'a> Reader<'a> {
     }
 
     fn history(&mut self, field: Option<Field<'a>>) -> HistoryConfig {
-        let mut history = HistoryConfig { keep: Duration::from_secs(90 * 86_400), keep_runs: 1_000 };
+        let mut history = HistoryConfig { keep: Duration::from_secs(90 * 86_400), keep_runs: 1_000, max_size: 2 << 30 };
         let Some(table) = field.and_then(|field| field.table("{ … }", &mut self.report)) else { return history };
         for (key, span, value) in fields(table) {
             let (field, report) = (Field { name: key, value, source: self.source }, &mut self.report);
@@ -197,6 +200,7 @@ impl<'a> Reader<'a> {
                 "keep_runs" => {
                     set(&mut history.keep_runs, field.integer(1..=10_000_000, report).and_then(|count| u32::try_from(count).ok()));
                 }
+                "max_size" => set(&mut history.max_size, field.size(MIN_HISTORY_SIZE, report)),
                 _ => unknown(Place::History, key, span, report),
             }
         }

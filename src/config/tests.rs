@@ -205,7 +205,7 @@ fn keys_that_are_not_known() {
         ],
     );
     check("[web]\nlisten = \"x\"\n", (1, 2), &["`web` is not supported yet"]);
-    check("[history]\nmax_size = \"1GiB\"\n", (2, 1), &["`max_size` is not supported yet"]);
+    check("[history]\nmax_size = \"1KiB\"\n", (2, 12), &["1KiB", "out of range"]);
     check("[history]\nkeep_runs = 0\n", (2, 13), &["out of range"]);
     check("[history]\nretention = \"1d\"\n", (2, 1), &["did you mean `keep`?"]);
     check("include = [\"x\"]\n", (1, 1), &["`include` is not supported yet"]);

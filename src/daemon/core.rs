@@ -80,14 +80,18 @@ impl Core {
     }
 
     /// Has what is not kept forgotten, once an hour at most: only what runs makes records.
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         let now = clock::now();
         if self.forgot.is_some_and(|last| now.monotonic.saturating_sub(last) < FORGET_EVERY) {
             return;
         }
         self.forgot = Some(now.monotonic);
         let before = SignedDuration::try_from(self.history.keep).ok().and_then(|keep| now.wall.checked_sub(keep).ok());
-        self.writer.forget(Retention { before: before.unwrap_or(Timestamp::MIN), runs: self.history.keep_runs });
+        self.writer.forget(Retention {
+            before: before.unwrap_or(Timestamp::MIN),
+            runs: self.history.keep_runs,
+            output: self.history.max_size,
+        });
     }
 
     /// A ticket whose answer goes to `reply`.

@@ -34,7 +34,7 @@ pub(super) fn store(
     });
     let is_daemon = name == DAEMON;
     make_state_dir(state_dir).map_err(|fault| StoreError::Io { path: state_dir.to_owned(), fault: fault.into() })?;
-    let mut store = Sqlite::open(state_dir)?;
+    let mut store = if is_daemon { Sqlite::open_with_reserve(state_dir)? } else { Sqlite::open(state_dir)? };
     let epoch = store.join(&Node { name, pid: std::process::id(), boot_id: boot_id.clone() })?;
     if is_daemon {
         for run in store.finish_abandoned(epoch, clock::now().wall, &store::identity::is_alive)? {

@@ -96,6 +96,7 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let (engine, effects) = Engine::recover(Arc::clone(&config), opened.recovery, opened.boot_id, clock::now());
     let mut core = Core::new(engine, opened.writer, runner, &config);
     core.perform(effects);
+    core.forget();
 
     let socket = state_dir.join(web::SOCKET_FILE);
     let listener = web::Listener::bind(&socket).map_err(|source| ServeError::Socket { path: socket, source })?;
@@ -185,7 +186,7 @@ impl Server {
 
     fn store_health(&mut self, health: Health) {
         if let Health::Degraded { reason, .. } = &health {
-            error!("the store cannot write: {reason}; nothing new is fired until it can");
+            error!("nothing new is started: {reason}");
         } else {
             info!("the store can write again");
         }

@@ -31,6 +31,9 @@ impl Engine {
     /// Asks for what will start next: a chunk of targets when it is time to, and the retries that are due. Both are on disk
     /// before they start, or a crash would start the same attempt twice.
     pub(super) fn claim(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
+        if self.held {
+            return;
+        }
         let Some(run) = self.runs.get_mut(&key).filter(|run| run.phase == Phase::Running) else { return };
         if let Some(upto) = run.next_claim() {
             effects.push(Effect::Record(Record::Claimed { run: key, upto, at: now.wall }));
@@ -41,6 +44,14 @@ impl Engine {
         effects.extend(due.into_iter().map(|(index, attempt)| Effect::Record(Record::Retried { run: key, index, attempt })));
         if count > 0 {
             effects.push(Effect::WhenDurable(Then::Retried { run: key, count }));
+        }
+    }
+
+    /// While the store cannot write, or lives on its last space, nothing new is decided or asked for: what is live ends.
+    pub(super) fn hold(&mut self, held: bool, now: Now, effects: &mut Vec<Effect>) {
+        self.held = held;
+        for key in self.runs.keys().copied().collect::<Vec<_>>() {
+            self.claim(key, now, effects);
         }
     }
 

@@ -182,7 +182,7 @@ impl Engine {
         match event {
             Event::Tick => {}
             Event::ConfigLoaded(config) => self.load(config, now, &mut effects),
-            Event::Held(held) => self.held = held,
+            Event::Held(held) => self.hold(held, now, &mut effects),
             Event::Durable(then) => self.durable(then, now, &mut effects),
             Event::AttemptEnded { run, index, end } => self.attempt_ended(run, index, *end, now, &mut effects),
             Event::GatherEnded { run, end } => self.gather_ended(run, *end, now, &mut effects),

@@ -29,6 +29,8 @@ pub enum StoreError {
     Locked { path: PathBuf },
     #[error("no space left to write the database `{}`; free some", shown(path))]
     Full { path: PathBuf },
+    #[error("no space left for the database `{}`: what ends is still recorded, in the space kept for that; free some", shown(path))]
+    Short { path: PathBuf },
     #[error("the database `{}` cannot be written: it, its directory or its file system is read-only", shown(path))]
     ReadOnly { path: PathBuf },
     #[error("cannot read or write `{}`: {fault}", shown(path))]
@@ -53,7 +55,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same append can succeed later without anything done about the database itself.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Locked { .. } | Self::Full { .. } | Self::ReadOnly { .. } | Self::Io { .. })
+        matches!(self, Self::Locked { .. } | Self::Full { .. } | Self::Short { .. } | Self::ReadOnly { .. } | Self::Io { .. })
     }
 }
 

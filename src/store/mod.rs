@@ -6,6 +6,7 @@
 mod error;
 pub mod identity;
 mod lock;
+mod reserve;
 pub mod sqlite;
 mod view;
 mod writer;
@@ -40,7 +41,14 @@ pub trait Store: Send {
     /// A small step of forgetting what `retention` does not keep; whether there is more.
     fn forget(&mut self, epoch: Epoch, retention: &Retention) -> Result<bool, StoreError>;
 
-    /// One transaction: all records or none; on disk when it returns.
+    /// Whether more than `retention` has come since it was last looked at. Costs nothing.
+    fn is_over(&self, retention: &Retention) -> bool;
+
+    /// Whether there is room for more than the ends of what is live. Where there is not, takes what came free.
+    fn room(&mut self) -> Result<(), StoreError>;
+
+    /// One transaction: all records or none; on disk when it returns. On a full disk it lives on the reserve, as [`Store::room`]
+    /// tells, and captured output is cut.
     fn append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), StoreError>;
 
     /// End, as interrupted, the unfinished runs of other nodes whose process `is_alive(pid, boot_id)` denies, and name them.
@@ -54,6 +62,8 @@ pub struct Retention {
     pub before: Timestamp,
     /// Of each job, so many of the latest runs stay.
     pub runs: u32,
+    /// Bytes of captured output, of all runs; the oldest is cut to nothing.
+    pub output: u64,
 }
 
 /// Who writes.

@@ -13,7 +13,7 @@ fn check(call: &str, error: &str, from: usize, words: &str) {
     let site = Site::new(TICK);
     let inject = format!("inject={call}:error={error}:when={from}..{}", from + 5);
     let mut daemon = site.start_under(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
-    let told = daemon.line("the store cannot write");
+    let told = daemon.line("nothing new is started");
     assert!(told.contains(words), "{told}");
     daemon.line("the store can write again");
     daemon.line("run succeeded");
@@ -42,4 +42,69 @@ fn a_sync_that_fails_heals() {
 #[test]
 fn a_disk_that_became_read_only_heals() {
     check("pwrite64", "EROFS", 40, "");
+}
+
+const SLOW: &str = "[jobs.slow]\nschedule = \"manual\"\nshell = \"echo begun; head -c 1 < fifo; head -c 1M /dev/zero | tr '\\\\0' y\"\n";
+
+/// Its lines are no outcomes: they may come before or after those of the store's health.
+const FILL: &str = "cat /dev/zero > DIR/others 2> /dev/null; df --output=avail DIR | tail -n 1";
+
+#[test]
+fn on_a_full_disk_what_is_live_ends_on_record_and_nothing_new_starts() {
+    let site = Site::new(&format!("{TICK}{SLOW}"));
+    nix::unistd::mkfifo(&site.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+    let mut daemon = site.start_on_a_small_disk("state", "8m");
+    daemon.line("ready");
+    let slow = site.inside(&daemon, "batchd trigger slow");
+    daemon.line("begun");
+
+    assert_eq!(site.inside(&daemon, &FILL.replace("DIR", "state")).trim(), "0");
+    let told = daemon.line("nothing new is started");
+    assert!(told.contains("what ends is still recorded"), "{told}");
+    let status: serde_json::Value = serde_json::from_str(&site.inside(&daemon, "batchd status --json")).expect("JSON");
+    assert_eq!(status["store"]["healthy"], false);
+    std::fs::write(site.path("fifo"), "x").expect("the job reads");
+    daemon.line("+manual] run succeeded");
+    let shown = site.inside(&daemon, "batchd show slow");
+    assert!(shown.contains("succeeded") && slow.contains("slow@"), "{shown}");
+
+    site.inside(&daemon, "rm state/others");
+    daemon.line("the store can write again");
+    daemon.line("job=tick");
+    let audit = site.inside(&daemon, "batchd audit; ls state");
+    assert!(audit.contains("reserve") && !audit.contains("hole"), "{audit}");
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.left().success());
+}
+
+#[test]
+fn a_daemon_that_starts_on_a_full_disk_lives_in_the_room_that_was_kept() {
+    let site = Site::new("[jobs.quick]\nschedule = \"manual\"\nhandler = \"echo\"\n");
+    let mut daemon = site.start_on_a_small_disk("state", "8m");
+    daemon.line("ready");
+    assert_eq!(site.inside(&daemon, &FILL.replace("DIR", "state")).trim(), "0");
+    let mut again = site.restart_inside(&daemon);
+    let told = again.line("nothing new is started");
+    assert!(told.contains("what ends is still recorded"), "{told}");
+    site.inside(&again, "rm state/others");
+    again.line("the store can write again");
+    let asked = site.inside(&again, "batchd trigger quick --wait");
+    assert!(asked.contains("succeeded"), "{asked}");
+}
+
+#[test]
+fn on_a_full_disk_of_the_log_runs_go_on_and_the_lost_lines_are_counted() {
+    let site = Site::new(TICK);
+    let mut daemon = site.start_on_a_small_disk("logs", "1m");
+    daemon.line("ready");
+    assert_eq!(site.inside(&daemon, &FILL.replace("DIR", "logs")).trim(), "0");
+    daemon.line("its lines are lost");
+    daemon.line("run succeeded");
+    site.inside(&daemon, "rm logs/others");
+    // It stands in the file only: each run writes there.
+    let told = (0..30).any(|_| {
+        daemon.line("run succeeded");
+        site.inside(&daemon, "cat logs/batch.log").contains("lines lost from")
+    });
+    assert!(told, "{}", site.inside(&daemon, "cat logs/batch.log"));
 }

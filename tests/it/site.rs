@@ -6,13 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A line that has not come by then never will.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A line that has not come by then never will, whatever else the daemon says meanwhile.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Nor one that does not come among so many.
 const MAX_LINES: usize = 20_000;
@@ -111,6 +111,39 @@ impl Site {
         Self::started(&mut command)
     }
 
+    /// Starts the daemon in a mount namespace of its own, in which `dir` is a file system of `size` bytes in memory.
+    pub(crate) fn start_on_a_small_disk(&self, dir: &str, size: &str) -> Daemon {
+        let mount = format!("mkdir -p {dir} && mount -t tmpfs -o size={size},mode=700 tmpfs {dir} && exec \"$0\" \"$@\"");
+        let own = if nix::unistd::geteuid().is_root() { "--mount" } else { "--mount --user --map-root-user" };
+        let unshare: Vec<_> = ["unshare"].into_iter().chain(own.split(' ')).chain(["sh", "-c", &mount]).collect();
+        self.start_under(&unshare)
+    }
+
+    /// Starts the daemon again among the mounts of one that is killed.
+    pub(crate) fn restart_inside(&self, daemon: &Daemon) -> Daemon {
+        let dir = self.dir.path().display();
+        let line = format!("cd '{dir}'; kill -KILL {}; flock state/lock true; exec \"$0\" \"$@\"", daemon.pid());
+        let enter = Self::enter(daemon);
+        let enter: Vec<_> = enter.iter().map(String::as_str).chain(["sh", "-c", &line]).collect();
+        self.start_under(&enter)
+    }
+
+    /// What a line prints that is typed into a terminal which sees the mounts of this daemon.
+    pub(crate) fn inside(&self, daemon: &Daemon, line: &str) -> String {
+        let batchd = env!("CARGO_BIN_EXE_batchd");
+        let line = format!("exec 2>&1; cd '{}'; batchd() {{ '{batchd}' \"$@\"; }}; {line}", self.dir.path().display());
+        let enter = Self::enter(daemon);
+        let mut nsenter = Command::new(&enter[0]);
+        nsenter.args(&enter[1..]).args(["sh", "-c", &line]).env_remove("BATCHD_CONFIG");
+        text(&nsenter.stdin(Stdio::null()).output().expect("nsenter runs").stdout)
+    }
+
+    fn enter(daemon: &Daemon) -> Vec<String> {
+        let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--preserve-credentials"] };
+        let pid = daemon.pid().to_string();
+        ["nsenter"].into_iter().chain(user.iter().copied()).chain(["--mount", "--target", &pid]).map(str::to_owned).collect()
+    }
+
     fn started(command: &mut Command) -> Daemon {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
         let stderr = child.stderr.take().expect("stderr is piped");
@@ -136,8 +169,9 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Waits for a line of the log that contains `part`, and returns it.
     pub(crate) fn line(&mut self, part: &str) -> String {
+        let until = Instant::now() + PATIENCE;
         for _ in 0..MAX_LINES {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+            let Ok(line) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) else {
                 panic!("no line contains {part:?}; the daemon said:\n{}", self.seen.join("\n"));
             };
             self.seen.push(line.clone());

@@ -31,7 +31,7 @@ const WALL_CLOCKS: [&str; 5] = ["Timestamp::now", "SystemTime::now", "ZonedDateT
 const WALL_CLOCK_READERS: [&str; 2] = ["src/daemon/clock.rs", "src/log/stamp.rs"];
 const MONOTONIC_CLOCKS: [&str; 1] = ["Instant::now"];
 /// The handler also measures how long a process it stops or drains takes.
-const MONOTONIC_CLOCK_READERS: [&str; 4] = ["src/daemon/clock.rs", "src/log/stamp.rs", "src/handler/process/", "src/store/writer.rs"];
+const MONOTONIC_CLOCK_READERS: [&str; 4] = ["src/daemon/clock.rs", "src/log/stamp.rs", "src/handler/process/", "src/store/writer"];
 
 const MAX_LINES: usize = 400;
 const VAGUE_NAMES: [&str; 6] = ["util", "utils", "common", "manager", "helpers", "misc"];

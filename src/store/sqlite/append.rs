@@ -1,6 +1,8 @@
 //! Records become rows: one transaction for a whole batch, behind the fence.
 
+mod abandoned;
 mod jobs;
+mod outputs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,15 +10,11 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
 
+pub(super) use self::abandoned::finish_abandoned;
 use super::{fault, values};
 use crate::config::{Target, TargetValue};
-use crate::engine::{
-    CapturedOutput, Decides, Decision, Follow, Outcome, PartialRecord, Record, RunId, RunInfo, RunKey, RunOutcome, RunSummary,
-};
+use crate::engine::{Decides, Decision, Follow, Outcome, PartialRecord, Record, RunInfo, RunKey, RunSummary};
 use crate::store::{Epoch, StoreError};
-
-/// The `idx` of the gather command's output.
-const GATHER_INDEX: i64 = -1;
 
 const INSERT_PARTIAL: &str = "
     INSERT INTO partial
@@ -43,19 +41,6 @@ const END_RETRYING: &str = "
     UPDATE partial INDEXED BY partial_not_succeeded SET outcome = retrying, retrying = NULL, retry_at = NULL, retried = NULL
     WHERE run = ?1 AND outcome IS NOT 'succeeded' AND outcome IS NULL";
 
-/// What was claimed and not recorded is lost, what waited for another attempt has failed, the rest was never started.
-const END_ABANDONED: &str = "
-    WITH open AS (
-        SELECT key,
-            max(0, claimed - (SELECT count(*) FROM partial WHERE run = key AND idx < claimed))
-            + (SELECT count(*) FROM partial INDEXED BY partial_not_succeeded
-               WHERE run = key AND outcome IS NOT 'succeeded' AND outcome IS NULL) AS unfinished
-        FROM run WHERE node = ?1 AND ended IS NULL
-    )
-    UPDATE run SET ended = max(fired, ?2), outcome = ?3, reason = 'its process has died', failed = failed + unfinished,
-        cancelled = max(0, partials - succeeded - failed - unfinished)
-    FROM open WHERE run.key = open.key RETURNING run.key, id";
-
 /// Why a transaction was given up; the path is added above.
 pub(super) enum Refusal {
     Sql(rusqlite::Error),
@@ -77,55 +62,26 @@ impl From<rusqlite::Error> for Refusal {
     }
 }
 
-pub(super) fn append(connection: &mut Connection, node: &str, epoch: Epoch, records: &[Record]) -> Result<(), Refusal> {
+/// Returns how many bytes of captured output there are now, if it is known. `short`: there is hardly any room on the disk.
+pub(super) fn append(
+    connection: &mut Connection,
+    node: &str,
+    epoch: Epoch,
+    records: &[Record],
+    short: bool,
+) -> Result<Option<u64>, Refusal> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     refuse_fenced(&transaction, node, epoch)?;
-    let mut append =
-        Append { transaction: &transaction, node, insert_partial: transaction.prepare_cached(INSERT_PARTIAL)?, tallies: BTreeMap::new() };
+    let insert_partial = transaction.prepare_cached(INSERT_PARTIAL)?;
+    let mut append = Append { transaction: &transaction, node, insert_partial, tallies: BTreeMap::new(), captured: 0, short };
     for record in records {
         append.record(record)?;
     }
     append.write_tallies()?;
+    let captured = append.write_captured()?;
     drop(append);
-    Ok(transaction.commit()?)
-}
-
-/// End the unfinished runs of dead nodes as interrupted. What was not recorded of them never will be.
-pub(super) fn finish_abandoned(
-    connection: &mut Connection,
-    node: &str,
-    epoch: Epoch,
-    at: Timestamp,
-    is_alive: &dyn Fn(u32, &str) -> bool,
-) -> Result<Vec<RunId>, Refusal> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    refuse_fenced(&transaction, node, epoch)?;
-    let mut finished = Vec::new();
-    for other in dead_nodes(&transaction, node, is_alive)? {
-        let mut statement = transaction.prepare_cached(END_ABANDONED)?;
-        let mut rows = statement.query(params![other, values::micros(at), RunOutcome::Interrupted.name()])?;
-        while let Some(row) = rows.next()? {
-            transaction.prepare_cached(END_RETRYING)?.execute([row.get::<_, i64>(0)?])?;
-            finished.push(RunId(row.get(1)?));
-        }
-    }
     transaction.commit()?;
-    Ok(finished)
-}
-
-fn dead_nodes(transaction: &Transaction<'_>, node: &str, is_alive: &dyn Fn(u32, &str) -> bool) -> Result<Vec<String>, Refusal> {
-    let mut statement = transaction.prepare_cached(
-        "SELECT name, pid, boot_id FROM node
-         WHERE name <> ?1 AND name IN (SELECT node FROM run WHERE ended IS NULL) ORDER BY name",
-    )?;
-    let mut rows = statement.query([node])?;
-    let mut dead = Vec::new();
-    while let Some(row) = rows.next()? {
-        if !is_alive(row.get(1)?, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?) {
-            dead.push(row.get(0)?);
-        }
-    }
-    Ok(dead)
+    Ok(captured)
 }
 
 pub(super) fn refuse_fenced(transaction: &Transaction<'_>, node: &str, epoch: Epoch) -> Result<(), Refusal> {
@@ -164,6 +120,10 @@ struct Append<'t> {
     insert_partial: CachedStatement<'t>,
     /// One update a run instead of one a partial.
     tallies: BTreeMap<RunKey, Tally>,
+    /// Bytes of output that have come.
+    captured: i64,
+    /// There is hardly any room on the disk: captured output is cut short.
+    short: bool,
 }
 
 impl Append<'_> {
@@ -307,7 +267,7 @@ impl Append<'_> {
         for follow in &summary.follows {
             self.follow(follow)?;
         }
-        self.output(summary.run, GATHER_INDEX, 0, summary.output.as_ref())
+        self.gather_output(summary.run, summary.output.as_ref())
     }
 
     fn follow(&self, follow: &Follow) -> Result<(), Refusal> {
@@ -323,14 +283,6 @@ impl Append<'_> {
             Follow::Forgotten { job, nominal } => (job, *nominal),
         };
         self.execute("DELETE FROM joined WHERE job = ?1 AND nominal = ?2", params![&**job, values::micros(nominal)])
-    }
-
-    fn output(&self, run: RunKey, index: i64, attempt: u32, output: Option<&CapturedOutput>) -> Result<(), Refusal> {
-        let Some(output) = output.filter(|output| **output != CapturedOutput::default()) else { return Ok(()) };
-        self.execute(
-            "INSERT OR REPLACE INTO output (run, idx, attempt, head, tail, cut) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![run.0, index, attempt, output.head, output.tail, saturated(output.cut)],
-        )
     }
 
     fn write_tallies(&mut self) -> Result<(), Refusal> {

@@ -24,6 +24,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 pub use reader::{MAX_CANDIDATES, MAX_PAGE, Reader};
 
 use super::lock::make_state_dir;
+use super::reserve::Reserve;
 use super::{DATABASE_FILE, Epoch, Node, Retention, Store, StoreError};
 use crate::engine::{Record, Recovery, RunId};
 
@@ -52,6 +53,9 @@ pub struct Sqlite {
     failed: bool,
     /// The jobs that have got runs since their number was looked at; all of them at first.
     fired: Option<BTreeSet<String>>,
+    reserve: Option<Reserve>,
+    /// Bytes of captured output; `None` until it is known.
+    captured: Option<u64>,
 }
 
 impl Sqlite {
@@ -69,7 +73,36 @@ impl Sqlite {
         refuse_cut_off(&path)?;
         let connection = connect(&path, busy_timeout)?;
         let file = file_identity(&path)?;
-        Ok(Self { path, connection, file, busy_timeout, node: None, failed: false, fired: None })
+        Ok(Self { path, connection, file, busy_timeout, node: None, failed: false, fired: None, reserve: None, captured: None })
+    }
+
+    /// Opens it for the daemon, of which there is one: with room that is kept on the disk for the ends of runs. On a full disk it
+    /// opens in that room.
+    pub fn open_with_reserve(state_dir: &Path) -> Result<Self, StoreError> {
+        make_state_dir(state_dir).map_err(|error| io_fault(state_dir, error))?;
+        let mut reserve = Reserve::keep(state_dir);
+        let opened = match Self::open(state_dir) {
+            // Without space for the index of its log, `SQLite` says that it cannot open the file.
+            Err(StoreError::Full { .. } | StoreError::Io { .. }) if reserve.spend() => Self::open(state_dir),
+            opened => opened,
+        };
+        opened.map(|store| Self { reserve: Some(reserve), ..store })
+    }
+
+    /// Does `write`; on a full disk once more, in the room that was kept.
+    fn in_reserve<T>(&mut self, mut write: impl FnMut(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match write(self) {
+            Err(StoreError::Full { .. }) if self.reserve.as_mut().is_some_and(Reserve::spend) => write(self),
+            done => done,
+        }
+    }
+
+    fn try_append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), StoreError> {
+        let node = self.node.as_deref().ok_or(StoreError::NotJoined)?;
+        let short = self.reserve.as_ref().is_some_and(Reserve::is_spent);
+        let captured = append::append(&mut self.connection, node, epoch, records, short).map_err(|refusal| refusal.at(&self.path))?;
+        self.captured = captured.or(self.captured);
+        Ok(())
     }
 
     /// A file moved away is still written by this connection, but whoever starts next would not find what it writes.
@@ -97,7 +130,7 @@ impl Sqlite {
 impl Store for Sqlite {
     fn join(&mut self, node: &Node) -> Result<Epoch, StoreError> {
         self.ready()?;
-        let epoch = join(&mut self.connection, node).map_err(|error| fault(&self.path, error))?;
+        let epoch = self.in_reserve(|store| join(&mut store.connection, node).map_err(|error| fault(&store.path, error)))?;
         self.node = Some(node.name.clone());
         Ok(Epoch(epoch))
     }
@@ -109,11 +142,10 @@ impl Store for Sqlite {
 
     fn append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), StoreError> {
         self.ready()?;
-        let node = self.node.as_deref().ok_or(StoreError::NotJoined)?;
         if let Some(fired) = &mut self.fired {
             fired.extend(records.iter().filter_map(fired_job).map(str::to_owned));
         }
-        let done = append::append(&mut self.connection, node, epoch, records).map_err(|refusal| refusal.at(&self.path));
+        let done = self.in_reserve(|store| store.try_append(epoch, records));
         self.failed = matches!(done, Err(StoreError::Io { .. }));
         done
     }
@@ -126,13 +158,27 @@ impl Store for Sqlite {
             self.fired = Some(jobs.map_err(|error| fault(&self.path, error))?);
         }
         let fired = self.fired.get_or_insert_default();
-        forget::step(&mut self.connection, node, epoch, retention, fired).map_err(|refusal| refusal.at(&self.path))
+        let step = forget::step(&mut self.connection, node, epoch, retention, fired).map_err(|refusal| refusal.at(&self.path))?;
+        self.captured = Some(step.captured);
+        Ok(step.more)
+    }
+
+    fn is_over(&self, retention: &Retention) -> bool {
+        self.captured.is_some_and(|captured| captured > retention.output)
+    }
+
+    fn room(&mut self) -> Result<(), StoreError> {
+        let Some(reserve) = &mut self.reserve else { return Ok(()) };
+        reserve.refill();
+        if reserve.is_spent() { Err(StoreError::Short { path: self.path.clone() }) } else { Ok(()) }
     }
 
     fn finish_abandoned(&mut self, epoch: Epoch, at: Timestamp, is_alive: &dyn Fn(u32, &str) -> bool) -> Result<Vec<RunId>, StoreError> {
         self.ready()?;
-        let node = self.node.as_deref().ok_or(StoreError::NotJoined)?;
-        append::finish_abandoned(&mut self.connection, node, epoch, at, is_alive).map_err(|refusal| refusal.at(&self.path))
+        self.in_reserve(|store| {
+            let node = store.node.as_deref().ok_or(StoreError::NotJoined)?;
+            append::finish_abandoned(&mut store.connection, node, epoch, at, is_alive).map_err(|refusal| refusal.at(&store.path))
+        })
     }
 }
 

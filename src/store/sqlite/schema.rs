@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x6274_6364;
 
 /// The script at position N takes a database from version N to N + 1. Released scripts are never edited.
-const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 const VERSION_1: &str = "
 -- Who writes. `epoch` fences the earlier writers of a node.
@@ -135,9 +135,15 @@ ALTER TABLE job ADD COLUMN repeat INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE job ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 ";
 
+const VERSION_3: &str = "
+-- One row: the bytes of all captured output, and the `rowid` of the output up to which it was cut to nothing, as `[history]` says.
+CREATE TABLE captured (bytes INTEGER NOT NULL, cut_upto INTEGER NOT NULL) STRICT;
+INSERT INTO captured (bytes, cut_upto) SELECT coalesce(sum(length(head) + length(tail)), 0), 0 FROM output;
+";
+
 /// The version this release writes and reads.
-pub(super) const VERSION: i64 = 2;
-const _: () = assert!(MIGRATIONS.len() == 2 && VERSION == 2, "each version has its script");
+pub(super) const VERSION: i64 = 3;
+const _: () = assert!(MIGRATIONS.len() == 3 && VERSION == 3, "each version has its script");
 
 /// What a file says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,12 @@ use super::*;
 
 /// Forgets to the end; how many steps it took.
 fn forget(opened: &mut Opened, before: i64, runs: u32) -> usize {
-    let retention = Retention { before: at(before), runs };
+    forget_to(opened, &Retention { before: at(before), runs, output: u64::MAX })
+}
+
+fn forget_to(opened: &mut Opened, retention: &Retention) -> usize {
     let mut steps = 1;
-    while opened.store.forget(opened.epoch, &retention).expect("forgets") {
+    while opened.store.forget(opened.epoch, retention).expect("forgets") {
         steps += 1;
     }
     steps
@@ -47,6 +50,69 @@ fn of_each_job_the_latest_stay() {
     assert_eq!(left(&opened).0, [3, 4, 5]);
     // Decisions stay as long as they are young: an audit needs them.
     assert_eq!(left(&opened).1[2], 5);
+}
+
+/// The bytes of each output and what was cut of it, in the order of the runs, and how many bytes the store knows of.
+fn outputs(opened: &Opened) -> (Vec<(i64, i64)>, i64) {
+    let connection = rusqlite::Connection::open(opened.dir.path().join(DATABASE_FILE)).expect("opens");
+    let mut outputs = connection.prepare("SELECT length(head) + length(tail), cut FROM output ORDER BY run, idx").expect("is SQL");
+    let outputs = outputs.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("reads").collect::<Result<_, _>>().expect("reads");
+    (outputs, connection.query_row("SELECT bytes FROM captured", [], |row| row.get(0)).expect("reads"))
+}
+
+fn said(key: i64, bytes: usize) -> Record {
+    let output = CapturedOutput { head: vec![b'x'; bytes], tail: Vec::new(), cut: 0 };
+    Record::Partial(Box::new(PartialRecord { output: Some(output), ..partial(key, 0, Outcome::Succeeded) }))
+}
+
+#[test]
+fn the_oldest_output_is_cut_to_nothing_and_says_so() {
+    let mut opened = Opened::with(&[fired(1, "a", 60, range(1)), fired(2, "b", 120, range(1)), fired(3, "c", 180, range(1))]);
+    for key in [1, 2, 3] {
+        opened.append(&[said(key, 100)]).expect("is recorded");
+    }
+    assert_eq!(outputs(&opened), (vec![(100, 0); 3], 300));
+    let retention = Retention { before: at(0), runs: 100, output: 300 };
+    assert!(!opened.store.is_over(&retention));
+    forget_to(&mut opened, &retention);
+    assert_eq!(outputs(&opened).1, 300);
+
+    let retention = Retention { output: 150, ..retention };
+    assert!(opened.store.is_over(&retention));
+    forget_to(&mut opened, &retention);
+    assert_eq!(outputs(&opened), (vec![(0, 100), (0, 100), (100, 0)], 100));
+    assert!(!opened.store.is_over(&retention));
+}
+
+/// Outputs that came after the latest were forgotten have their numbers.
+#[test]
+fn an_output_that_was_passed_is_cut_all_the_same() {
+    let runs = (1..=3).flat_map(|key| [fired(key, "a", 60 * key, range(1)), said(key, 100)]);
+    let mut opened = Opened::with(&runs.chain([finished(3, RunOutcome::Succeeded)]).collect::<Vec<_>>());
+    let retention = Retention { before: at(0), runs: 100, output: 0 };
+    forget_to(&mut opened, &retention);
+    opened.append(&[finished(1, RunOutcome::Succeeded), finished(2, RunOutcome::Succeeded)]).expect("is recorded");
+    forget(&mut opened, 1_000, 1);
+    assert_eq!(outputs(&opened), (vec![], 0));
+    opened.append(&[fired(4, "b", 240, range(1)), said(4, 100)]).expect("is recorded");
+    forget_to(&mut opened, &retention);
+    assert_eq!(outputs(&opened), (vec![(0, 100)], 0));
+}
+
+/// A second gather command after a crash.
+#[test]
+fn what_takes_the_place_of_an_output_counts_once() {
+    let mut opened = Opened::with(&[fired(1, "a", 60, range(1)), said(1, 100), said(1, 30)]);
+    assert_eq!(outputs(&opened), (vec![(30, 0)], 30));
+    forget_to(&mut opened, &Retention { before: at(0), runs: 100, output: 0 });
+    assert_eq!(outputs(&opened), (vec![(0, 30)], 0));
+}
+
+#[test]
+fn what_goes_with_its_run_counts_no_more() {
+    let mut opened = Opened::with(&[fired(1, "a", 60, range(1)), said(1, 100), finished(1, RunOutcome::Succeeded)]);
+    forget(&mut opened, 1_000, 1);
+    assert_eq!(outputs(&opened), (vec![], 0));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The writer thread over a store that does as it is told.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::super::{Node, StoreError};
+use super::queue::{MAX_GROUP, Queue, take_group};
 use super::*;
 use crate::engine::{Recovery, RunId, RunKey};
 
@@ -19,6 +21,8 @@ enum Seen {
 /// Answers the first appends with `failures`, then commits.
 struct Scripted {
     failures: VecDeque<StoreError>,
+    /// Whether it lives on the reserve, each time that it is asked; at the end not.
+    short: VecDeque<bool>,
     /// So many steps of forgetting are to be done.
     steps: u32,
     seen: Sender<Seen>,
@@ -41,6 +45,14 @@ impl Store for Scripted {
         Ok(())
     }
 
+    fn is_over(&self, _: &Retention) -> bool {
+        false
+    }
+
+    fn room(&mut self) -> Result<(), StoreError> {
+        if self.short.pop_front() == Some(true) { Err(StoreError::Short { path: "batchd.db".into() }) } else { Ok(()) }
+    }
+
     fn forget(&mut self, _: Epoch, _: &Retention) -> Result<bool, StoreError> {
         self.seen.send(Seen::Forget).expect("the test listens");
         self.steps -= 1;
@@ -53,8 +65,13 @@ impl Store for Scripted {
 }
 
 fn writer(failures: impl IntoIterator<Item = StoreError>) -> (Writer, Receiver<Seen>) {
+    short_writer(failures, [])
+}
+
+/// `short`: whether it lives on the reserve, at the start and after each commit.
+fn short_writer<const N: usize>(failures: impl IntoIterator<Item = StoreError>, short: [bool; N]) -> (Writer, Receiver<Seen>) {
     let (seen, receiver) = channel();
-    let store = Box::new(Scripted { failures: failures.into_iter().collect(), steps: 3, seen: seen.clone() });
+    let store = Box::new(Scripted { failures: failures.into_iter().collect(), short: short.into(), steps: 3, seen: seen.clone() });
     let (thens, healths) = (seen.clone(), seen);
     let notify = move |then| thens.send(Seen::Then(then)).expect("the test listens");
     let on_health = move |health: &Health| {
@@ -126,6 +143,29 @@ fn a_full_disk_loses_nothing() {
 }
 
 #[test]
+fn what_is_written_on_the_last_space_of_a_disk_is_written_and_told() {
+    let (writer, seen) = short_writer([], [false, true, true, false]);
+    for expected in [&[Seen::Health("degraded")][..], &[], &[Seen::Health("good")]] {
+        writer.record(missed());
+        writer.when_durable(Then::Finished);
+        assert_eq!(seen.recv().expect("the thread lives"), Seen::Commit(1));
+        for health in expected {
+            assert_eq!(seen.recv().expect("the thread lives"), *health);
+        }
+        assert_eq!(seen.recv().expect("the thread lives"), Seen::Then(Then::Finished));
+    }
+    writer.close(PATIENCE).expect("all is written");
+}
+
+#[test]
+fn a_disk_that_has_room_again_is_noticed_while_nothing_happens() {
+    let (writer, seen) = short_writer([], [true, true, false]);
+    let seen: Vec<_> = seen.iter().take(2).collect();
+    assert_eq!(seen, [Seen::Health("degraded"), Seen::Health("good")]);
+    writer.close(PATIENCE).expect("all is written");
+}
+
+#[test]
 fn close_gives_up_in_time_and_says_what_is_lost() {
     let (writer, _seen) = writer(std::iter::repeat_with(full).take(1000));
     writer.record(missed());
@@ -164,7 +204,7 @@ fn a_group_has_an_end() {
 #[test]
 fn forgetting_ends_and_holds_up_nothing() {
     let (writer, seen) = writer([]);
-    writer.forget(Retention { before: jiff::Timestamp::UNIX_EPOCH, runs: 1 });
+    writer.forget(Retention { before: jiff::Timestamp::UNIX_EPOCH, runs: 1, output: 1 });
     assert_eq!(seen.iter().take(3).collect::<Vec<_>>(), [Seen::Forget, Seen::Forget, Seen::Forget]);
     writer.record(Record::Removed { job: "a".into() });
     writer.close(Duration::from_secs(30)).expect("is written");
