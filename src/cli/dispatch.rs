@@ -83,7 +83,10 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
         Command::History(args) => site.ask(screen, async |client, screen| history::history(&client, args, now, screen).await),
         Command::Show(args) => site.ask(screen, async |client, screen| show::show(&client, args, screen).await),
         Command::Results(args) => site.ask(screen, async |client, screen| results::results(&client, args, screen).await),
-        Command::Logs(args) => logs::logs(&place(global)?.log, args, screen),
+        Command::Logs(args) => match (logs::logs(&place(global)?.log, args, screen)?, &args.subject) {
+            (None, Some(subject)) => site.ask(screen, async |client, screen| logs::kept(&client, subject, args, screen).await),
+            (exit, _) => Ok(exit.unwrap_or(Exit::Done)),
+        },
         Command::Audit(args) => {
             let reader = Reader::open(&place(global)?.state_dir).context("cannot read the records")?;
             audit::audit(&reader, args, now, screen)

@@ -60,6 +60,11 @@ pub(super) fn bar(done: u32, all: u32) -> String {
     format!("[{}{}] {done}/{all}", "#".repeat(filled), "-".repeat(BAR_WIDTH - filled))
 }
 
+/// An amount of bytes: `512 B`, `1.5 MiB`.
+pub(super) fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
 /// `1 partial`, `3 partials`.
 pub(super) fn count(count: impl Into<u64>, noun: &str) -> String {
     let count = count.into();

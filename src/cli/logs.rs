@@ -1,19 +1,19 @@
 //! `batchd logs`: the log, or what it says of a job or run; works whether or not a daemon runs.
 
 mod files;
+mod kept;
 mod line;
+mod watch;
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use self::files::{Follower, tail};
+pub(super) use self::kept::kept;
 use self::line::{Filter, LogLine};
+use self::watch::{Watch, Woken};
 use super::escape::escape;
 use super::{Exit, Failure, Screen};
-
-/// How often a followed log is looked at.
-const POLL: Duration = Duration::from_millis(250);
 
 /// The arguments of `batchd logs`.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,36 +35,34 @@ pub struct LogsArgs {
     pub json: bool,
 }
 
-pub(super) fn logs(path: &Path, args: &LogsArgs, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    let mut follower = start(path, args, screen)?;
-    if !args.follow {
-        return Ok(Exit::Done);
-    }
-    loop {
-        std::thread::sleep(POLL);
-        go_on(&mut follower, args, screen)?;
-    }
-}
-
-/// Prints the last lines; what is written later, the follower has.
-fn start(path: &Path, args: &LogsArgs, screen: &mut Screen<'_>) -> Result<Follower, Failure> {
+/// Prints the last lines of the log. `None`: it has none of the subject that was asked for.
+pub(super) fn logs(path: &Path, args: &LogsArgs, screen: &mut Screen<'_>) -> Result<Option<Exit>, Failure> {
+    // What is written while the last lines are looked for must not be missed.
+    let watch = if args.follow { Some(Watch::open(path)?) } else { None };
     let mut follower = match Follower::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && args.subject.is_some() && !args.follow => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Failure::NoLog(path.display().to_string())),
         opened => opened?,
     };
+    let found = last(&mut follower, args, screen)?;
+    let Some(watch) = watch else {
+        return Ok((found > 0 || args.lines == 0 || args.subject.is_none()).then_some(Exit::Done));
+    };
+    while watch.wait(io::stdout())? == Woken::Changed {
+        go_on(&mut follower, args, screen)?;
+    }
+    Ok(Some(Exit::Done))
+}
+
+/// Prints the last lines, and returns how many there are; what is written later, the follower has.
+fn last(follower: &mut Follower, args: &LogsArgs, screen: &mut Screen<'_>) -> Result<usize, Failure> {
     let filter = filter(args);
-    let lines = tail(&mut follower, args.lines as usize, |line| filter.passes(line))?;
+    let lines = tail(follower, args.lines as usize, |line| filter.passes(line))?;
     for line in &lines {
         print(line, args, screen)?;
     }
-    if let (true, false, Some(subject)) = (lines.is_empty(), args.follow, &args.subject) {
-        let subject = escape(subject);
-        screen.note(format!(
-            "the log has no line of `{subject}`; what `batchd run` ran is not in it, `batchd show {subject}` tells of that"
-        ))?;
-    }
     screen.flush()?;
-    Ok(follower)
+    Ok(lines.len())
 }
 
 /// Prints what has been written since.
@@ -80,6 +78,9 @@ fn filter(args: &LogsArgs) -> Filter<'_> {
 }
 
 fn print(line: &str, args: &LogsArgs, screen: &mut Screen<'_>) -> io::Result<()> {
+    if !args.json && screen.has_colour() {
+        return screen.line(screen.paint_if(LogLine::read(line).tone(), &escape(line)));
+    }
     if args.json { screen.json_line(&LogLine::read(line).to_json()) } else { screen.line(escape(line)) }
 }
 
@@ -129,18 +130,6 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_without_lines_is_no_riddle() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("batch.log");
-        fs::write(&path, LOG).expect("write");
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        logs(&path, &args(Some("nothing"), 50), &mut Screen::new(&mut out, &mut err, Look::default())).expect("it prints");
-        let (out, err) = (String::from_utf8(out).expect("text"), String::from_utf8(err).expect("text"));
-        let note = "the log has no line of `nothing`; what `batchd run` ran is not in it, `batchd show nothing` tells of that\n";
-        assert_eq!((out.as_str(), err.as_str()), ("", note));
-    }
-
-    #[test]
     fn json_has_a_stable_shape() {
         let json = r#"{"time":"2026-11-23T02:00:00.001-05:00","level":"INFO","job":"sync","run":"sync@20261123T070000Z","partial":null,"message":"fired"}"#;
         check(&LogsArgs { json: true, ..args(Some("sync"), 50) }, &[json]);
@@ -152,9 +141,8 @@ mod tests {
         let path = directory.path().join("batch.log");
         fs::write(&path, LOG).expect("write");
         let args = args(Some("report"), 1);
-        let mut follower = None;
-        let tail = printed(|screen| start(&path, &args, screen).map(|opened| follower = Some(opened)));
-        let mut follower = follower.expect("opened");
+        let mut follower = Follower::open(&path).expect("open");
+        let tail = printed(|screen| last(&mut follower, &args, screen).map(drop));
         let mut log = fs::OpenOptions::new().append(true).open(&path).expect("open");
         writeln!(log, "x y INFO  [job=sync] no\nx y INFO  [job=report] three\x1b[2J").expect("write");
         let rest = printed(|screen| go_on(&mut follower, &args, screen));

@@ -87,6 +87,10 @@ impl<'a> Screen<'a> {
         writeln!(self.out, "{}", text.as_ref().trim_end())
     }
 
+    pub(super) fn has_colour(&self) -> bool {
+        self.look.colour
+    }
+
     pub(super) fn has_colour_on_stderr(&self) -> bool {
         self.look.colour_errors
     }
@@ -110,7 +114,7 @@ impl<'a> Screen<'a> {
 
     /// A table under a faint heading, fitted to the terminal.
     pub(super) fn table(&mut self, table: &Table) -> io::Result<()> {
-        let lines = table.lines(self.look.width, |tone, text| self.paint(tone, text));
+        let lines = table.lines(self.look.width, |tone, text| self.paint_if(tone, text));
         lines.iter().try_for_each(|line| self.line(line))
     }
 
@@ -134,6 +138,11 @@ impl<'a> Screen<'a> {
     /// The text in the colour of its meaning, where there are colours.
     pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
         if self.look.colour { painted(tone, text) } else { text.to_owned() }
+    }
+
+    /// The same, where there is a meaning.
+    pub(super) fn paint_if(&self, tone: Option<Tone>, text: &str) -> String {
+        tone.map_or_else(|| text.to_owned(), |tone| self.paint(tone, text))
     }
 
     /// The same in a [note](Self::note).

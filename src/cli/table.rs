@@ -106,7 +106,7 @@ impl Table {
     }
 
     /// The lines on a terminal of this width; `paint` colours a text.
-    pub(super) fn lines(&self, width: Option<u16>, paint: impl Fn(Tone, &str) -> String) -> Vec<String> {
+    pub(super) fn lines(&self, width: Option<u16>, paint: impl Fn(Option<Tone>, &str) -> String) -> Vec<String> {
         let chosen = self.chosen(width.map(usize::from));
         let heading = self.line(&chosen, |at| Tone::Faint.text(self.columns[at].name), &paint);
         let row = |row: &Vec<Text>| self.line(&chosen, |at| row[at].clone(), &paint);
@@ -148,7 +148,7 @@ impl Table {
         cells.chain([self.columns[at].name.width()]).max().unwrap_or(0)
     }
 
-    fn line(&self, chosen: &[(usize, usize)], cell: impl Fn(usize) -> Text, paint: &impl Fn(Tone, &str) -> String) -> String {
+    fn line(&self, chosen: &[(usize, usize)], cell: impl Fn(usize) -> Text, paint: &impl Fn(Option<Tone>, &str) -> String) -> String {
         let mut line = String::new();
         for (place, (at, width)) in chosen.iter().enumerate() {
             let (kind, Text { text, tone }) = (self.columns[*at].kind, cell(*at));
@@ -158,7 +158,7 @@ impl Table {
                 Kind::Number => text,
             };
             let blanks = " ".repeat(width.saturating_sub(text.width()));
-            let text = tone.map_or_else(|| text.clone(), |tone| paint(tone, &text));
+            let text = paint(tone, &text);
             line.push_str(if place > 0 { "  " } else { "" });
             match kind {
                 Kind::Number => line.extend([blanks, text]),

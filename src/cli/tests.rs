@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use super::arguments::{Arguments, Command};
 use super::{
-    Client, Exit, Failure, Look, Screen, backfill, cancel, dispatch, history, jobs, pause, reload, results, retry, show, status, trigger,
+    Client, Exit, Failure, Look, Screen, backfill, cancel, dispatch, history, jobs, logs, pause, reload, results, retry, show, status,
+    trigger,
 };
 use crate::engine::{Answer, RunId};
 use crate::web::api::{LiveStatus, ReloadReport};
@@ -101,6 +102,7 @@ async fn carry_out(client: &Client, command: &Command, screen: &mut Screen<'_>) 
         Command::Jobs(args) => jobs::jobs(client, args, now, screen).await,
         Command::History(args) => history::history(client, args, now, screen).await,
         Command::Show(args) => show::show(client, args, screen).await,
+        Command::Logs(args) => logs::kept(client, args.subject.as_deref().expect("a subject"), args, screen).await,
         Command::Results(args) => results::results(client, args, screen).await,
         Command::Status(args) => status::status(client, args, now, screen).await,
         Command::Reload(args) => reload::reload(client, args, screen).await,

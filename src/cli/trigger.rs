@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::client::path;
+use super::client::{path, query};
 use super::escape::escape;
 use super::{Client, Exit, Failure, Screen, human};
 use crate::web::api::{RunDetail, RunView, TriggerRequest, Triggered};
 
-/// How often a run that is waited for is looked at.
-const POLL: Duration = Duration::from_millis(200);
+/// So many seconds the daemon is asked to wait for the end of a run; then it is asked again.
+const WAIT: u32 = 30;
+
+/// The pause between two such questions, for a daemon of which too many ask.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The arguments of `batchd trigger`.
 #[derive(Clone, Debug, clap::Args)]
@@ -62,13 +65,13 @@ pub(super) async fn wait(client: &Client, triggered: &Triggered, json: bool, scr
 
 /// The run, once it has ended.
 async fn end(client: &Client, id: &str) -> Result<RunView, Failure> {
-    let path = path(&["runs", id]);
+    let path = path(&["runs", id]) + &query(&[("wait", Some(WAIT.to_string()))]);
     loop {
         let RunDetail { run, .. } = client.get(&path).await?;
         if run.ended.is_some() {
             return Ok(run);
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

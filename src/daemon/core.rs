@@ -11,7 +11,7 @@ use tracing::error;
 
 use super::{Progress, clock, foreground, narrate};
 use crate::config::{Config, HistoryConfig};
-use crate::engine::{self, Answer, Effect, Engine, Event, Record, RunInfo, RunKey, RunOutcome, Ticket};
+use crate::engine::{self, Answer, Effect, Engine, Event, Record, RunId, RunInfo, RunKey, RunOutcome, Ticket};
 use crate::runner::{ResultLines, Runner};
 use crate::store::{PartialView, Reader, Retention, Unwritten, Writer};
 
@@ -27,6 +27,8 @@ pub(super) struct Core {
     /// Runs whose end is not recorded yet, for the log.
     live: HashMap<RunKey, Arc<RunInfo>>,
     tickets: HashMap<Ticket, oneshot::Sender<Answer>>,
+    /// Who waits for the end of which run.
+    waiting: HashMap<RunKey, Vec<oneshot::Sender<()>>>,
     last_ticket: u64,
     progress: Option<Box<dyn Progress>>,
     /// How the run that ended last has ended.
@@ -55,6 +57,7 @@ impl Core {
             history,
             live,
             tickets,
+            waiting: HashMap::new(),
             last_ticket: 0,
             progress: None,
             last_outcome: None,
@@ -100,6 +103,19 @@ impl Core {
         let ticket = Ticket(self.last_ticket);
         self.tickets.insert(ticket, reply);
         ticket
+    }
+
+    /// Sends `reply` once the end of the run is on disk; where it is not live, once all is that was recorded until now.
+    pub(super) fn when_ended(&mut self, run: &RunId, reply: oneshot::Sender<()>) {
+        match self.engine.run_named(&run.0) {
+            Some(run) => {
+                let waiting = self.waiting.entry(run).or_default();
+                // Some have given up, or their time was over.
+                waiting.retain(|reply| !reply.is_closed());
+                waiting.push(reply);
+            }
+            None => self.writer.once_written(move || tell_ended([reply])),
+        }
     }
 
     pub(super) fn perform(&mut self, effects: Vec<Effect>) {
@@ -159,14 +175,20 @@ impl Core {
         if let Some(progress) = &mut self.progress {
             foreground::report(&mut **progress, &record);
         }
-        let run_ended = matches!(record, Record::Finished(_));
+        let ended = match &record {
+            Record::Finished(summary) => Some(summary.run),
+            _ => None,
+        };
         self.writer.record(record);
-        if run_ended {
+        if ended.is_some() {
             self.forget();
         }
         // Nothing is told before it is on disk.
         if let Some(told) = told {
             self.writer.once_written(told);
+        }
+        if let Some(waiting) = ended.and_then(|run| self.waiting.remove(&run)) {
+            self.writer.once_written(move || tell_ended(waiting));
         }
     }
 
@@ -193,6 +215,13 @@ impl Core {
                 self.handle(Event::GatherEnded { run: run.key, end: Box::new(engine::GatherEnd { end }) });
             }
         }
+    }
+}
+
+fn tell_ended(waiting: impl IntoIterator<Item = oneshot::Sender<()>>) {
+    for reply in waiting {
+        // Whoever waited may have given up.
+        let _ = reply.send(());
     }
 }
 

@@ -226,6 +226,7 @@ impl Server {
                 }
                 None => drop(reply.send(engine::Answer::NotLive)),
             },
+            Request::Ended { run, reply } => self.core.when_ended(&run, reply),
             Request::Reload { plan, reply } => self.reloader.request(plan, Some(reply)),
         }
     }

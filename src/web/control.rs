@@ -1,9 +1,10 @@
 //! The way from the API to the daemon's loop: requests, each with the place for its reply.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, mpsc, oneshot};
 
 use super::api::{JobView, LiveStatus, ReloadReport};
 use super::refusal::Refusal;
@@ -57,11 +58,19 @@ pub enum Request {
         run: RunId,
         reply: oneshot::Sender<Answer>,
     },
+    /// Answered once the end of the run is on disk; at once where it is not live.
+    Ended {
+        run: RunId,
+        reply: oneshot::Sender<()>,
+    },
     Reload {
         plan: bool,
         reply: oneshot::Sender<ReloadReport>,
     },
 }
+
+/// So many wait for the end of runs at once; further ones are answered at once, and may ask again.
+const MAX_WAITING: usize = 128;
 
 /// A handle on the daemon's loop. The channel is bounded: when the loop is busy, whoever asks waits.
 #[derive(Clone, Debug)]
@@ -69,16 +78,24 @@ pub struct Control {
     requests: mpsc::Sender<Request>,
     /// Held from the look at which runs there are until those that were missing are on disk.
     backfill: Arc<Mutex<()>>,
+    waiting: Arc<Semaphore>,
 }
 
 impl Control {
     pub fn new(requests: mpsc::Sender<Request>) -> Self {
-        Self { requests, backfill: Arc::default() }
+        Self { requests, backfill: Arc::default(), waiting: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 
     /// Two backfills at once would both find a run missing, and make it twice.
     pub(super) async fn one_backfill(&self) -> MutexGuard<'_, ()> {
         self.backfill.lock().await
+    }
+
+    /// Waits until the end of the run is on disk, but no longer than so.
+    pub(super) async fn wait_for_end(&self, run: RunId, at_most: Duration) -> Result<(), Refusal> {
+        let Ok(_place) = self.waiting.try_acquire() else { return Ok(()) };
+        let ended = self.ask(|reply| Request::Ended { run, reply });
+        tokio::time::timeout(at_most, ended).await.unwrap_or(Ok(()))
     }
 
     /// Hands the request over and waits for its reply.

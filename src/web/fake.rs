@@ -282,6 +282,7 @@ impl FakeDaemon {
                 let ids = nominals.iter().map(|nominal| RunId::new(&job, Cause::Backfill, *nominal)).collect();
                 drop(reply.send(Answer::Runs(ids)));
             }
+            Request::Ended { reply, .. } => drop(reply.send(())),
             Request::Cancel { reply, .. } | Request::Retry { reply, .. } => drop(reply.send(self.answer.clone())),
             Request::Reload { plan, reply } => {
                 let applied = self.report.applied && !plan;

@@ -1,5 +1,7 @@
 //! The endpoints that read records.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -28,6 +30,9 @@ const LAST_LINES: usize = 5;
 
 /// A line of output is shown up to so many characters.
 const MAX_LINE: usize = 500;
+
+/// The longest that an answer waits for the end of a run, in seconds.
+pub(super) const MAX_WAIT: u64 = 60;
 
 /// Results are read and sent in pages of so many, which bounds the memory of a million of them.
 const PAGE: u32 = 256;
@@ -58,7 +63,28 @@ pub(super) async fn list(State(site): State<Site>, Asked(query): Asked<ListQuery
     Ok(Json(RunPage { runs, next }))
 }
 
-pub(super) async fn show(State(site): State<Site>, Path(name): Path<String>) -> Result<Json<RunDetail>, Refusal> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShowQuery {
+    wait: Option<u64>,
+}
+
+/// With `wait`, a live run's answer comes when it has ended, or after so many seconds.
+pub(super) async fn show(
+    State(site): State<Site>,
+    Path(name): Path<String>,
+    Asked(query): Asked<ShowQuery>,
+) -> Result<Json<RunDetail>, Refusal> {
+    if let Some(seconds) = query.wait {
+        if !(1..=MAX_WAIT).contains(&seconds) {
+            return Err(Refusal::BadRequest(format!("`wait` is {seconds}; it may be 1 to {MAX_WAIT} seconds")));
+        }
+        let wanted = name.clone();
+        let run = site.read(move |history| history.run(&wanted)).await?;
+        if run.ended.is_none() {
+            site.control()?.wait_for_end(run.id, Duration::from_secs(seconds)).await?;
+        }
+    }
     site.read(move |history| detail(history, &name)).await.map(Json)
 }
 

@@ -2,12 +2,12 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{Request as HttpRequest, header};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::fake::{FakeDaemon, FakeHistory, jobs, partial};
-use super::{live, offline};
+use super::{Control, Request, live, offline};
 use crate::engine::{Answer, Outcome, RunId};
 
 fn daemon(answer: Answer) -> Router {
@@ -19,7 +19,7 @@ fn records() -> Router {
 }
 
 /// The status line's number and the body.
-async fn send(router: Router, request: Request<Body>) -> (u16, String) {
+async fn send(router: Router, request: HttpRequest<Body>) -> (u16, String) {
     let response = router.oneshot(request).await.expect("the router always answers");
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.expect("a whole body").to_bytes();
@@ -27,11 +27,11 @@ async fn send(router: Router, request: Request<Body>) -> (u16, String) {
 }
 
 async fn get(router: Router, path: &str) -> (u16, String) {
-    send(router, Request::get(path).body(Body::empty()).expect("a request")).await
+    send(router, HttpRequest::get(path).body(Body::empty()).expect("a request")).await
 }
 
 async fn post(router: Router, path: &str, body: &str) -> (u16, String) {
-    let request = Request::post(path).header(header::CONTENT_TYPE, "application/json; charset=utf-8");
+    let request = HttpRequest::post(path).header(header::CONTENT_TYPE, "application/json; charset=utf-8");
     send(router, request.body(Body::from(body.to_owned())).expect("a request")).await
 }
 
@@ -87,6 +87,27 @@ async fn a_run_is_told_in_detail() {
     assert_eq!(field(&body, "/counts"), r#"{"failed":1,"succeeded":3}"#);
     assert_eq!((field(&body, "/slowest/0/index"), field(&body, "/failed/0/partial/target")), ("3".into(), "jp".into()));
     assert_eq!(field(&body, "/failed/0/last_output/1"), "\u{1b}[31mrefused\u{202e}");
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_the_end_of_a_run() {
+    for path in ["/v1/runs/sync?wait=0", "/v1/runs/sync?wait=61"] {
+        check_refused(&get(records(), path).await, (400, "bad_request"));
+    }
+    assert_eq!(get(records(), "/v1/runs/sync?wait=60").await.0, 200, "it has ended");
+    let live = || {
+        let mut history = FakeHistory::example();
+        history.runs[1].ended = None;
+        history.share()
+    };
+    check_refused(&get(offline(jobs(), live()), "/v1/runs/sync?wait=60").await, (503, "no_daemon"));
+
+    let (requests, mut asked) = tokio::sync::mpsc::channel(1);
+    let waiting = tokio::spawn(get(super::live(Control::new(requests), live()), "/v1/runs/sync?wait=60"));
+    let Some(Request::Ended { run, reply }) = asked.recv().await else { panic!("the loop is asked for the end") };
+    assert_eq!((&*run.0, waiting.is_finished()), ("sync@20261123T060000Z", false));
+    reply.send(()).expect("the answer waits");
+    assert_eq!(waiting.await.expect("an answer").0, 200);
 }
 
 #[tokio::test]
@@ -157,7 +178,7 @@ async fn a_trigger_is_refused_for_what_it_is() {
 
 #[tokio::test]
 async fn a_body_is_json_and_short() {
-    let plain = Request::post("/v1/reload").header(header::CONTENT_TYPE, "text/plain").body(Body::from("{}")).expect("a request");
+    let plain = HttpRequest::post("/v1/reload").header(header::CONTENT_TYPE, "text/plain").body(Body::from("{}")).expect("a request");
     check_refused(&send(daemon(made()), plain).await, (415, "not_json"));
     let long = format!("{{\"plan\":{}true}}", " ".repeat(64 * 1024));
     check_refused(&post(daemon(made()), "/v1/reload", &long).await, (413, "body_too_long"));
@@ -209,7 +230,7 @@ async fn the_socket_speaks_http() {
     let stream = super::connect(&path).expect("connect");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.expect("a handshake");
     tokio::spawn(connection);
-    let request = Request::get("/v1/status").header(header::HOST, "batchd").body(Body::empty()).expect("a request");
+    let request = HttpRequest::get("/v1/status").header(header::HOST, "batchd").body(Body::empty()).expect("a request");
     assert_eq!(sender.send_request(request).await.expect("an answer").status().as_u16(), 200);
     serving.abort();
 }

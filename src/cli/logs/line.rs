@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cli::escape::escape;
+use crate::cli::print::Tone;
 
 /// What can be told of a line. A line that is none of ours is all message.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,27 @@ impl LogLine {
     pub(super) fn read(line: &str) -> Self {
         let read = if line.starts_with('{') { serde_json::from_str(line).ok() } else { read_text(line) };
         read.unwrap_or_else(|| Self { message: line.to_owned(), ..Self::default() })
+    }
+
+    /// A line that a partial wrote.
+    pub(super) fn of_partial(job: &str, run: &str, partial: Option<&str>, message: &str) -> Self {
+        let (job, run, partial) = (Some(job.to_owned()), Some(run.to_owned()), partial.map(str::to_owned));
+        Self { job, run, partial, message: message.to_owned(), ..Self::default() }
+    }
+
+    /// What its level means.
+    pub(super) fn tone(&self) -> Option<Tone> {
+        match self.level.as_deref() {
+            Some("ERROR") => Some(Tone::Bad),
+            Some("WARN") => Some(Tone::Doubtful),
+            _ => None,
+        }
+    }
+
+    /// `seoul| the line`, safe to show; without a partial only the line.
+    pub(super) fn to_text(&self) -> String {
+        let partial = self.partial.as_deref().map(|partial| format!("{}| ", escape(partial))).unwrap_or_default();
+        format!("{partial}{}", escape(&self.message))
     }
 
     /// An object on one line.

@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use super::{daemon, nothing, only, records, seen, seen_with};
 use crate::cli::Look;
 use crate::engine::{Cause, RunOutcome};
+use crate::web::OutputView;
 use crate::web::fake::{FakeHistory, json, run};
 
 #[test]
@@ -237,4 +238,45 @@ fn jobs_with_and_without_a_daemon() {
 fn jobs_in_json() {
     let text = seen(nothing(), "jobs --json");
     assert!(text.starts_with("Done\n{\n  \"jobs\": [\n    {\n      \"name\": \"cleanup\",\n"), "{text}");
+}
+
+#[test]
+fn what_a_run_said_is_kept_when_the_log_has_it_no_more() {
+    assert_snapshot!(seen(records(), "logs daily-report"), @r"
+    Done
+    jp| connecting
+    jp| \x1b[31mrefused\u{202e}
+    ---
+    the log has nothing of it; this was kept of what daily-report@20261123T070000Z said
+    ");
+    assert_snapshot!(seen(records(), "logs daily-report -n 1 --target jp --json"), @r#"
+    Done
+    {"time":null,"level":null,"job":"daily-report","run":"daily-report@20261123T070000Z","partial":"jp","message":"\u001b[31mrefused\u202e"}
+    ---
+    the log has nothing of it; this was kept of what daily-report@20261123T070000Z said
+    "#);
+    assert_snapshot!(seen(records(), "logs daily-report --target eu"), @r"
+    Done
+    ---
+    the log has nothing of it; this was kept of what daily-report@20261123T070000Z said
+    ");
+    assert_snapshot!(seen(records(), "logs nothing"), @r"
+    NotFound
+    ---
+    error: no run is called `nothing`
+      help: `batchd history` lists the runs
+    ");
+    let mut history = FakeHistory::example();
+    let said = OutputView { attempt: 1, head: "a\nb".to_owned(), tail: "y\nz\n".to_owned(), cut: 1_500_000 };
+    history.outputs.insert((3, None), vec![said]);
+    assert_snapshot!(seen(only(history), "logs daily-report -n 5"), @r"
+    Done
+    gather| a
+    gather| b
+    gather| … 1.4 MiB were not kept …
+    gather| y
+    gather| z
+    ---
+    the log has nothing of it; this was kept of what daily-report@20261123T070000Z said
+    ");
 }
