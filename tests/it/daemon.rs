@@ -137,7 +137,7 @@ fn a_list_that_was_edited_meanwhile_is_compared_by_target() {
 
     site.write_jobs(&jobs(r#"["x", "c", "a"]"#));
     fs::write(site.path("go"), "").expect("write");
-    let mut next = site.daemon();
+    let mut next = site.start();
     next.line("its targets were edited since: it has 4 partials now, 1 of them dropped");
     next.line("run succeeded");
     let started = site.read("started");
