@@ -65,6 +65,11 @@ fn facts(detail: &RunDetail, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let counts: Vec<String> = detail.counts.iter().map(|(outcome, count)| format!("{count} {}", escape(outcome))).collect();
     let recorded = if counts.is_empty() { "none on record".to_owned() } else { counts.join(", ") };
     screen.line(format!("  partials   {}: {recorded}", run.partials))?;
+    if let [partial] = &*detail.slowest
+        && let Some(used) = used(partial)
+    {
+        screen.line(format!("  used       {used}"))?;
+    }
     Ok(())
 }
 
@@ -87,10 +92,18 @@ fn slowest(partials: &[PartialView], screen: &mut Screen<'_>) -> Result<(), Fail
     screen.line("")?;
     screen.line(screen.paint(Tone::Strong, "slowest"))?;
     for partial in partials {
-        let took = human::milliseconds(whole_milliseconds(partial));
-        screen.line(format!("  {took:>8}  {} {}", name(partial), partial.outcome))?;
+        let took = human::milliseconds(nearest(partial.duration_ms));
+        let used = used(partial).map(|used| format!(", {used}")).unwrap_or_default();
+        screen.line(format!("  {took:>8}  {} {}{used}", name(partial), partial.outcome))?;
     }
     Ok(())
+}
+
+/// What the processes of a partial took.
+fn used(partial: &PartialView) -> Option<String> {
+    let cpu = human::milliseconds(nearest(partial.cpu_ms?));
+    let memory = partial.max_rss.map(|bytes| format!(", {} of memory", bytesize::ByteSize(bytes).display().iec())).unwrap_or_default();
+    Some(format!("{cpu} of CPU{memory}"))
 }
 
 fn failed(detail: &RunDetail, screen: &mut Screen<'_>) -> Result<(), Failure> {
@@ -160,6 +173,6 @@ fn name(partial: &PartialView) -> String {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a float becomes the nearest integer there is")]
-fn whole_milliseconds(partial: &PartialView) -> i64 {
-    partial.duration_ms.round() as i64
+fn nearest(milliseconds: f64) -> i64 {
+    milliseconds.round() as i64
 }

@@ -211,6 +211,8 @@ impl Core {
                     result: None,
                     error: Some(format!("cannot read the results: {error}").into()),
                     output: None,
+                    hindrance: None,
+                    usage: None,
                 };
                 self.handle(Event::GatherEnded { run: run.key, end: Box::new(engine::GatherEnd { end }) });
             }

@@ -1,4 +1,4 @@
-//! The one room with an unsafe call: memory that was used for a moment goes back to the system.
+//! Memory that was used for a moment goes back to the system.
 //!
 //! The text of a large configuration becomes a tree and the tree becomes jobs. When the tree goes, it leaves a hole below the jobs
 //! that the allocator keeps for later: ten of twenty-four MiB with ten thousand jobs.

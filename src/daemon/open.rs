@@ -55,6 +55,9 @@ pub(super) const DAEMON: &str = "daemon";
 
 /// Kills what a crash left running of `runs`, so that no partial runs beside a living copy of itself, and makes the runner.
 pub(super) fn runner(state_dir: &Path, handlers: Registry, runs: &[RunKey], events: UnboundedSender<Event>) -> Runner {
+    if let Err(error) = handler::raise_open_files() {
+        warn!("cannot raise the limit of open files: {error}");
+    }
     if let Err(error) = handler::become_subreaper() {
         warn!("cannot adopt orphans: {error}; processes that leave their group may outlive their run");
     }

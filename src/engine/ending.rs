@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::retry::Failure;
 use super::run::{Phase, Run, StopReason};
 use super::timers::Timer;
 use super::{AttemptEnd, Effect, Engine, GatherEnd, Now, Outcome, PartialRecord, Record, RunKey, RunSummary, Then, retry};
@@ -21,9 +22,10 @@ impl Engine {
             Some(StopReason::Drained) if outcome == Outcome::Cancelled => Some(std::time::Duration::ZERO),
             Some(_) => None,
             None => {
-                let attempt = run.attempts_since_start(index, flight.attempt);
+                let failure = Failure { outcome, exit_code: end.exit_code, hindrance: end.hindrance };
+                let tries = run.tries(index, flight.attempt, end.hindrance);
                 let seed = retry::seed(key.0, index, flight.attempt);
-                retry::delay(&run.info.job.retry, attempt, outcome, end.exit_code, seed)
+                retry::delay(&run.info.job.retry, tries, failure, seed)
             }
         };
         let retry_at = delay.map(|delay| later(now.wall, delay));
@@ -149,10 +151,10 @@ impl Engine {
 }
 
 fn partial_record(run: &Run, index: u32, attempt: u32, outcome: Outcome, retry: Option<Timestamp>, end: AttemptEnd) -> PartialRecord {
-    let AttemptEnd { started, ended, duration, exit_code, signal, result, error, output, .. } = end;
+    let AttemptEnd { started, ended, duration, exit_code, signal, result, error, output, usage, .. } = end;
     let target = run.info.targets.get(index);
     let (run, error) = (run.info.key, error.or_else(|| stopped_text(outcome)));
-    PartialRecord { run, index, target, attempt, outcome, retry, started, ended, duration, exit_code, signal, result, error, output }
+    PartialRecord { run, index, target, attempt, outcome, retry, started, ended, duration, exit_code, signal, result, error, output, usage }
 }
 
 fn stopped_text(outcome: Outcome) -> Option<Arc<str>> {

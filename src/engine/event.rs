@@ -139,6 +139,28 @@ pub struct AttemptEnd {
     /// For people, one line.
     pub error: Option<Arc<str>>,
     pub output: Option<CapturedOutput>,
+    /// Why it could not be started, where that is known.
+    pub hindrance: Option<Hindrance>,
+    /// What its processes took; `None` where nobody measured.
+    pub usage: Option<Usage>,
+}
+
+/// Why an attempt could not be started, as far as another try is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// It stays so until somebody mends it: no such program, not executable, too long.
+    Lasting,
+    /// The machine had no room for it: descriptors, processes, memory.
+    Shortage,
+}
+
+/// What the processes of an attempt took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time, of the process and of those it has waited for.
+    pub cpu: Duration,
+    /// Bytes; `None` where it is not known.
+    pub max_rss: Option<u64>,
 }
 
 /// What is kept of an attempt's output: the head and the tail, raw.

@@ -35,7 +35,7 @@ use jiff::Timestamp;
 
 pub use self::accounting::{Accounted, MAX_WAIT, Repeat};
 pub use self::catch_up::MISFIRE_GRACE;
-pub use self::event::{Answer, AttemptEnd, CapturedOutput, Effect, Event, GatherEnd, Now, Stop, Then, Ticket, Wakeup};
+pub use self::event::{Answer, AttemptEnd, CapturedOutput, Effect, Event, GatherEnd, Hindrance, Now, Stop, Then, Ticket, Usage, Wakeup};
 pub use self::follow::MAX_JOINS;
 use self::follow::{Joins, Successors};
 pub use self::outcome::{Beginning, Cause, Decision, Outcome, RunOutcome};

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Accounted, Beginning, CapturedOutput, Cause, Decision, Outcome, Repeat, RunOutcome};
+use super::{Accounted, Beginning, CapturedOutput, Cause, Decision, Outcome, Repeat, RunOutcome, Usage};
 use crate::config::{Job, JobName, Target, Targets};
 
 /// A run's short name inside the program and the database: ascending in the order of creation.
@@ -131,6 +131,7 @@ pub struct PartialRecord {
     pub result: Option<Box<RawValue>>,
     pub error: Option<Arc<str>>,
     pub output: Option<CapturedOutput>,
+    pub usage: Option<Usage>,
 }
 
 /// How a run ended.

@@ -174,6 +174,7 @@ fn lost_attempt(info: &RunInfo, index: u32, attempt: u32, now: Now) -> PartialRe
         result: None,
         error: Some(LOST.into()),
         output: None,
+        usage: None,
     }
 }
 

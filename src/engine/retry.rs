@@ -2,22 +2,65 @@
 
 use std::time::Duration;
 
-use super::{AttemptEnd, Outcome};
+use super::{AttemptEnd, Hindrance, Outcome};
 use crate::config::Retry;
 
-/// The delay before the next attempt, or `None` when the partial has ended. `attempt` counts from 1; `seed` is the same for
-/// the same partial and attempt, so that a replay waits equally long.
-pub(super) fn delay(retry: &Retry, attempt: u32, outcome: Outcome, exit_code: Option<i32>, seed: u64) -> Option<Duration> {
-    let failed = matches!(outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Signalled | Outcome::SpawnFailed | Outcome::Lost);
-    let wanted = retry.on_exit.is_empty() || exit_code.is_some_and(|code| retry.on_exit.contains(&code));
-    if !failed || !wanted || attempt >= retry.attempts {
-        return None;
+/// While the machine has no room for an attempt, the partial is tried so often in all, whatever `retry` says: for about five
+/// minutes. Nothing of the job has run, so that nothing runs twice.
+const SHORTAGE_TRIES: u32 = 10;
+
+/// Between such tries; doubled each time …
+const SHORTAGE_DELAY: Duration = Duration::from_secs(1);
+
+/// … up to this.
+const SHORTAGE_MAX_DELAY: Duration = Duration::from_secs(60);
+
+/// So much of such a delay is left to chance: all who found no room would else come back at once.
+const SHORTAGE_JITTER: f64 = 0.5;
+
+/// How often a partial was tried since its run was taken up, the attempt that has just ended included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tries {
+    /// Those that the machine had room for.
+    pub attempts: u32,
+    /// Those for which it had none.
+    pub shortages: u32,
+}
+
+/// How an attempt has ended, as far as another one is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub outcome: Outcome,
+    pub exit_code: Option<i32>,
+    pub hindrance: Option<Hindrance>,
+}
+
+/// The delay before the next attempt, or `None` when the partial has ended. `seed` is the same for the same partial and attempt,
+/// so that a replay waits equally long.
+pub(super) fn delay(retry: &Retry, tries: Tries, failure: Failure, seed: u64) -> Option<Duration> {
+    match (failure.outcome, failure.hindrance) {
+        (Outcome::SpawnFailed, Some(Hindrance::Lasting)) => None,
+        (Outcome::SpawnFailed, Some(Hindrance::Shortage)) => (tries.shortages < SHORTAGE_TRIES)
+            .then(|| backoff(SHORTAGE_DELAY, 2.0, tries.shortages, SHORTAGE_MAX_DELAY, SHORTAGE_JITTER, seed)),
+        _ if is_worth_another(retry, failure) && tries.attempts < retry.attempts => {
+            Some(backoff(retry.delay, retry.factor, tries.attempts, retry.max_delay, retry.jitter, seed))
+        }
+        _ => None,
     }
-    let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
-    let backoff = retry.delay.as_secs_f64() * retry.factor.powi(exponent);
-    let limited = backoff.min(retry.max_delay.as_secs_f64());
-    let jittered = limited * (1.0 - retry.jitter * unit_interval(seed));
-    Some(Duration::try_from_secs_f64(jittered).unwrap_or(retry.max_delay))
+}
+
+fn is_worth_another(retry: &Retry, failure: Failure) -> bool {
+    let Failure { outcome, exit_code, .. } = failure;
+    let failed = matches!(outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Signalled | Outcome::SpawnFailed | Outcome::Lost);
+    failed && (retry.on_exit.is_empty() || exit_code.is_some_and(|code| retry.on_exit.contains(&code)))
+}
+
+/// The delay after the `tries`th try.
+fn backoff(delay: Duration, factor: f64, tries: u32, max_delay: Duration, jitter: f64, seed: u64) -> Duration {
+    let exponent = i32::try_from(tries.saturating_sub(1)).unwrap_or(i32::MAX);
+    let limited = (delay.as_secs_f64() * factor.powi(exponent)).min(max_delay.as_secs_f64());
+    let jittered = limited * (1.0 - jitter * unit_interval(seed));
+    Duration::try_from_secs_f64(jittered).unwrap_or(max_delay)
 }
 
 /// The seed of an attempt's jitter.
@@ -54,10 +97,18 @@ mod tests {
         }
     }
 
+    fn tried(attempts: u32) -> Tries {
+        Tries { attempts, shortages: 0 }
+    }
+
+    fn failed(outcome: Outcome, exit_code: Option<i32>) -> Failure {
+        Failure { outcome, exit_code, hindrance: None }
+    }
+
     #[test]
     fn backs_off_up_to_the_limit_and_gives_up() {
-        let seconds: Vec<_> =
-            (1..=5).map(|attempt| delay(&retry(5, &[]), attempt, Outcome::Failed, Some(1), 0).map(|delay| delay.as_secs())).collect();
+        let delay = |attempt| delay(&retry(5, &[]), tried(attempt), failed(Outcome::Failed, Some(1)), 0);
+        let seconds: Vec<_> = (1..=5).map(|attempt| delay(attempt).map(|delay| delay.as_secs())).collect();
         assert_eq!(seconds, [Some(5), Some(10), Some(12), Some(12), None]);
     }
 
@@ -75,8 +126,28 @@ mod tests {
             (Outcome::Failed, Some(2), &[1, 75], false),
             (Outcome::TimedOut, None, &[1], false),
         ] {
-            let delay = delay(&retry(2, on_exit), 1, outcome, exit_code, 7);
+            let delay = delay(&retry(2, on_exit), tried(1), failed(outcome, exit_code), 7);
             assert_eq!(delay.is_some(), retried, "{outcome} {exit_code:?} {on_exit:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_start_is_tried_again_only_where_room_may_come() {
+        use Hindrance::{Lasting, Shortage};
+        for (hindrance, attempts, shortages, on_exit, expected) in [
+            (Lasting, 5, 0, &[][..], None),
+            (Shortage, 1, 1, &[], Some(1.0)),
+            (Shortage, 1, 2, &[], Some(2.0)),
+            (Shortage, 1, 7, &[75], Some(60.0)),
+            (Shortage, 1, 9, &[], Some(60.0)),
+            (Shortage, 1, 10, &[], None),
+            (Shortage, 99, 10, &[], None),
+        ] {
+            let failure = Failure { hindrance: Some(hindrance), ..failed(Outcome::SpawnFailed, None) };
+            let delay = delay(&retry(attempts, on_exit), Tries { attempts: 0, shortages }, failure, 0);
+            let whole = |seconds: f64, delay: Duration| delay.as_secs_f64() <= seconds && delay.as_secs_f64() >= seconds / 2.0;
+            let agrees = expected.map_or(delay.is_none(), |seconds| delay.is_some_and(|delay| whole(seconds, delay)));
+            assert!(agrees, "{hindrance:?} {attempts} {shortages}: {delay:?}");
         }
     }
 
@@ -85,7 +156,7 @@ mod tests {
         let policy = Retry { jitter: 0.2, ..retry(2, &[]) };
         for index in 0..1_000 {
             let seed = seed(42, index, 1);
-            let delay = || delay(&policy, 1, Outcome::Failed, None, seed).expect("retried").as_secs_f64();
+            let delay = || delay(&policy, tried(1), failed(Outcome::Failed, None), seed).expect("retried").as_secs_f64();
             assert!((4.0..=5.0).contains(&delay()));
             assert!((delay() - delay()).abs() < f64::EPSILON);
         }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::retry::Tries;
 use super::timers::TimerKey;
-use super::{Outcome, RunInfo, RunOutcome};
+use super::{Hindrance, Outcome, RunInfo, RunOutcome};
 use crate::config::MaxFailures;
 
 /// While so many partials of a run wait for another attempt, no fresh one is started: the wait list stays bounded.
@@ -113,6 +114,8 @@ pub(super) struct Run {
     attempts: BTreeMap<u32, u32>,
     /// Attempts that were made before a restart; the retry policy counts from there.
     attempts_before: BTreeMap<u32, u32>,
+    /// Attempts since then for which the machine had no room; partials without an entry had none.
+    shortages: BTreeMap<u32, u32>,
     pub counts: Counts,
     /// Of those cancelled: partials whose target was taken out of the list while the run was interrupted.
     pub dropped: u32,
@@ -140,6 +143,7 @@ impl Run {
             retried: VecDeque::new(),
             attempts: BTreeMap::new(),
             attempts_before: BTreeMap::new(),
+            shortages: BTreeMap::new(),
             counts: Counts::default(),
             dropped: 0,
             stopping: None,
@@ -255,9 +259,14 @@ impl Run {
         Some(index)
     }
 
-    /// Attempts of the partial since the run was taken up, for the retry policy.
-    pub(super) fn attempts_since_start(&self, index: u32, attempt: u32) -> u32 {
-        attempt - self.attempts_before.get(&index).copied().unwrap_or(0).min(attempt)
+    /// Counts an attempt that has ended, and tells how often the partial was tried since the run was taken up.
+    pub(super) fn tries(&mut self, index: u32, attempt: u32, hindrance: Option<Hindrance>) -> Tries {
+        if hindrance == Some(Hindrance::Shortage) {
+            *self.shortages.entry(index).or_default() += 1;
+        }
+        let shortages = self.shortages.get(&index).copied().unwrap_or(0);
+        let before = self.attempts_before.get(&index).copied().unwrap_or(0);
+        Tries { attempts: attempt.saturating_sub(before).saturating_sub(shortages), shortages }
     }
 
     pub(super) fn wait_for_retry(&mut self, index: u32, attempt: u32, due: Duration) {

@@ -11,6 +11,7 @@ use nix::unistd::{AccessFlags, access};
 use super::Attempt;
 use super::environment::{self, DEFAULT_PATH, Environment, EnvironmentError};
 use super::template::{self, TemplateError, Values};
+use crate::engine::Hindrance;
 
 /// What runs `shell` jobs.
 const SHELL: &str = "/bin/sh";
@@ -51,6 +52,23 @@ pub(super) enum PlanError {
     Nul { number: usize },
     #[error("argument {number} is too long: {bytes} bytes, allowed {ARGUMENT_MAX_BYTES}; hand it over in a file")]
     TooLong { number: usize, bytes: usize },
+}
+
+impl PlanError {
+    /// What it means for another attempt; `None`: nobody can say, since files outside may come and go.
+    pub(super) fn hindrance(&self) -> Option<Hindrance> {
+        match self {
+            Self::Environment(_) => None,
+            Self::Template(_)
+            | Self::Empty
+            | Self::NotInPath { .. }
+            | Self::NotFound { .. }
+            | Self::NotExecutable { .. }
+            | Self::Directory { .. }
+            | Self::Nul { .. }
+            | Self::TooLong { .. } => Some(Hindrance::Lasting),
+        }
+    }
 }
 
 /// Where a plan comes from.

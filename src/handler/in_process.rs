@@ -30,7 +30,7 @@ impl Handler for Echo {
 pub(super) async fn carry_out(attempt: &Attempt, registry: &Registry, name: &str, stops: &StopLine) -> Ended {
     let Some(handler) = registry.get(name) else {
         let known: Vec<&str> = registry.names().collect();
-        return Ended::spawn_failed(&format_args!("no handler `{name}` is registered; there are `{}`", known.join("`, `")));
+        return Ended::spawn_failed(&format_args!("no handler `{name}` is registered; there are `{}`", known.join("`, `")), None);
     };
     let context = context(attempt, stops);
     let work = AssertUnwindSafe(async move { handler.partial(context).await }).catch_unwind();

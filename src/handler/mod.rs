@@ -23,11 +23,12 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{JobName, Target, Work};
-use crate::engine::{CapturedOutput, Cause, Outcome, RunId, RunInfo, Stop};
+use crate::engine::{CapturedOutput, Cause, Hindrance, Outcome, RunId, RunInfo, Stop, Usage};
 
 use command::Source;
 pub use environment::DEFAULT_PATH;
 pub(crate) use in_process::panic_message;
+pub use process::descriptors::raise_open_files;
 pub(crate) use process::feed::ResultLines;
 pub use process::leftovers;
 pub use process::tree::{Killed, become_subreaper, reap_orphans};
@@ -194,19 +195,21 @@ pub(crate) struct Ended {
     pub(crate) result: Option<Box<RawValue>>,
     pub(crate) error: Option<String>,
     pub(crate) output: Option<CapturedOutput>,
+    pub(crate) hindrance: Option<Hindrance>,
+    pub(crate) usage: Option<Usage>,
 }
 
 impl Ended {
     pub(crate) fn succeeded(result: Option<Box<RawValue>>) -> Self {
-        Self { outcome: Outcome::Succeeded, exit_code: None, signal: None, result, error: None, output: None }
+        Self { outcome: Outcome::Succeeded, exit_code: None, signal: None, result, error: None, output: None, hindrance: None, usage: None }
     }
 
     pub(crate) fn failed(error: String) -> Self {
         Self { outcome: Outcome::Failed, error: Some(error), ..Self::succeeded(None) }
     }
 
-    pub(crate) fn spawn_failed(error: &dyn fmt::Display) -> Self {
-        Self { outcome: Outcome::SpawnFailed, error: Some(error.to_string()), ..Self::succeeded(None) }
+    pub(crate) fn spawn_failed(error: &dyn fmt::Display, hindrance: Option<Hindrance>) -> Self {
+        Self { outcome: Outcome::SpawnFailed, error: Some(error.to_string()), hindrance, ..Self::succeeded(None) }
     }
 }
 
@@ -228,7 +231,7 @@ async fn run_process(attempt: &Attempt, source: Source<'_>, lines: Option<Result
     let path = results.path(attempt);
     match command::plan(attempt, source, &path) {
         Ok(plan) => conclude(process::run(&plan, attempt, &path, lines, stops).await, &path),
-        Err(error) => Ended::spawn_failed(&error),
+        Err(error) => Ended::spawn_failed(&error, error.hindrance()),
     }
 }
 
@@ -236,7 +239,7 @@ async fn run_process(attempt: &Attempt, source: Source<'_>, lines: Option<Result
 fn conclude(end: Result<process::End, process::SpawnError>, path: &Path) -> Ended {
     let end = match end {
         Ok(end) => end,
-        Err(error) => return Ended::spawn_failed(&error),
+        Err(error) => return Ended::spawn_failed(&error, error.hindrance()),
     };
     let (result, ignored) = match result::take(path, &end.last_stdout) {
         Ok(result) => (result, None),
@@ -256,5 +259,7 @@ fn conclude(end: Result<process::End, process::SpawnError>, path: &Path) -> Ende
         result,
         error: (!notes.is_empty()).then(|| notes.join("; ")),
         output: end.output,
+        hindrance: None,
+        usage: end.usage,
     }
 }

@@ -145,7 +145,7 @@ async fn perform(shared: &Shared, attempt: &Attempt, lines: Option<ResultLines>,
     match (&attempt.part, &attempt.run.job.gather, lines) {
         (Part::Partial { .. }, ..) => handler::carry_out(attempt, &shared.handlers, &shared.results, stops).await,
         (Part::Gather, Some(argv), Some(lines)) => handler::gather(attempt, argv, lines, &shared.results, stops).await,
-        (Part::Gather, ..) => Ended::spawn_failed(&"the job has no gather command"),
+        (Part::Gather, ..) => Ended::spawn_failed(&"the job has no gather command", None),
     }
 }
 
@@ -160,6 +160,8 @@ fn attempt_end(ended: Ended, started: Now, now: Now) -> AttemptEnd {
         result: ended.result,
         error: ended.error.map(Into::into),
         output: ended.output,
+        hindrance: ended.hindrance,
+        usage: ended.usage,
     }
 }
 

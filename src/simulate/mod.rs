@@ -202,6 +202,8 @@ impl<'a, W: FnMut(Seen<'_>)> Simulation<'a, W> {
             result: None,
             error: None,
             output: None,
+            hindrance: None,
+            usage: None,
         };
         match index {
             Some(index) => self.handle(Event::AttemptEnded { run, index, end: Box::new(end) }),

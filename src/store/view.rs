@@ -63,6 +63,12 @@ pub struct PartialView {
     pub ended: Timestamp,
     /// How long the last attempt took, in milliseconds, to the microsecond.
     pub duration_ms: f64,
+    /// The user and system time that the processes of the last attempt took, in milliseconds, to the microsecond; `null` where
+    /// there was no process.
+    pub cpu_ms: Option<f64>,
+    /// The most memory that one of its processes held at once, in bytes; `null` where that is not known: of a process that
+    /// held no more than the daemon itself, the kernel does not tell.
+    pub max_rss: Option<u64>,
     pub exit_code: Option<i32>,
     /// The number of the signal that ended it.
     pub signal: Option<i32>,

@@ -67,6 +67,8 @@ pub(crate) fn partial(index: u32, target: &str, outcome: Outcome) -> PartialView
         started: at("2026-11-23T07:00:00Z"),
         ended: at("2026-11-23T07:00:01Z"),
         duration_ms: 1_000.0 + f64::from(index),
+        cpu_ms: Some(250.5),
+        max_rss: failed.then_some(48 << 20),
         exit_code: Some(i32::from(failed)),
         signal: None,
         result: (!failed).then(|| json(r#"{"rows":3}"#)),

@@ -30,15 +30,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve(listener: Listener, control: Control, history: Arc<dyn History>) {
     let router = router::live(control, history);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut is_failing = false;
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok(stream) => {
+                is_failing = false;
                 tokio::spawn(speak(stream, router.clone(), place));
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => warn!("the API hung up: {error}"),
             Err(error) => {
-                warn!("the API cannot take a connection: {error}");
+                // Said once: out of descriptors, it stays so for as long as they are held.
+                if !std::mem::replace(&mut is_failing, true) {
+                    warn!("the API cannot take a connection, and tries again: {error}");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

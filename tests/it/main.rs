@@ -7,3 +7,4 @@ mod readme;
 mod site;
 mod tidy;
 mod time;
+mod zoo;

@@ -248,6 +248,8 @@ impl World {
             result: None,
             error: None,
             output: None,
+            hindrance: None,
+            usage: None,
         };
         match index {
             Some(index) => self.handle(Event::AttemptEnded { run, index, end: Box::new(end) }),

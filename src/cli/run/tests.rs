@@ -131,10 +131,10 @@ fn a_failed_run_is_told_as_it_goes_and_summed_up() {
       partials   4: 1 failed, 3 succeeded
 
     slowest
-          1.0s  kr succeeded
-          1.0s  jp failed
-          1.0s  us succeeded
-          1.0s  eu succeeded
+          1.0s  kr succeeded, 251ms of CPU
+          1.0s  jp failed, 251ms of CPU, 48.0 MiB of memory
+          1.0s  us succeeded, 251ms of CPU
+          1.0s  eu succeeded, 251ms of CPU
 
     failed
       jp failed after 2 attempts: exit code 1

@@ -114,10 +114,10 @@ fn show_tells_everything_of_a_run() {
       partials   4: 1 failed, 3 succeeded
 
     slowest
-          1.0s  kr succeeded
-          1.0s  jp failed
-          1.0s  us succeeded
-          1.0s  eu succeeded
+          1.0s  kr succeeded, 251ms of CPU
+          1.0s  jp failed, 251ms of CPU, 48.0 MiB of memory
+          1.0s  us succeeded, 251ms of CPU
+          1.0s  eu succeeded, 251ms of CPU
 
     failed
       jp failed after 2 attempts: exit code 1
@@ -202,7 +202,7 @@ fn a_run_that_is_not_there_is_explained() {
 fn results_are_lines() {
     assert_snapshot!(seen(records(), "results daily-report --failed"), @r#"
     Done
-    {"index":2,"target":"jp","outcome":"failed","attempts":2,"started":"2026-11-23T07:00:00Z","ended":"2026-11-23T07:00:01Z","duration_ms":1002.0,"exit_code":1,"signal":null,"result":null,"error":"exit code 1"}
+    {"index":2,"target":"jp","outcome":"failed","attempts":2,"started":"2026-11-23T07:00:00Z","ended":"2026-11-23T07:00:01Z","duration_ms":1002.0,"cpu_ms":250.5,"max_rss":50331648,"exit_code":1,"signal":null,"result":null,"error":"exit code 1"}
     ---
     "#);
     assert_snapshot!(seen(records(), "results sync"), @r"

@@ -3,15 +3,17 @@
 //! An attempt ends when its process has exited and its pipes have run dry, or kept quiet for [`DRAIN_QUIET`], at the latest
 //! [`DRAIN_MAX`] after the exit: a child that holds a pipe open cannot hold up a run. What is left of the tree is then killed.
 
+pub(super) mod descriptors;
 pub(crate) mod feed;
 pub mod leftovers;
 mod output;
 mod spawn;
 pub(super) mod tree;
+#[expect(unsafe_code, reason = "system calls that no safe crate has")]
+mod vfork;
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,14 +21,16 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::command::Plan;
 use super::{Attempt, StopLine};
-use crate::engine::CapturedOutput;
+use crate::engine::{CapturedOutput, Usage};
 use crate::log::Stream;
 use feed::{FeedError, ResultLines};
+use nix::sys::resource::{UsageWho, getrusage};
 use output::Output;
 pub(super) use spawn::SpawnError;
 use spawn::{Leader, Source, Spawned};
 use tokio::sync::Semaphore;
 use tree::{Killed, Tree, reap_orphans};
+use vfork::Reaped;
 
 /// So many programs are being started at once; a start takes one of the runtime's threads for as long. Ten thousand that fall
 /// due together would else all be started before the end of the first is seen, and every start copies the table of all the
@@ -53,6 +57,8 @@ pub(super) struct End {
     /// False when stdin could not be given whole.
     pub(super) fed: bool,
     pub(super) output: Option<CapturedOutput>,
+    /// `None` when nobody can tell.
+    pub(super) usage: Option<Usage>,
 }
 
 impl End {
@@ -199,7 +205,7 @@ impl Watch {
         }
         // Most have left nothing: one signal into the void, while the group's number is still theirs.
         self.leader.kill();
-        let status = self.leader.reap();
+        let reaped = self.leader.reap();
         let had_company = self.tree.had_company();
         if reap_orphans() || had_company {
             let tree = self.tree.clone();
@@ -208,11 +214,11 @@ impl Watch {
                 tracing::info!(leader = self.leader.pid().as_raw_pid(), "killed what was left in the background: {strays:?}");
             }
         }
-        let (exit_code, signal) = match status {
-            Ok(status) => (ExitStatus::code(&status), status.signal()),
+        let (exit_code, signal, usage) = match reaped {
+            Ok(reaped) => (reaped.status.code(), reaped.status.signal(), Some(usage(&reaped))),
             Err(error) => {
                 self.notes.push(format!("cannot get the exit status: {error}"));
-                (None, None)
+                (None, None, None)
             }
         };
         let collected = self.output.finish();
@@ -224,8 +230,16 @@ impl Watch {
             notes: self.notes,
             fed: self.fed,
             output: collected.captured,
+            usage,
         }
     }
+}
+
+/// The kernel counts the memory of the daemon, which the child shared until it had its program, as the child's own: a figure
+/// that is no higher says nothing.
+fn usage(reaped: &Reaped) -> Usage {
+    let ours = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| u64::try_from(usage.max_rss()).unwrap_or(0) * 1024);
+    Usage { cpu: reaped.cpu, max_rss: Some(reaped.max_rss).filter(|max_rss| *max_rss > ours) }
 }
 
 fn held_by(holder: Option<&Killed>) -> String {

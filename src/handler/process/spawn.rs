@@ -1,26 +1,29 @@
-//! Spawn a process as the leader of its own group, by `posix_spawn`: an absolute program, no `pre_exec`, no ids.
-//!
-//! The child inherits the daemon's signal mask and ignored signals. The daemon blocks none and ignores none: it handles signals,
-//! and handlers are reset by the exec; std resets SIGPIPE.
+//! Spawn a process as the leader of its own session, with its pipes.
 //!
 //! The process is watched through a pidfd and reaped only after its group has been dealt with: while it is a zombie, its number
 //! and its group's cannot belong to anyone else, so that no signal can hit a stranger.
 
+use std::ffi::{CString, OsStr};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::pipe2;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 
 use super::super::command::{ARGUMENT_MAX_BYTES, Plan};
+use super::descriptors;
 use super::tree::Owned;
+use super::vfork::{self, Image, Reaped, Started, Step};
+use crate::engine::Hindrance;
 
 /// Bytes read from a pipe at once.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -32,14 +35,37 @@ pub(in crate::handler) enum SpawnError {
     Directory { directory: PathBuf, source: io::Error },
     #[error("the interpreter of `{}` not found: see its first line", program.display())]
     Interpreter { program: PathBuf },
+    #[error("`{}` may not be executed: its file system, or the interpreter in its first line, does not allow it", program.display())]
+    NotExecutable { program: PathBuf },
     #[error("`{}` is neither a program of this machine nor a script: its first line must begin with `#!`", program.display())]
     Format { program: PathBuf },
     #[error("arguments and environment are too long together: {bytes} bytes; one argument may have {ARGUMENT_MAX_BYTES}")]
     TooLong { bytes: usize },
+    #[error("the value of the variable `{name}` has a NUL")]
+    Nul { name: String },
+    #[error("cannot start `{}`: too many open files; lower `max_partials`, or raise the hard limit of open files (LimitNOFILE=)", program.display())]
+    OpenFiles { program: PathBuf },
+    #[error("cannot start `{}`: too many processes; see the limits of the user (`ulimit -u`) and of the unit (TasksMax=)", program.display())]
+    Processes { program: PathBuf },
+    #[error("cannot start `{}`: not enough memory", program.display())]
+    Memory { program: PathBuf },
     #[error("cannot start `{}`: {source}", program.display())]
     Other { program: PathBuf, source: io::Error },
     #[error("cannot watch the process of `{}`, killed: {source}", program.display())]
     Watch { program: PathBuf, source: io::Error },
+}
+
+impl SpawnError {
+    /// What it means for another attempt; `None`: nobody can say.
+    pub(in crate::handler) fn hindrance(&self) -> Option<Hindrance> {
+        match self {
+            Self::Interpreter { .. } | Self::NotExecutable { .. } | Self::Format { .. } | Self::TooLong { .. } | Self::Nul { .. } => {
+                Some(Hindrance::Lasting)
+            }
+            Self::OpenFiles { .. } | Self::Processes { .. } | Self::Memory { .. } => Some(Hindrance::Shortage),
+            Self::Directory { .. } | Self::Other { .. } | Self::Watch { .. } => None,
+        }
+    }
 }
 
 /// A process with its pipes.
@@ -51,12 +77,12 @@ pub(super) struct Spawned {
     pub(super) stdin: Option<pipe::Sender>,
 }
 
-/// A process that leads its group. Dropped before it was reaped, it is killed with its group.
+/// A process that leads its session and its group. Dropped before it was reaped, it is killed with its group.
 pub(super) struct Leader {
-    child: Option<Child>,
     pid: Pid,
     pidfd: AsyncFd<OwnedFd>,
-    _owned: Owned,
+    /// Until it is reaped.
+    owned: Option<Owned>,
 }
 
 /// The reading end of a pipe.
@@ -65,35 +91,76 @@ pub(super) struct Source {
     buffer: Vec<u8>,
 }
 
-pub(super) fn spawn(plan: &Plan, with_stdin: bool) -> Result<Spawned, SpawnError> {
-    let mut command = Command::new(&plan.program);
-    command.args(plan.arguments.iter().skip(1)).env_clear().envs(&plan.environment).current_dir(&plan.directory).process_group(0);
-    if let Some(name) = plan.arguments.first() {
-        command.arg0(name);
-    }
-    command.stdin(if with_stdin { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (child, owned) = Owned::spawn(&mut command).map_err(|error| explain(plan, error))?;
-    watch(child, owned).map_err(|source| SpawnError::Watch { program: plan.program.clone(), source })
+/// Our ends of the pipes.
+struct Ours {
+    stdin: Option<OwnedFd>,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
 }
 
-fn watch(mut child: Child, owned: Owned) -> io::Result<Spawned> {
-    let pid = Pid::from_child(&child);
-    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let opened = pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from);
-    let pidfd = match opened.and_then(register) {
+pub(super) fn spawn(plan: &Plan, with_stdin: bool) -> Result<Spawned, SpawnError> {
+    let failed = |source: io::Error| fault(plan, None, source);
+    let (stdout, to_stdout) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    let (stderr, to_stderr) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    let stdin = with_stdin.then(|| pipe2(OFlag::O_CLOEXEC)).transpose().map_err(|errno| failed(errno.into()))?;
+    if !descriptors::leaves_room(to_stderr.as_fd()) {
+        return Err(SpawnError::OpenFiles { program: plan.program.clone() });
+    }
+    let (from_stdin, stdin) = stdin.unzip();
+    let empty = match from_stdin {
+        Some(_) => None,
+        None => Some(null().map_err(failed)?),
+    };
+    let from_stdin = from_stdin.as_ref().map(AsFd::as_fd).or(empty).unwrap_or(to_stdout.as_fd());
+    let image = image(plan, [from_stdin, to_stdout.as_fd(), to_stderr.as_fd()])?;
+    let (started, owned) = Owned::start(|| vfork::start(&image)).map_err(|(step, source)| fault(plan, Some(step), source))?;
+    watch(started, owned, Ours { stdin, stdout, stderr }).map_err(|source| SpawnError::Watch { program: plan.program.clone(), source })
+}
+
+fn image<'a>(plan: &Plan, stdio: [BorrowedFd<'a>; 3]) -> Result<Image<'a>, SpawnError> {
+    let text = |text: &OsStr, name: &dyn Fn() -> String| CString::new(text.as_bytes()).map_err(|_| SpawnError::Nul { name: name() });
+    let argument = |argument: &String| text(argument.as_ref(), &|| argument.clone());
+    let variable = |(name, value): (&std::ffi::OsString, &std::ffi::OsString)| {
+        let whole = [name.as_bytes(), b"=", value.as_bytes()].concat();
+        CString::new(whole).map_err(|_| SpawnError::Nul { name: name.to_string_lossy().into_owned() })
+    };
+    Ok(Image {
+        program: text(plan.program.as_os_str(), &|| plan.program.display().to_string())?,
+        arguments: plan.arguments.iter().map(argument).collect::<Result<_, _>>()?,
+        environment: plan.environment.iter().map(variable).collect::<Result<_, _>>()?,
+        directory: text(plan.directory.as_os_str(), &|| plan.directory.display().to_string())?,
+        stdio,
+        open_files: descriptors::of_children(),
+        cgroup: None,
+    })
+}
+
+/// `/dev/null`, opened once.
+fn null() -> io::Result<BorrowedFd<'static>> {
+    static NULL: OnceLock<File> = OnceLock::new();
+    if let Some(null) = NULL.get() {
+        return Ok(null.as_fd());
+    }
+    let opened = OpenOptions::new().read(true).open("/dev/null")?;
+    Ok(NULL.get_or_init(|| opened).as_fd())
+}
+
+fn watch(started: Started, owned: Owned, ours: Ours) -> io::Result<Spawned> {
+    let Started { pid, pidfd } = started;
+    let pidfd = match register(pidfd) {
         Ok(pidfd) => pidfd,
         Err(error) => {
-            end_in_background(child, pid, Some(owned));
+            end_in_background(pid, owned);
             return Err(error);
         }
     };
-    let leader = Leader { child: Some(child), pid, pidfd, _owned: owned };
-    let (stdin, stdout, stderr) = pipes;
+    // From here on it is the drop of the leader that ends it.
+    let leader = Leader { pid, pidfd, owned: Some(owned) };
     Ok(Spawned {
         leader,
-        stdin: stdin.map(|pipe| pipe::Sender::from_owned_fd(pipe.into())).transpose()?,
-        stdout: Source::new(stdout.map(OwnedFd::from))?,
-        stderr: Source::new(stderr.map(OwnedFd::from))?,
+        stdin: ours.stdin.map(pipe::Sender::from_owned_fd).transpose()?,
+        stdout: Source::new(ours.stdout)?,
+        stderr: Source::new(ours.stderr)?,
     })
 }
 
@@ -123,10 +190,10 @@ impl Leader {
         signal_group(self.pid, Signal::KILL);
     }
 
-    /// The exit status. Call after [`Self::exited`], else it blocks.
-    pub(super) fn reap(&mut self) -> io::Result<ExitStatus> {
-        match self.child.take() {
-            Some(mut child) => child.wait(),
+    /// How it ended. Call after [`Self::exited`], else it blocks.
+    pub(super) fn reap(&mut self) -> io::Result<Reaped> {
+        match self.owned.take() {
+            Some(owned) => owned.reap(|| vfork::reap(self.pid)),
             None => Err(io::Error::other("already reaped")),
         }
     }
@@ -134,15 +201,17 @@ impl Leader {
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        if let Some(child) = self.child.take() {
-            end_in_background(child, self.pid, None);
+        if let Some(owned) = self.owned.take() {
+            end_in_background(self.pid, owned);
         }
     }
 }
 
 impl Source {
-    fn new(pipe: Option<OwnedFd>) -> io::Result<Self> {
-        Ok(Self { pipe: pipe.map(pipe::Receiver::from_owned_fd).transpose()?, buffer: Vec::new() })
+    /// Ours are the only ends that do not block: the program's is as programs expect it.
+    fn new(pipe: OwnedFd) -> io::Result<Self> {
+        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Self { pipe: Some(pipe::Receiver::from_owned_fd_unchecked(pipe)?), buffer: Vec::new() })
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -181,36 +250,64 @@ fn signal_group(leader: Pid, signal: Signal) {
 }
 
 /// For the ways out that have no time to wait: kills the group, and a thread of its own reaps the process.
-fn end_in_background(mut child: Child, pid: Pid, owned: Option<Owned>) {
+fn end_in_background(pid: Pid, owned: Owned) {
     signal_group(pid, Signal::KILL);
     std::thread::spawn(move || {
-        let _ = child.wait();
+        // Not under the lock of `Owned::reap`: this may take as long as a process in uninterruptible sleep.
+        let _ = vfork::reap(pid);
         drop(owned);
     });
 }
 
-/// Turns an errno into what is wrong with the job.
-fn explain(plan: &Plan, source: io::Error) -> SpawnError {
+/// Turns the error of a step into what is wrong; no step: of a pipe.
+fn fault(plan: &Plan, step: Option<Step>, source: io::Error) -> SpawnError {
     let program = plan.program.clone();
-    if let Err(source) = enter(&plan.directory) {
-        return SpawnError::Directory { directory: plan.directory.clone(), source };
-    }
-    match source.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT) => SpawnError::Interpreter { program },
-        Some(Errno::ENOEXEC) => SpawnError::Format { program },
-        Some(Errno::E2BIG) => {
+    let errno = source.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
+    match (step, errno) {
+        (Some(Step::Directory), _) => SpawnError::Directory { directory: plan.directory.clone(), source },
+        (Some(Step::Exec), Errno::ENOENT) => SpawnError::Interpreter { program },
+        (Some(Step::Exec), Errno::EACCES) => SpawnError::NotExecutable { program },
+        (Some(Step::Exec), Errno::ENOEXEC) => SpawnError::Format { program },
+        (Some(Step::Exec), Errno::E2BIG) => {
             let arguments = plan.arguments.iter().map(|argument| argument.len() + 1).sum::<usize>();
             let environment = plan.environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
             SpawnError::TooLong { bytes: arguments + environment }
         }
+        (_, Errno::EMFILE | Errno::ENFILE) => SpawnError::OpenFiles { program },
+        (Some(Step::Clone | Step::Exec), Errno::EAGAIN) => SpawnError::Processes { program },
+        (_, Errno::ENOMEM) => SpawnError::Memory { program },
         _ => SpawnError::Other { program, source },
     }
 }
 
-/// Whether a process can start in `directory`.
-fn enter(directory: &Path) -> io::Result<()> {
-    if !directory.metadata()?.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Hindrance::{Lasting, Shortage};
+
+    fn check(step: Option<Step>, errno: Errno, expected: &str, hindrance: Option<Hindrance>) {
+        let plan = Plan {
+            program: "/bin/x".into(),
+            arguments: vec!["x".to_owned()],
+            directory: "/srv".into(),
+            environment: [("A".into(), "b".into())].into(),
+        };
+        let error = fault(&plan, step, errno.into());
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.hindrance(), hindrance, "{error}");
     }
-    Ok(access(directory, AccessFlags::X_OK)?)
+
+    #[test]
+    fn errors_are_told_apart_with_what_they_mean_for_another_attempt() {
+        check(Some(Step::Directory), Errno::EACCES, "the working directory `/srv` cannot be entered: Permission denied", None);
+        check(Some(Step::Exec), Errno::ENOENT, "the interpreter of `/bin/x` not found", Some(Lasting));
+        check(Some(Step::Exec), Errno::EACCES, "`/bin/x` may not be executed", Some(Lasting));
+        check(Some(Step::Exec), Errno::ENOEXEC, "neither a program of this machine nor a script", Some(Lasting));
+        check(Some(Step::Exec), Errno::E2BIG, "too long together: 6 bytes", Some(Lasting));
+        check(None, Errno::EMFILE, "too many open files", Some(Shortage));
+        check(Some(Step::Clone), Errno::EMFILE, "too many open files", Some(Shortage));
+        check(Some(Step::Clone), Errno::EAGAIN, "too many processes", Some(Shortage));
+        check(Some(Step::Clone), Errno::ENOMEM, "not enough memory", Some(Shortage));
+        check(Some(Step::Exec), Errno::ETXTBSY, "cannot start `/bin/x`: Text file busy", None);
+    }
 }

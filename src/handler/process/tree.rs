@@ -1,4 +1,4 @@
-//! The processes of an attempt: its group, their descendants, and whatever carries the attempt's mark in its environment,
+//! The processes of an attempt: its session, their descendants, and whatever carries the attempt's mark in its environment,
 //! wherever it has moved to.
 //!
 //! The daemon is the subreaper of its jobs ([`become_subreaper`]): an orphan becomes its child, can be seen and must be reaped.
@@ -10,7 +10,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -19,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, test_kill_process_group, waitid};
 
 use super::super::environment::RESULT_VARIABLE;
+use super::vfork::Started;
 
 /// How long killed processes get to go. Only one in uninterruptible sleep needs longer, and nothing helps there.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
@@ -39,7 +39,8 @@ static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
 /// The children that attempts wait for themselves.
 static OWNED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-/// Held for reading from before a spawn until the child is in [`OWNED`]; for writing while orphans are reaped.
+/// Held for reading from before a spawn until the child is in [`OWNED`], and while one is taken out and reaped; for writing while
+/// orphans are reaped.
 static SPAWNING: RwLock<()> = RwLock::new(());
 
 /// Makes this process the one that orphans of its jobs fall to. Once, at start.
@@ -68,13 +69,21 @@ pub fn reap_orphans() -> bool {
 pub(super) struct Owned(i32);
 
 impl Owned {
-    /// Spawns, so that at no instant the child can be taken for an orphan.
-    pub(super) fn spawn(command: &mut Command) -> io::Result<(Child, Self)> {
+    /// Starts a child, so that at no instant it can be taken for an orphan.
+    pub(super) fn start<E>(start: impl FnOnce() -> Result<Started, E>) -> Result<(Started, Self), E> {
         let _spawning = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
-        let child = command.spawn()?;
-        let pid = Pid::from_child(&child).as_raw_nonzero().get();
+        let started = start()?;
+        let pid = started.pid.as_raw_nonzero().get();
         owned().insert(pid);
-        Ok((child, Self(pid)))
+        Ok((started, Self(pid)))
+    }
+
+    /// Reaps the child by `reap`. Orphans are not reaped meanwhile, so that none of them, nor a later child of the same number,
+    /// is taken for another.
+    pub(super) fn reap<T>(self, reap: impl FnOnce() -> T) -> T {
+        let _no_orphans = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
+        drop(self);
+        reap()
     }
 }
 
@@ -87,24 +96,25 @@ impl Drop for Owned {
 /// The processes of one attempt.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
-    group: Pid,
+    /// The number of its session and of its group, too.
+    leader: Pid,
     mark: Vec<u8>,
 }
 
 impl Tree {
     pub(super) fn new(leader: Pid, result_path: &Path) -> Self {
-        Self { group: leader, mark: mark(result_path) }
+        Self { leader, mark: mark(result_path) }
     }
 
     /// Whether members of the group outlived their leader, which was reaped: then they were left in the background.
     pub(super) fn had_company(&self) -> bool {
-        test_kill_process_group(self.group).is_ok()
+        test_kill_process_group(self.leader).is_ok()
     }
 
     /// Sends a signal to those that left the group.
     pub(super) fn signal_outside_group(&self, signal: i32) {
         let signal = Signal::from_named_raw(signal).unwrap_or(Signal::TERM);
-        let group = self.group.as_raw_nonzero().get();
+        let group = self.leader.as_raw_nonzero().get();
         for process in self.members().iter().filter(|process| process.group != group) {
             process.open().inspect(|pidfd| process.send(pidfd, signal));
         }
@@ -122,8 +132,8 @@ impl Tree {
     }
 
     fn members(&self) -> Vec<Process> {
-        let group = self.group.as_raw_nonzero().get();
-        members(processes(), |process| process.group == group || carries(process.pid, |variable| variable == self.mark))
+        let leader = self.leader.as_raw_nonzero().get();
+        members(processes(), |process| process.session == leader || carries(process.pid, |variable| variable == self.mark))
     }
 }
 
@@ -185,6 +195,7 @@ struct Process {
     is_zombie: bool,
     parent: i32,
     group: i32,
+    session: i32,
     /// Ticks since boot: with the pid, an identity.
     started: u64,
 }
@@ -246,6 +257,7 @@ fn parse(pid: i32, stat: &str) -> Option<Process> {
         is_zombie: matches!(*fields.first()?, "Z" | "X"),
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
 }
@@ -277,20 +289,20 @@ fn owned() -> MutexGuard<'static, BTreeSet<i32>> {
 mod tests {
     use super::*;
 
-    fn process(pid: i32, parent: i32, group: i32) -> Process {
-        Process { pid, name: "x".to_owned(), is_zombie: false, parent, group, started: 0 }
+    fn process(pid: i32, parent: i32, session: i32) -> Process {
+        Process { pid, name: "x".to_owned(), is_zombie: false, parent, group: session, session, started: 0 }
     }
 
     #[test]
     fn a_name_may_hold_anything() {
-        let stat = "42 (a) b (c) S 1 40 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 100 1";
-        let expected = Process { pid: 42, name: "a) b (c".to_owned(), is_zombie: false, parent: 1, group: 40, started: 12345 };
+        let stat = "42 (a) b (c) S 1 40 41 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 100 1";
+        let expected = Process { pid: 42, name: "a) b (c".to_owned(), is_zombie: false, parent: 1, group: 40, session: 41, started: 12345 };
         assert_eq!(parse(42, stat), Some(expected));
         assert_eq!(parse(42, "42 (a"), None);
     }
 
     #[test]
-    fn a_tree_is_its_group_and_all_descendants_that_live() {
+    fn a_tree_is_its_session_and_all_descendants_that_live() {
         const BASE: i32 = 1 << 30;
         let zombie = Process { is_zombie: true, ..process(BASE + 5, BASE, BASE) };
         let all = vec![
@@ -301,7 +313,7 @@ mod tests {
             process(BASE + 4, 1, BASE + 4),
             zombie,
         ];
-        let inside: Vec<i32> = members(all, |process| process.group == BASE).iter().map(|process| process.pid - BASE).collect();
+        let inside: Vec<i32> = members(all, |process| process.session == BASE).iter().map(|process| process.pid - BASE).collect();
         assert_eq!(inside, [3, 0, 1, 2]);
     }
 }

@@ -18,13 +18,15 @@ use crate::store::{Epoch, StoreError};
 
 const INSERT_PARTIAL: &str = "
     INSERT INTO partial
-        (run, idx, target, outcome, attempt, retry_at, started, ended, duration_us, exit_code, signal, result, error, target_key, retrying)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+        (run, idx, target, outcome, attempt, retry_at, started, ended, duration_us, exit_code, signal, result, error, target_key, retrying,
+         cpu_us, max_rss)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
     ON CONFLICT DO NOTHING";
 
 const UPDATE_PARTIAL: &str = "
     UPDATE partial SET target = ?3, outcome = ?4, attempt = ?5, retry_at = ?6, started = ?7, ended = ?8, duration_us = ?9,
-        exit_code = ?10, signal = ?11, result = ?12, error = ?13, target_key = ?14, retrying = ?15, retried = NULL
+        exit_code = ?10, signal = ?11, result = ?12, error = ?13, target_key = ?14, retrying = ?15, retried = NULL,
+        cpu_us = ?16, max_rss = ?17
     WHERE run = ?1 AND idx = ?2";
 
 /// The last attempt of a partial whose target is listed no more stays on record, as its end; attempt 0: there was none.
@@ -230,6 +232,8 @@ impl Append<'_> {
             partial.error.as_deref(),
             target_key,
             retrying.map(Outcome::name),
+            partial.usage.map(|usage| saturated(usage.cpu.as_micros())),
+            partial.usage.and_then(|usage| usage.max_rss).map(saturated),
         ];
         let inserted = self.insert_partial.execute(columns).map_err(|error| unknown_run(partial.run, error))?;
         let tally = self.tallies.entry(partial.run).or_default();

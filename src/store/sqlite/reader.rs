@@ -19,7 +19,7 @@ const RUN_COLUMNS: &str = "key, id, job, cause, nominal, zone, fired, started, e
                            cancelled, reason, result";
 
 const PARTIAL_COLUMNS: &str =
-    "idx, target, coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, result, error";
+    "idx, target, coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, result, error, cpu_us, max_rss";
 
 const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY partial_not_succeeded \
                                WHERE run = ?1 AND outcome IS NOT 'succeeded' GROUP BY outcome";
@@ -224,6 +224,8 @@ fn partial_view(row: &Row<'_>) -> rusqlite::Result<PartialView> {
         started: values::time(row, 4)?,
         ended: values::time(row, 5)?,
         duration_ms: fractional(row.get(6)?),
+        cpu_ms: row.get::<_, Option<_>>(11)?.map(fractional),
+        max_rss: row.get::<_, Option<i64>>(12)?.map(i64::unsigned_abs),
         exit_code: row.get(7)?,
         signal: row.get(8)?,
         result: values::optional_json(row, 9)?,

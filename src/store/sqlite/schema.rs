@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x6274_6364;
 
 /// The script at position N takes a database from version N to N + 1. Released scripts are never edited.
-const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+const MIGRATIONS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 const VERSION_1: &str = "
 -- Who writes. `epoch` fences the earlier writers of a node.
@@ -141,9 +141,15 @@ CREATE TABLE captured (bytes INTEGER NOT NULL, cut_upto INTEGER NOT NULL) STRICT
 INSERT INTO captured (bytes, cut_upto) SELECT coalesce(sum(length(head) + length(tail)), 0), 0 FROM output;
 ";
 
+const VERSION_4: &str = "
+-- What the processes of the last attempt took: CPU time, and memory in bytes. Null where nobody measured.
+ALTER TABLE partial ADD COLUMN cpu_us INTEGER;
+ALTER TABLE partial ADD COLUMN max_rss INTEGER;
+";
+
 /// The version this release writes and reads.
-pub(super) const VERSION: i64 = 3;
-const _: () = assert!(MIGRATIONS.len() == 3 && VERSION == 3, "each version has its script");
+pub(super) const VERSION: i64 = 4;
+const _: () = assert!(MIGRATIONS.len() == 4 && VERSION == 4, "each version has its script");
 
 /// What a file says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -97,8 +97,10 @@ fn a_partial_is_the_gathered_line() {
     let line = serde_json::to_string(&partials[1]).expect("is JSON");
     assert_eq!(
         line,
-        r#"{"index":1,"target":"11","outcome":"failed","attempts":1,"started":"2026-03-11T02:01:01Z","ended":"2026-03-11T02:01:02Z","duration_ms":5.0,"exit_code":1,"signal":null,"result":[1,2],"error":"exit code 1"}"#
+        r#"{"index":1,"target":"11","outcome":"failed","attempts":1,"started":"2026-03-11T02:01:01Z","ended":"2026-03-11T02:01:02Z","duration_ms":5.0,"cpu_ms":null,"max_rss":null,"exit_code":1,"signal":null,"result":[1,2],"error":"exit code 1"}"#
     );
+    let used = (partials[0].cpu_ms, partials[0].max_rss);
+    assert_eq!(used, (Some(1.5), Some(50 << 20)));
     let again: PartialView = serde_json::from_str(&line).expect("reads back");
     assert_eq!(serde_json::to_string(&again).expect("is JSON"), line);
 }

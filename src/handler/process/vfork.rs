@@ -1,0 +1,218 @@
+//! Starts a program and reaps it: the two system calls that no safe crate has in the form that is needed.
+//!
+//! [`start`] does what `posix_spawn` of the C library does, by the same means: a child that shares the memory until it has its
+//! program, so that a start costs the same however large the daemon is. What `posix_spawn` lacks, and what else would take a
+//! second program in between, is done in the child: a session of its own, the working directory, the soft limit of open files
+//! that the daemon itself was started with, no descriptor of whoever started the daemon, no ignored signal, and its control
+//! group, in which it is from its first instruction on. The error names the step that failed.
+//!
+//! [`reap`] is `wait4`, which also tells what the process took.
+
+use std::cell::UnsafeCell;
+use std::ffi::{CString, c_char, c_int, c_long, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::ptr;
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+/// The child makes a handful of system calls and no call that needs more; debug builds take the most.
+const STACK_BYTES: usize = 64 * 1024;
+
+/// The last signal that Linux has.
+const LAST_SIGNAL: c_int = 64;
+
+/// The size of a signal mask, and of an action, as the kernel sees them. All zero is the default action on every architecture.
+const MASK_BYTES: usize = 8;
+const ACTION_BYTES: usize = 32;
+
+/// What is to be started.
+#[derive(Debug)]
+pub(super) struct Image<'a> {
+    pub(super) program: CString,
+    pub(super) arguments: Vec<CString>,
+    /// `NAME=VALUE`.
+    pub(super) environment: Vec<CString>,
+    pub(super) directory: CString,
+    /// Become its descriptors 0, 1 and 2. Must be above 2 here.
+    pub(super) stdio: [BorrowedFd<'a>; 3],
+    /// The soft and the hard limit of open files; `None`: as here.
+    pub(super) open_files: Option<(u64, u64)>,
+    /// The open `cgroup.procs` of the control group that it joins.
+    pub(super) cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// What a start does, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Making the process.
+    Clone,
+    Session,
+    Cgroup,
+    Directory,
+    Limits,
+    Stdio,
+    Exec,
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+}
+
+/// How a process ended and what it took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reaped {
+    pub(super) status: ExitStatus,
+    /// User and system time, with that of the children it has waited for.
+    pub(super) cpu: Duration,
+    /// The most memory that it, or one of those children, had at once, in bytes. Never below what the daemon had at the start.
+    pub(super) max_rss: u64,
+}
+
+/// What the child is given and what it leaves, on the stack of the one who waits for it.
+struct Order<'a> {
+    image: &'a Image<'a>,
+    arguments: &'a [*const c_char],
+    environment: &'a [*const c_char],
+    failure: UnsafeCell<Option<(Step, c_int)>>,
+}
+
+/// Starts a program. Returns once the child has it, or has failed and is gone.
+pub(super) fn start(image: &Image<'_>) -> Result<Started, (Step, io::Error)> {
+    let (arguments, environment) = (pointers(&image.arguments), pointers(&image.environment));
+    let order = Order { image, arguments: &arguments, environment: &environment, failure: UnsafeCell::new(None) };
+    let mut stack: Vec<MaybeUninit<u8>> = Vec::with_capacity(STACK_BYTES);
+    let mut pidfd: c_int = -1;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let everything = u64::MAX;
+    let mut before = 0_u64;
+    // SAFETY: all pointers are valid for as long as the calls take, since CLONE_VFORK keeps this thread waiting until the child
+    // has its program or is gone: the stack, the order and what it points to outlive the child's use of them. The child runs on
+    // a stack of its own, whose top is aligned as every architecture asks. No signal is taken on it: all are blocked, by the
+    // system call itself, since the library's wrapper would leave its own two out.
+    let (pid, errno) = unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const everything, &raw mut before, MASK_BYTES);
+        let top = stack.as_mut_ptr().add(STACK_BYTES);
+        let top = top.sub(top.addr() % 16).cast::<c_void>();
+        let pid = libc::clone(child, top, flags, (&raw const order).cast_mut().cast::<c_void>(), &raw mut pidfd);
+        let errno = io::Error::last_os_error();
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const before, ptr::null_mut::<u64>(), MASK_BYTES);
+        (pid, errno)
+    };
+    let Some(pid) = (pid > 0).then(|| Pid::from_raw(pid)).flatten() else { return Err((Step::Clone, errno)) };
+    // SAFETY: the kernel has opened it for this call, and nobody else knows of it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    match order.failure.into_inner() {
+        None => Ok(Started { pid, pidfd }),
+        Some((step, errno)) => {
+            // It has left already; its status is of no interest.
+            let _ = reap(pid);
+            Err((step, io::Error::from_raw_os_error(errno)))
+        }
+    }
+}
+
+/// Waits for the end of a child, and takes its status.
+pub(super) fn reap(pid: Pid) -> io::Result<Reaped> {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    loop {
+        // SAFETY: both point to room for what the kernel writes.
+        let reaped = unsafe { libc::wait4(pid.as_raw_nonzero().get(), &raw mut status, 0, usage.as_mut_ptr()) };
+        if reaped >= 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    // SAFETY: zeroed, which is a valid value, or written by the kernel.
+    let usage = unsafe { usage.assume_init() };
+    Ok(Reaped {
+        status: ExitStatus::from_raw(status),
+        cpu: duration(usage.ru_utime) + duration(usage.ru_stime),
+        max_rss: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+    })
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0)) + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+}
+
+/// As the kernel takes them: with a null at the end.
+fn pointers(texts: &[CString]) -> Vec<*const c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+}
+
+/// The child. It shares the memory of the daemon, whose other threads run on: it must not allocate, lock, panic or return to
+/// anything but its end, and calls nothing but the system.
+extern "C" fn child(order: *mut c_void) -> c_int {
+    // SAFETY: `start` passes an order that outlives the child.
+    let order = unsafe { &*order.cast::<Order<'_>>() };
+    let failure = become_program(order);
+    // SAFETY: the parent looks at it only when the child is gone.
+    unsafe { *order.failure.get() = Some(failure) };
+    // SAFETY: ends the process at once, without what a normal exit would do to the shared memory.
+    unsafe { libc::_exit(127) }
+}
+
+/// Returns only when a step fails.
+fn become_program(order: &Order<'_>) -> (Step, c_int) {
+    let image = order.image;
+    // SAFETY: system calls on valid pointers and descriptors of the child's own table. The actions of the signals become the
+    // default ones before the mask is emptied, so that no handler of the daemon runs here.
+    unsafe {
+        if libc::setsid() < 0 {
+            return failed(Step::Session);
+        }
+        if let Some(cgroup) = image.cgroup
+            && libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1) < 0
+        {
+            return failed(Step::Cgroup);
+        }
+        if libc::chdir(image.directory.as_ptr()) < 0 {
+            return failed(Step::Directory);
+        }
+        if let Some(limit) = image.open_files.map(|(rlim_cur, rlim_max)| libc::rlimit { rlim_cur, rlim_max })
+            && libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) < 0
+        {
+            return failed(Step::Limits);
+        }
+        for (number, descriptor) in (0..).zip(image.stdio) {
+            if libc::dup2(descriptor.as_raw_fd(), number) < 0 {
+                return failed(Step::Stdio);
+            }
+        }
+        // What the daemon opens closes itself; this is for what it was started with. Kernels before 5.9 leave that open.
+        libc::syscall(libc::SYS_close_range, 3 as c_long, c_long::from(c_int::MAX), 0 as c_long);
+        reset_signals();
+        libc::execve(image.program.as_ptr(), order.arguments.as_ptr(), order.environment.as_ptr());
+        failed(Step::Exec)
+    }
+}
+
+/// # Safety
+///
+/// Only in a child that does not share its signal actions.
+unsafe fn reset_signals() {
+    let (action, nothing) = ([0_u8; ACTION_BYTES], 0_u64);
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: the action is as large as the largest there is. SIGKILL and SIGSTOP refuse, and need none.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), ptr::null_mut::<u8>(), MASK_BYTES) };
+    }
+    // SAFETY: reads eight bytes.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const nothing, ptr::null_mut::<u64>(), MASK_BYTES) };
+}
+
+fn failed(step: Step) -> (Step, c_int) {
+    // SAFETY: the error number of this thread, which the child has from the one that waits for it.
+    (step, unsafe { *libc::__errno_location() })
+}
