@@ -21,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod engine;
+pub mod exchange;
 pub mod handler;
 pub mod log;
 pub mod runner;

@@ -8,7 +8,9 @@ use super::backfill::BackfillArgs;
 use super::cancel::CancelArgs;
 use super::check::CheckArgs;
 use super::explain::ExplainArgs;
+use super::export::ExportArgs;
 use super::history::HistoryArgs;
+use super::import::ImportArgs;
 use super::jobs::JobsArgs;
 use super::logs::LogsArgs;
 use super::next::NextArgs;
@@ -23,11 +25,12 @@ use super::status::StatusArgs;
 use super::trigger::TriggerArgs;
 
 /// The commands by what they are for. One that is not here is listed under `More`.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("The file", &["check", "next", "explain", "simulate"]),
     ("The work", &["run", "trigger", "retry", "cancel", "pause", "resume", "backfill"]),
     ("The story", &["jobs", "history", "show", "results", "logs", "audit"]),
     ("The daemon", &["daemon", "status", "reload"]),
+    ("Moving in", &["import", "export"]),
 ];
 
 const EXAMPLES: &str = "\
@@ -96,6 +99,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Have the daemon read jobs.toml again
     Reload(ReloadArgs),
+    /// Make a jobs.toml of what runs elsewhere
+    Import(ImportArgs),
+    /// Make of jobs.toml what others read
+    Export(ExportArgs),
 }
 
 impl Arguments {
@@ -179,6 +186,10 @@ mod tests {
           daemon    Fire all jobs at their times, in the foreground
           status    Tell how the daemon is, and how far its live runs are
           reload    Have the daemon read jobs.toml again
+
+        Moving in:
+          import    Make a jobs.toml of what runs elsewhere
+          export    Make of jobs.toml what others read
 
         Options:
               --config <FILE>  The configuration file [default: ./jobs.toml, then /etc/batchd/jobs.toml]

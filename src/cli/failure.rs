@@ -6,7 +6,7 @@ use super::Exit;
 use super::client::ClientError;
 use super::expression::{Refusal, explain_refusal};
 use super::place::PlaceError;
-use crate::daemon::source::LoadError;
+use crate::daemon::source::{LoadError, SourceError};
 
 /// See the module's documentation.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,9 @@ pub enum Failure {
     Refused(String),
     #[error("there is no log at `{0}`")]
     NoLog(String),
+    /// A file that was named is not there, or cannot be read.
+    #[error(transparent)]
+    Input(#[from] SourceError),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("{0:#}")]
@@ -46,7 +49,8 @@ impl Failure {
             Self::Place(_) | Self::InvalidConfig(_) => Exit::InvalidConfig,
             Self::UnknownJob(_) | Self::UnknownTarget { .. } | Self::NoLog(_) => Exit::NotFound,
             Self::Refused(_) => Exit::Usage,
-            Self::Io(_) | Self::Other(_) => Exit::WorkFailed,
+            Self::Input(SourceError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Exit::NotFound,
+            Self::Input(_) | Self::Io(_) | Self::Other(_) => Exit::WorkFailed,
         }
     }
 
@@ -58,7 +62,7 @@ impl Failure {
             Self::UnknownJob(_) => Some("`batchd jobs` lists the jobs"),
             Self::UnknownTarget { .. } => Some("name a target by its key, as in the job's `targets`"),
             Self::NoLog(_) => Some("the daemon writes it; `[log]` in the configuration says where"),
-            Self::InvalidConfig(_) | Self::Refused(_) | Self::Io(_) | Self::Other(_) => None,
+            Self::InvalidConfig(_) | Self::Refused(_) | Self::Input(_) | Self::Io(_) | Self::Other(_) => None,
         }
     }
 

@@ -95,6 +95,11 @@ impl<'a> Screen<'a> {
         self.look.colour_errors
     }
 
+    /// The width of the terminal that stdout is, if it is one.
+    pub(super) fn width(&self) -> Option<u16> {
+        self.look.width
+    }
+
     /// The answer as indented JSON.
     pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_string_pretty(value)?;

@@ -36,6 +36,7 @@ pub use definition::{Definition, DefinitionError};
 pub use job::{
     CatchUp, CatchUpPolicy, Interrupted, Job, JobName, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
+pub use keys::reads_job_key;
 pub use parse::{Context, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use syntax::{BYTE_ORDER_MARK, MAX_FILE_SIZE};

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room → the rooms it may use. An arrow only goes down, and rooms of one height do not know each other.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("schedule", &[]),
     ("config", &["schedule"]),
     ("engine", &["config", "schedule"]),
+    ("exchange", &["config", "schedule"]),
     ("audit", &["engine", "config", "schedule"]),
     ("simulate", &["engine", "config", "schedule"]),
     ("log", &["config", "schedule"]),
@@ -18,11 +19,14 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("web", &["store", "log", "engine", "config", "schedule"]),
     ("runner", &["handler", "log", "engine", "config", "schedule"]),
     ("daemon", &["runner", "store", "web", "notify", "handler", "log", "engine", "config", "schedule"]),
-    ("cli", &["audit", "simulate", "daemon", "runner", "store", "web", "notify", "handler", "log", "engine", "config", "schedule"]),
+    (
+        "cli",
+        &["exchange", "audit", "simulate", "daemon", "runner", "store", "web", "notify", "handler", "log", "engine", "config", "schedule"],
+    ),
 ];
 
 /// Rooms that take everything as an argument: no input, output, async, clock or log.
-const PURE_ROOMS: [&str; 5] = ["schedule", "config", "engine", "audit", "simulate"];
+const PURE_ROOMS: [&str; 6] = ["schedule", "config", "engine", "exchange", "audit", "simulate"];
 const IMPURE: [&str; 11] =
     ["std::fs", "std::net", "std::process", "std::thread", "std::env", "std::os", "std::io", "tokio", "tracing", "async fn", "rusqlite"];
 
