@@ -43,6 +43,9 @@ struct Answer<'a> {
 /// A problem; without a line and column when the file could not be read at all.
 #[derive(Serialize)]
 struct ProblemRow<'a> {
+    /// Where it is not in the file itself: the included file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     line: Option<usize>,
     column: Option<usize>,
     severity: &'static str,
@@ -82,7 +85,7 @@ pub(super) fn check(
         Err(LoadError::Invalid(problems)) => (None, problems),
         Err(LoadError::Source(error)) if args.json => {
             let message = error.to_string();
-            let row = ProblemRow { line: None, column: None, severity: Severity::Error.name(), message: &message, help: None };
+            let row = ProblemRow { file: None, line: None, column: None, severity: Severity::Error.name(), message: &message, help: None };
             screen.json_compact(&Answer { ok: false, problems: vec![row], jobs: Vec::new() })?;
             return Ok(Exit::InvalidConfig);
         }
@@ -91,7 +94,9 @@ pub(super) fn check(
     let ok = config.is_some() && (problems.is_empty() || !args.deny_warnings);
     let exit = if ok { Exit::Done } else { Exit::InvalidConfig };
     if args.json {
-        let rows = problems.list().iter().map(|problem| problem_row(&problems, problem)).collect();
+        let own = problems.path();
+        let all = problems.files().flat_map(|file| file.list().iter().map(move |problem| (file, problem)));
+        let rows = all.map(|(file, problem)| problem_row(file, problem, own)).collect();
         let jobs = config.iter().flat_map(|config| config.jobs.values()).map(|job| job_row(job, now)).collect();
         screen.json_compact(&Answer { ok, problems: rows, jobs })?;
         return Ok(exit);
@@ -114,9 +119,10 @@ fn default_file() -> PathBuf {
     config_path(None).unwrap_or_else(|_| CANDIDATES[0].into())
 }
 
-fn problem_row<'a>(problems: &Problems, problem: &'a Problem) -> ProblemRow<'a> {
+fn problem_row<'a>(problems: &Problems, problem: &'a Problem, main: &Path) -> ProblemRow<'a> {
     let (line, column) = problems.position(problem);
     ProblemRow {
+        file: (problems.path() != main).then(|| problems.path().to_string_lossy().into_owned()),
         line: Some(line),
         column: Some(column),
         severity: problem.severity.name(),

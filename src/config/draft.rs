@@ -13,11 +13,14 @@ use super::keys::{self, Place, is_job_key, meant, unknown};
 use super::policy::{self, CatchUpDraft, DstDraft, RetryDraft, StopDraft, each};
 use super::problem::{Problem, Report, nearest, shown};
 use super::timetable::{self, Zones};
-use super::{Context, Interrupted, JobName, MaxFailures, Overlap, Process, Targets, Work, Zone, after, except, targets};
+use super::{Context, Interrupted, JobName, MaxFailures, Overlap, Process, Rate, Targets, Work, Zone, after, except, targets};
 use crate::schedule::{Except, Schedule};
 
 /// The most partials of one run at once.
 pub(super) const MAX_CONCURRENCY: i64 = 65_536;
+
+/// The most targets of one process.
+const MAX_CHUNK: i64 = 10_000;
 
 /// The handler that every daemon has.
 const BUILT_IN_HANDLER: &str = "echo";
@@ -49,6 +52,9 @@ pub(super) struct Draft<'a> {
     pub(super) targets: Option<Targets>,
     pub(super) target_key: Option<String>,
     pub(super) concurrency: Option<usize>,
+    pub(super) chunk: Option<u32>,
+    pub(super) canary: Option<u32>,
+    pub(super) rate: Option<Rate>,
     pub(super) partial_timeout: Option<Duration>,
     pub(super) timeout: Option<Duration>,
     pub(super) retry: RetryDraft,
@@ -84,12 +90,17 @@ pub(super) struct Written<'a> {
     /// Whose values are templates.
     pub(super) env: Option<Field<'a>>,
     pub(super) concurrency: Option<Range<usize>>,
+    pub(super) chunk: Option<Range<usize>>,
     /// Of `partial_timeout` or `timeout`, the later one.
     pub(super) timeouts: Option<Range<usize>>,
     retries: Vec<Range<usize>>,
 }
 
 impl<'a> Reader<'a> {
+    pub(super) fn new(source: &'a str, context: &'a Context) -> Self {
+        Self { source, context, report: Report::default(), zones: Zones::default(), after: Vec::new(), process: None }
+    }
+
     /// Reads the keys of a job or of the defaults.
     pub(super) fn draft(&mut self, place: Place, table: &'a DeTable<'a>) -> Draft<'a> {
         let mut draft = Draft::default();
@@ -160,6 +171,12 @@ impl<'a> Reader<'a> {
                 draft.written.concurrency = Some(field.span());
                 draft.concurrency = field.integer(1..=MAX_CONCURRENCY, report).and_then(|count| usize::try_from(count).ok());
             }
+            "chunk" => {
+                draft.written.chunk = Some(field.span());
+                draft.chunk = field.integer(1..=MAX_CHUNK, report).and_then(|count| u32::try_from(count).ok());
+            }
+            "canary" => draft.canary = field.integer(1..=i64::from(Targets::MAX), report).and_then(|count| u32::try_from(count).ok()),
+            "rate" => draft.rate = policy::rate(field, report),
             "partial_timeout" => {
                 draft.written.timeouts = Some(field.span());
                 draft.partial_timeout = field.positive_duration(report);
@@ -262,7 +279,7 @@ fn schedules(field: Field<'_>, report: &mut Report) -> Option<(Vec<String>, Vec<
 }
 
 /// An argv: a program and its arguments, all strings.
-fn argv(field: Field<'_>, report: &mut Report) -> Option<Vec<String>> {
+pub(super) fn argv(field: Field<'_>, report: &mut Report) -> Option<Vec<String>> {
     let name = field.name;
     let Some(array) = field.as_array() else {
         let words = field.as_str().unwrap_or("program argument").split_whitespace().take(8);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Source;
 use crate::schedule::{Fold, Gap, Timetable, fnv_1a};
 
 /// The name of a job, unique in a configuration.
@@ -32,6 +33,12 @@ pub struct Job {
     pub targets: Targets,
     /// Partials of one run in flight at once; at least 1, 8 unless configured.
     pub concurrency: usize,
+    /// Targets that one process works on; 1 unless configured.
+    pub chunk: u32,
+    /// So many targets go first, and the rest only when all of them have succeeded; 0 unless configured.
+    pub canary: u32,
+    /// How fast attempts of one run may start.
+    pub rate: Option<Rate>,
     /// How long one attempt of a partial may take.
     pub partial_timeout: Option<Duration>,
     /// How long the whole run may take, gather included.
@@ -107,27 +114,60 @@ pub enum Targets {
         start: i64,
         end: i64,
     },
+    /// Of a job: read anew for each run, when it begins.
+    Source(Arc<Source>),
+    /// Of a run: they are read when it begins.
+    Unplanned(Selection),
+    /// Of a run: so many have been read, and are kept in the store.
+    Planned {
+        count: u32,
+    },
+}
+
+/// Which of the targets that are read a run works on.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    #[default]
+    All,
+    /// Those with these keys; all have to be there.
+    Named(Arc<[Arc<str>]>),
+    /// Those with these keys, as far as they are still there.
+    StillThere(Arc<[Arc<str>]>),
 }
 
 impl Targets {
-    /// How many partials a run has.
+    /// The most targets of a run.
+    pub const MAX: u32 = 10_000_000;
+
+    /// What a run of a job with these targets begins with.
+    #[must_use]
+    pub fn of_run(&self) -> Self {
+        if let Self::Source(_) = self { Self::Unplanned(Selection::All) } else { self.clone() }
+    }
+
+    /// Whether the targets are kept in the store.
+    pub fn are_stored(&self) -> bool {
+        matches!(self, Self::Unplanned(_) | Self::Planned { .. })
+    }
+
+    /// How many partials a run has; 0 until its targets have been read.
     pub fn partials(&self) -> u32 {
         match self {
             Self::None => 1,
             Self::List(list) => u32::try_from(list.len()).unwrap_or(u32::MAX),
             Self::Range { start, end } => u32::try_from(end.saturating_sub(*start).max(0)).unwrap_or(u32::MAX),
+            Self::Source(_) | Self::Unplanned(_) => 0,
+            Self::Planned { count } => *count,
         }
     }
 
-    /// The target of the partial at `index`; `None` without targets or past the end.
+    /// The target of the partial at `index`; `None` without targets, past the end, or where the store has them.
     pub fn get(&self, index: u32) -> Option<Target> {
         match self {
             Self::List(list) => list.get(index as usize).cloned(),
-            Self::Range { start, .. } if index < self.partials() => {
-                let value = (start + i64::from(index)).to_string();
-                Some(Target { key: value.as_str().into(), value: TargetValue::Text(value.into()) })
-            }
-            Self::None | Self::Range { .. } => None,
+            Self::Range { start, .. } if index < self.partials() => Some(Target::text(&(start + i64::from(index)).to_string())),
+            Self::None | Self::Range { .. } | Self::Source(_) | Self::Unplanned(_) | Self::Planned { .. } => None,
         }
     }
 }
@@ -138,6 +178,17 @@ pub struct Target {
     /// Unique within a run; what "the same target" means after the list was edited.
     pub key: Arc<str>,
     pub value: TargetValue,
+}
+
+impl Target {
+    /// The longest key, in bytes.
+    pub const MAX_KEY: usize = 1_024;
+
+    /// A text, which is its own key.
+    pub fn text(text: &str) -> Self {
+        let key: Arc<str> = text.into();
+        Self { key: Arc::clone(&key), value: TargetValue::Text(key) }
+    }
 }
 
 /// The value that templates and the environment see.
@@ -163,6 +214,15 @@ pub struct Retry {
     pub jitter: f64,
     /// Exit codes that are retried; empty for all failures.
     pub on_exit: Vec<i32>,
+}
+
+/// So many starts in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At least 1.
+    pub starts: u32,
+    /// A second, a minute or an hour.
+    pub per: Duration,
 }
 
 /// How many partials may fail before the rest is cancelled.

@@ -29,7 +29,7 @@ impl Place {
 
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Top => &["daemon", "log", "history", "defaults", "jobs"],
+            Self::Top => &["include", "daemon", "log", "history", "defaults", "jobs"],
             Self::Daemon => &["timezone", "state_dir", "max_partials", "drain_timeout", "env"],
             Self::Log => &["dir", "file", "max_size", "backups", "level", "format", "console"],
             Self::History => &["keep", "keep_runs", "max_size"],
@@ -63,6 +63,9 @@ const JOB_KEYS: &[&str] = &[
     "targets",
     "target_key",
     "concurrency",
+    "chunk",
+    "rate",
+    "canary",
     "partial_timeout",
     "retry",
     "retries",
@@ -82,14 +85,8 @@ const JOB_KEYS: &[&str] = &[
 
 /// Documented keys that this version refuses. To support one: read it, and take it out here.
 const NOT_YET: &[(Place, &[&str])] = &[
-    (Place::Top, &["include", "web", "workers", "notify"]),
-    (
-        Place::Job,
-        &[
-            "http", "worker", "task", "manage", "args", "chunk", "rate", "user", "group", "umask", "nice", "limits", "notify", "expect",
-            "ping",
-        ],
-    ),
+    (Place::Top, &["web", "workers", "notify"]),
+    (Place::Job, &["http", "worker", "task", "manage", "args", "user", "group", "umask", "nice", "limits", "notify", "expect", "ping"]),
 ];
 
 /// Keys that only a job has, so that `[defaults]` cannot set them.
@@ -113,6 +110,8 @@ const TOP_ALIASES: &[(&str, &str)] = &[
     ("logs", "log"),
     ("logger", "log"),
     ("default", "defaults"),
+    ("includes", "include"),
+    ("import", "include"),
 ];
 
 const DAEMON_ALIASES: &[(&str, &str)] = &[
@@ -188,6 +187,10 @@ const JOB_ALIASES: &[(&str, &str)] = &[
     ("target", "targets"),
     ("items", "targets"),
     ("parallel", "concurrency"),
+    ("batch_size", "chunk"),
+    ("chunk_size", "chunk"),
+    ("rate_limit", "rate"),
+    ("throttle", "rate"),
     ("parallelism", "concurrency"),
     ("max_concurrency", "concurrency"),
     ("workers", "concurrency"),
@@ -248,7 +251,11 @@ pub(super) fn unknown(place: Place, key: &str, span: Range<usize>, report: &mut 
     let elsewhere = || home_of(key).filter(|(home, _)| *home != place).map(|(_, text)| format!("`{key}` belongs in {text}"));
     let help = match meant(place, key) {
         Some(known) if known == key.to_lowercase() => format!("keys are lower case: `{known}`"),
-        Some(known) if place == Place::Top => format!("did you mean `[{}]`?", if known == "jobs" { "jobs.NAME" } else { known }),
+        Some(known) if place == Place::Top => match known {
+            "include" => "did you mean `include = [\"jobs.d/*.toml\"]`, above the first table?".to_owned(),
+            "jobs" => "did you mean `[jobs.NAME]`?".to_owned(),
+            known => format!("did you mean `[{known}]`?"),
+        },
         Some(known) if place.keys().contains(&key) => format!("did you mean `{known}`?"),
         Some(known) => elsewhere_exact(place, key).unwrap_or_else(|| format!("did you mean `{known}`?")),
         None if is_job(place) && key == "name" => "a job's name stands in its header: `[jobs.NAME]`".to_owned(),

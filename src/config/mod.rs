@@ -9,13 +9,16 @@ mod draft;
 mod except;
 mod field;
 mod hints;
+mod include;
 mod job;
 mod keys;
+mod names;
 mod parse;
 mod policy;
 mod problem;
 mod quantity;
 mod render;
+mod source;
 mod suspicion;
 mod syntax;
 mod targets;
@@ -34,11 +37,13 @@ use std::time::Duration;
 pub use change::{Change, JobChange, diff};
 pub use definition::{Definition, DefinitionError};
 pub use job::{
-    CatchUp, CatchUpPolicy, Interrupted, Job, JobName, MaxFailures, Overlap, Process, Retry, StopPolicy, Target, TargetValue, Targets, Work,
+    CatchUp, CatchUpPolicy, Interrupted, Job, JobName, MaxFailures, Overlap, Process, Rate, Retry, Selection, StopPolicy, Target,
+    TargetValue, Targets, Work,
 };
 pub use keys::reads_job_key;
 pub use parse::{Context, parse};
 pub use problem::{Problem, Problems, Severity};
+pub use source::{Format, OnEmpty, Origin, Source};
 pub use syntax::{BYTE_ORDER_MARK, MAX_FILE_SIZE};
 
 use self::field::Field;

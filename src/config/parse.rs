@@ -9,18 +9,16 @@ use toml::de::DeTable;
 
 use super::draft::{Draft, MAX_CONCURRENCY, Reader, env};
 use super::field::{Field, fields};
+use super::include::{self, Document};
 use super::keys::{Place, is_job_key, unknown};
-use super::problem::{Problem, Problems, Report, is_unprintable, shown};
+use super::names::{bad_name, file_name};
+use super::problem::{Problem, Problems, shown};
 use super::template_check::{self, Shape};
-use super::timetable::Zones;
 use super::{
     Config, DaemonConfig, HistoryConfig, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process, Targets,
-    Zone, after, syntax,
+    Work, Zone, syntax,
 };
 use crate::schedule::{Schedule, Timetable};
-
-/// The longest name of a job, in characters.
-const MAX_NAME: usize = 64;
 
 /// Partials of one run at once, unless configured.
 const CONCURRENCY: usize = 8;
@@ -53,31 +51,35 @@ pub struct Context {
     pub handlers: Vec<String>,
     /// Reads a file that the configuration names, or says why it cannot be read; the path is absolute.
     pub files: fn(&Path) -> Result<Vec<u8>, String>,
+    /// The paths that match a pattern, which begins at a directory unless it is absolute.
+    pub matches: fn(&Path, &str) -> Result<Vec<PathBuf>, String>,
 }
 
-/// Reads a configuration: all of it usable, with warnings, or all its problems in the order of the file.
+/// Reads a configuration, with the files it includes: all of it usable, with warnings, or all its problems in the order of the files.
 ///
 /// # Errors
 /// [`Problems`] holds every problem that one pass finds: those of the syntax when there are any, else those of the contents.
-pub fn parse(text: &[u8], context: &Context) -> Result<(Config, Vec<Problem>), Problems> {
+pub fn parse(text: &[u8], context: &Context) -> Result<(Config, Problems), Problems> {
     let source = syntax::text(text).map_err(|refused| Problems::new(&context.path, refused.0, vec![refused.1]))?;
     let (root, problems) = syntax::parse(source);
     if !problems.is_empty() {
         return Err(Problems::new(&context.path, source.as_bytes(), problems));
     }
-    let mut reader = Reader { source, context, report: Report::default(), zones: Zones::default(), after: Vec::new(), process: None };
-    let config = reader.config(root.get_ref());
+    let mut reader = Reader::new(source, context);
+    let files = include::read(root.get_ref(), source, context, &mut reader.report);
+    let documents: Vec<Document<'_>> = files.iter().map(include::document).collect();
+    let (config, included) = reader.config(root.get_ref(), &documents);
+    let failed = reader.report.has_errors() || included.iter().any(Problems::has_errors);
+    let problems = reader.report.into_problems(&context.path, source.as_bytes()).with_included(included);
     match config {
-        Some(config) if !reader.report.has_errors() => {
-            reader.report.list.sort_by_key(|problem| problem.span.start);
-            Ok((config, reader.report.list))
-        }
-        _ => Err(reader.report.into_problems(&context.path, source.as_bytes())),
+        Some(config) if !failed => Ok((config, problems)),
+        _ => Err(problems),
     }
 }
 
 impl<'a> Reader<'a> {
-    fn config(&mut self, root: &'a DeTable<'a>) -> Option<Config> {
+    /// The configuration as far as it can be used, and what is to be said of the included files.
+    fn config(&mut self, root: &'a DeTable<'a>, documents: &[Document<'_>]) -> (Option<Config>, Vec<Problems>) {
         let get = |name: &str| root.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value);
         let source = self.source;
         let field = |name: &'static str| get(name).map(|value| Field { name, value, source });
@@ -88,22 +90,20 @@ impl<'a> Reader<'a> {
         let defaults = table.map(|table| self.draft(Place::Defaults, table)).unwrap_or_default();
         let process = self.process_of(&Draft::default(), &daemon, &defaults);
         template_check::work(&defaults, &Shape::Unknown, &process, &mut self.report);
-        let known = ["daemon", "log", "history", "defaults", "jobs"];
+        let known = ["include", "daemon", "log", "history", "defaults", "jobs"];
         let mut meant_as_jobs = false;
         for (key, span, value) in fields(root) {
             if !known.contains(&key) {
                 meant_as_jobs |= self.stray(key, span, Field { name: key, value, source });
             }
         }
-        let jobs = match field("jobs") {
-            Some(field) => self.jobs(field, &daemon, &defaults),
-            None if meant_as_jobs => return None,
-            None => {
-                self.report.push(no_jobs(0));
-                return None;
-            }
-        };
-        Some(Config { daemon, log, history, jobs })
+        let own = field("jobs");
+        if own.is_none() && !meant_as_jobs && field("include").is_none() {
+            self.report.push(no_jobs(0));
+        }
+        let mut jobs = own.map(|field| self.jobs(field, &daemon, &defaults)).unwrap_or_default();
+        let included = self.include(root, documents, &daemon, &defaults, &mut jobs);
+        (Some(Config { daemon, log, history, jobs }), included)
     }
 
     /// A table or key at the top that is none of ours; whether it was meant as a job or as the table of jobs.
@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
         history
     }
 
-    fn jobs(&mut self, field: Field<'a>, daemon: &DaemonConfig, defaults: &Draft<'a>) -> BTreeMap<JobName, Arc<Job>> {
+    pub(super) fn jobs(&mut self, field: Field<'a>, daemon: &DaemonConfig, defaults: &Draft<'_>) -> BTreeMap<JobName, Arc<Job>> {
         let mut jobs = BTreeMap::new();
         let Some(table) = field.as_table() else {
             field.wrong_type("a table of tables", "write each job as `[jobs.NAME]`, with one pair of brackets", &mut self.report);
@@ -228,8 +228,6 @@ impl<'a> Reader<'a> {
                 jobs.insert(job.name.clone(), Arc::new(job));
             }
         }
-        let known = table.keys().map(|name| name.get_ref().as_ref()).collect();
-        after::check(&self.after, &jobs, &known, &mut self.report);
         jobs
     }
 
@@ -250,7 +248,7 @@ impl<'a> Reader<'a> {
         span: std::ops::Range<usize>,
         table: &'a DeTable<'a>,
         daemon: &DaemonConfig,
-        defaults: &Draft<'a>,
+        defaults: &Draft<'_>,
     ) -> Option<Job> {
         let draft = self.draft(Place::Job, table);
         self.after.extend(draft.after.clone().map(|names| (name.into(), names)));
@@ -258,6 +256,8 @@ impl<'a> Reader<'a> {
         let targets = draft.targets.clone().unwrap_or_default();
         let process = self.process_of(&draft, daemon, defaults);
         let shape = if draft.written.targets.is_some() && draft.targets.is_none() { Shape::Unknown } else { Shape::of(&targets) };
+        let chunk = draft.chunk.or(defaults.chunk).unwrap_or(1);
+        let shape = if chunk > 1 && !matches!(draft.work, Some(Work::Handler(_))) { Shape::Chunk } else { shape };
         template_check::work(&draft, &shape, &process, &mut self.report);
         self.check_sense(&draft, defaults, &targets);
         let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
@@ -279,6 +279,9 @@ impl<'a> Reader<'a> {
             work: draft.work?,
             targets,
             concurrency: draft.concurrency.or(defaults.concurrency).unwrap_or(CONCURRENCY),
+            chunk: draft.chunk.or(defaults.chunk).unwrap_or(1),
+            canary: draft.canary.or(defaults.canary).unwrap_or(0),
+            rate: draft.rate.or(defaults.rate),
             partial_timeout: draft.partial_timeout.or(defaults.partial_timeout),
             timeout: draft.timeout.or(defaults.timeout),
             retry: draft.retry.build(&defaults.retry),
@@ -319,6 +322,15 @@ impl<'a> Reader<'a> {
             && partial > whole
         {
             self.report.push(Problem::warning(span.clone(), "`partial_timeout` is longer than `timeout`, so it never applies"));
+        }
+        if let (Some(Work::Handler(_)), Some(span)) = (&draft.work, &draft.written.chunk) {
+            let problem = Problem::error(span.clone(), "`chunk` is for processes: a handler works on one target at a time");
+            self.report.push(problem.help("leave it out, or raise `concurrency`"));
+        }
+        if let (Targets::None, Some(_), Some(span)) = (targets, draft.chunk, &draft.written.chunk)
+            && draft.written.targets.is_none()
+        {
+            self.report.push(Problem::error(span.clone(), "`chunk` needs `targets`: a run without them has one partial"));
         }
         if let (Targets::None, Some(_), Some(span)) = (targets, draft.concurrency, &draft.written.concurrency)
             && draft.written.targets.is_none()
@@ -363,36 +375,4 @@ fn set<T>(place: &mut T, value: Option<T>) {
 fn no_jobs(at: usize) -> Problem {
     let problem = Problem::error(at..at, "the file defines no jobs");
     problem.help("add a table such as:\n[jobs.backup]\nschedule = \"0 2 * * *\"\ncommand = [\"/usr/bin/backup\"]")
-}
-
-/// Names are letters, digits, `_ - .` of any script, and begin with a letter or digit.
-fn bad_name(name: &str, span: std::ops::Range<usize>) -> Option<Problem> {
-    let length = name.chars().count();
-    let allowed = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.');
-    let reason = if name.is_empty() {
-        "is empty".to_owned()
-    } else if length > MAX_NAME {
-        format!("is too long: {length} characters, at most {MAX_NAME} are allowed")
-    } else if name.contains(is_unprintable) {
-        "contains a control or invisible character".to_owned()
-    } else if let Some(character) = name.chars().find(|character| !allowed(*character)) {
-        format!("contains `{character}`")
-    } else if !name.starts_with(char::is_alphanumeric) {
-        format!("begins with `{}`", name.chars().next().unwrap_or_default())
-    } else {
-        return None;
-    };
-    let problem = Problem::error(span, format!("the job name \"{}\" {reason}", shown(name)));
-    Some(problem.help("names are letters, digits, `_`, `-` and `.`, begin with a letter or digit, and have at most 64 characters"))
-}
-
-fn file_name(field: Field<'_>, report: &mut Report) -> Option<String> {
-    let name = field.filled("name a file such as \"batch.log\"", report)?;
-    if name.contains('/') || name.contains(is_unprintable) || matches!(name, "." | "..") {
-        let problem =
-            Problem::error(field.span(), format!("`{}` must be a file name without a directory, found \"{}\"", field.name, shown(name)));
-        report.push(problem.help("the directory goes to `dir`"));
-        return None;
-    }
-    Some(name.to_owned())
 }

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::field::{Field, fields};
 use super::keys::unknown_in;
 use super::problem::{Problem, Report, shown};
-use super::{CatchUp, CatchUpPolicy, MaxFailures, Overlap, Retry, StopPolicy};
+use super::{CatchUp, CatchUpPolicy, MaxFailures, Overlap, Rate, Retry, StopPolicy};
 use crate::schedule::{Dst, Fold, Gap};
 
 /// The most attempts of one partial.
@@ -201,6 +201,29 @@ pub(super) fn max_failures(field: Field<'_>, report: &mut Report) -> Option<MaxF
             None
         }
     }
+}
+
+/// `rate`: so many starts a second, minute or hour.
+pub(super) fn rate(field: Field<'_>, report: &mut Report) -> Option<Rate> {
+    const HELP: &str = "write a whole number and a unit of time: \"50/s\", \"100/m\" or \"1000/h\"";
+    const MOST: u32 = 1_000_000;
+    let text = field.filled(HELP, report)?;
+    let parts = text.split_once('/').and_then(|(starts, per)| {
+        let per = match per.trim() {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            _ => return None,
+        };
+        Some((starts.trim().parse::<u32>().ok()?, Duration::from_secs(per)))
+    });
+    let rate = parts.filter(|(starts, _)| (1..=MOST).contains(starts)).map(|(starts, per)| Rate { starts, per });
+    if rate.is_none() {
+        report.push(
+            Problem::error(field.span(), format!("`rate` is not a rate from \"1/h\" to \"{MOST}/s\": \"{}\"", shown(text))).help(HELP),
+        );
+    }
+    rate
 }
 
 /// Reads the known keys of a small table under their full names and reports the others.

@@ -78,21 +78,59 @@ pub struct Problems {
     pub(super) list: Vec<Problem>,
     /// Problems that were found but not kept.
     pub(super) dropped: usize,
+    /// Those of the files that this one includes, in order.
+    pub(super) included: Vec<Problems>,
 }
 
 impl Problems {
     /// Puts the problems in the order of the file.
     pub fn new(path: &Path, source: &[u8], mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| problem.span.start);
-        Self { path: path.to_owned(), source: source.into(), list, dropped: 0 }
+        Self { path: path.to_owned(), source: source.into(), list, dropped: 0, included: Vec::new() }
     }
 
+    /// Adds those of the files that this one includes.
+    pub(super) fn with_included(mut self, included: Vec<Self>) -> Self {
+        self.included = included;
+        self
+    }
+
+    /// Adds one to those of the file itself.
+    pub fn push(&mut self, problem: Problem) {
+        self.list.push(problem);
+        self.list.sort_by_key(|problem| problem.span.start);
+    }
+
+    /// These of the file itself, then those of each file it includes.
+    pub fn files(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.included)
+    }
+
+    /// The file, as the user wrote it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The text that the spans refer to.
+    pub fn source(&self) -> &[u8] {
+        &self.source
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.list.iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Those of the file itself.
     pub fn list(&self) -> &[Problem] {
         &self.list
     }
 
     /// How many problems there are, those not kept included.
     pub fn count(&self) -> usize {
+        self.own_count() + self.included.iter().map(Self::own_count).sum::<usize>()
+    }
+
+    pub(super) fn own_count(&self) -> usize {
         self.list.len() + self.dropped
     }
 
@@ -109,13 +147,17 @@ impl Problems {
 
     /// One line a problem, `jobs.toml:3:1: unknown key …`, as the log and `batchd status` show them.
     pub fn one_line(&self) -> Vec<String> {
+        self.files().flat_map(Self::own_lines).collect()
+    }
+
+    fn own_lines(&self) -> Vec<String> {
         let path = escaped(&self.path.to_string_lossy());
         let line = |problem: &Problem| {
             let (line, column) = self.position(problem);
             format!("{path}:{line}:{column}: {}", problem.message)
         };
         let mut lines: Vec<String> = self.list.iter().take(super::render::MAX_SHOWN).map(line).collect();
-        let more = self.count() - lines.len();
+        let more = self.own_count() - lines.len();
         if more > 0 {
             lines.push(format!("{path}: … and {more} more"));
         }
@@ -169,6 +211,13 @@ impl Report {
     pub(super) fn into_problems(self, path: &Path, source: &[u8]) -> Problems {
         Problems { dropped: self.dropped, ..Problems::new(path, source, self.list) }
     }
+}
+
+/// A place of a file for people: `jobs.toml:3:1`.
+pub(super) fn place_of(path: &Path, source: &str, offset: usize) -> String {
+    let file = Problems::new(path, source.as_bytes(), Vec::new());
+    let (line, start) = file.line_of(offset);
+    format!("{}:{line}:{}", escaped(&path.to_string_lossy()), source.get(start..offset).map_or(1, |text| text.chars().count() + 1))
 }
 
 /// Whether a character changes how its surroundings look, or cannot be seen at all.

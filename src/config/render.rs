@@ -23,6 +23,10 @@ const CUT_LEAD: usize = 30;
 impl Problems {
     /// All problems with excerpts: at most [`MAX_SHOWN`], the rest is counted.
     pub fn render(&self, color: bool) -> String {
+        self.files().map(|file| file.render_own(color)).collect()
+    }
+
+    fn render_own(&self, color: bool) -> String {
         let plain = Renderer::plain().decor_style(DecorStyle::Ascii);
         let styled = Renderer::styled().decor_style(DecorStyle::Ascii);
         let (mut text, mut size, mut count) = (String::new(), 0, 0);
@@ -35,7 +39,7 @@ impl Problems {
             text += &if color { styled.render(&[self.group(problem)]) } else { bare };
             text += "\n\n";
         }
-        let more = self.count() - count;
+        let more = self.own_count() - count;
         if more > 0 {
             let _ = writeln!(text, "… and {more} more");
         }

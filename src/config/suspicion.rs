@@ -15,7 +15,13 @@ impl Problems {
     /// These warnings of a valid file, and those about its schedules: traps of the dialect, and fixed times that a coming change of
     /// the clock leaves out. `now` bounds the search for such a change. `slow`: how long a slow run of a job takes, where that is known.
     #[must_use]
-    pub fn with_schedules(self, config: &Config, now: Timestamp, slow: &dyn Fn(&Job) -> Option<Duration>) -> Self {
+    pub fn with_schedules(mut self, config: &Config, now: Timestamp, slow: &dyn Fn(&Job) -> Option<Duration>) -> Self {
+        let included = std::mem::take(&mut self.included);
+        let included = included.into_iter().map(|file| file.with_schedules(config, now, slow)).collect();
+        self.with_own_schedules(config, now, slow).with_included(included)
+    }
+
+    fn with_own_schedules(self, config: &Config, now: Timestamp, slow: &dyn Fn(&Job) -> Option<Duration>) -> Self {
         let Ok(source) = std::str::from_utf8(&self.source) else { return self };
         let (root, _) = syntax::parse(source);
         let mut report = Report::default();

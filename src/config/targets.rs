@@ -8,24 +8,17 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::field::{Field, fields};
-use super::keys::unknown_in;
 use super::problem::{Problem, Report, nearest, shown};
-use super::{Target, TargetValue, Targets};
+use super::{Target, TargetValue, Targets, source};
 
 /// The most targets of a run.
-const MAX_TARGETS: i64 = 10_000_000;
-
-/// The longest key of a target, in bytes.
-const MAX_KEY: usize = 1_024;
-
-/// Ways to list targets that this version refuses. To support one: read it, and take it out here.
-const NOT_YET: &[&str] = &["file", "glob", "command", "format", "http", "pointer"];
+const MAX_TARGETS: i64 = Targets::MAX as i64;
 
 /// `target_key` names the field that identifies a table.
 pub(super) fn read(field: Field<'_>, target_key: Option<&str>, report: &mut Report) -> Option<Targets> {
     match field.value.get_ref() {
         DeValue::Array(array) => list(field, array, target_key, report),
-        DeValue::Table(table) => source(field, table, report),
+        DeValue::Table(table) => source::read(field, table, target_key, report),
         _ => {
             let example = field.as_str().map_or_else(|| "\"a\", \"b\"".to_owned(), |text| format!("\"{}\"", shown(text)));
             field.wrong_type("an array", &format!("write `targets = [{example}]`"), report);
@@ -104,32 +97,15 @@ fn table_target(field: Field<'_>, target_key: Option<&str>, report: &mut Report)
 }
 
 fn within_key_length(field: Field<'_>, key: &str, report: &mut Report) -> Option<()> {
-    if key.len() > MAX_KEY {
-        report.error(field.span(), format!("the target is too long: {} bytes, at most {MAX_KEY} are allowed", key.len()));
+    if key.len() > Target::MAX_KEY {
+        report.error(field.span(), format!("the target is too long: {} bytes, at most {} are allowed", key.len(), Target::MAX_KEY));
         return None;
     }
     Some(())
 }
 
-/// `{ range = "a..b" }`, and what is still to come.
-fn source(field: Field<'_>, table: &DeTable<'_>, report: &mut Report) -> Option<Targets> {
-    let mut range = None;
-    let before = report.list.len();
-    for (key, span, value) in fields(table) {
-        match key {
-            "range" => range = read_range(Field { name: "targets.range", value, source: field.source }, report),
-            key if NOT_YET.contains(&key) => report.error(span, format!("`targets` with `{key}` is not supported yet")),
-            key => unknown_in("targets", &["range"], key, span, report),
-        }
-    }
-    if range.is_none() && report.list.len() == before {
-        let problem = Problem::error(field.span(), "`targets` names no source of targets");
-        report.push(problem.help("write a list such as [\"a\", \"b\"], or { range = \"0..10\" }"));
-    }
-    range
-}
-
-fn read_range(field: Field<'_>, report: &mut Report) -> Option<Targets> {
+/// The integers of `"a..b"`.
+pub(super) fn range(field: Field<'_>, report: &mut Report) -> Option<Targets> {
     const HELP: &str = "write two integers, the end exclusive: \"0..1000\"";
     let text = field.filled(HELP, report)?;
     let bounds = text.split_once("..").and_then(|(start, end)| Some((start.trim().parse::<i64>().ok()?, end.trim().parse::<i64>().ok()?)));

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use jiff::ZonedDateTime;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Enumerator, Object, Serde, Value};
+use minijinja::value::{Enumerator, Object, Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::{Target, TargetValue};
@@ -18,7 +18,7 @@ const MAX_STEPS: u64 = 100_000;
 const MAX_RENDERED: usize = 128 << 10;
 
 /// The names that a template sees.
-pub(super) const ROOTS: [&str; 8] = ["job", "run", "nominal", "target", "env", "attempt", "index", "count"];
+pub(super) const ROOTS: [&str; 9] = ["job", "run", "nominal", "target", "targets", "env", "attempt", "index", "count"];
 
 /// The fields of `nominal`, all in the job's zone.
 pub(super) const NOMINAL_FIELDS: [&str; 13] =
@@ -37,6 +37,8 @@ pub struct Values {
     /// In the job's zone.
     pub nominal: ZonedDateTime,
     pub target: Option<Target>,
+    /// Those of a chunk; `None` where a process works on one target.
+    pub targets: Option<Arc<[Target]>>,
     pub env: Arc<BTreeMap<String, String>>,
     /// From 1.
     pub attempt: u32,
@@ -112,6 +114,11 @@ fn shell_environment() -> Environment<'static> {
         if value.is_undefined() {
             return Err(Error::from(ErrorKind::UndefinedError));
         }
+        // Several targets are several words.
+        if value.kind() == ValueKind::Seq {
+            let words = value.try_iter()?.map(|value| quoted(&value.to_string())).collect::<Vec<_>>();
+            return out.write_str(&words.join(" ")).map_err(Error::from);
+        }
         out.write_str(&quoted(&value.to_string())).map_err(Error::from)
     });
     environment
@@ -128,10 +135,8 @@ impl Object for Values {
             "job" => Value::from(self.job.clone()),
             "run" => Value::from(self.run.clone()),
             "nominal" => Value::from_object(Nominal(self.nominal.clone())),
-            "target" => match &self.target.as_ref()?.value {
-                TargetValue::Text(text) => Value::from(text.clone()),
-                TargetValue::Table(table) => Value::from(Serde(table.as_ref())),
-            },
+            "target" => target_value(self.target.as_ref()?),
+            "targets" => self.targets.as_ref()?.iter().map(target_value).collect::<Vec<_>>().into(),
             "env" => Value::from_object(Variables(self.env.clone())),
             "attempt" => self.attempt.into(),
             "index" => self.index.into(),
@@ -146,6 +151,13 @@ impl Object for Values {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Str(&ROOTS)
+    }
+}
+
+fn target_value(target: &Target) -> Value {
+    match &target.value {
+        TargetValue::Text(text) => Value::from(text.clone()),
+        TargetValue::Table(table) => Value::from(Serde(table.as_ref())),
     }
 }
 
@@ -213,6 +225,7 @@ mod tests {
             run: "report@20260130T170000Z".into(),
             nominal: nominal.expect("a time that exists"),
             target: Some(target),
+            targets: None,
             env: Arc::new(BTreeMap::from([("LANG".to_owned(), "C".to_owned())])),
             attempt: 2,
             index: 3,
@@ -255,6 +268,15 @@ mod tests {
         let values = Values { target, ..values("") };
         assert_eq!(render("{{ target.id }}:{{ target.tags | join('+') }}", &values).expect("a template"), "7:x+y");
         assert_eq!(render("{{ target | tojson }}", &values).expect("a template"), r#"{"id": 7, "tags": ["x", "y"]}"#);
+    }
+
+    #[test]
+    fn the_targets_of_a_chunk_are_words() {
+        let targets = ["a", "it's b"].map(Target::text);
+        let values = Values { target: None, targets: Some(targets.into()), ..values("") };
+        assert_eq!(render_shell("wc {{ targets }}", &values).expect("a script"), r"wc 'a' 'it'\''s b'");
+        assert_eq!(render_shell("{% for t in targets %}x {{ t }};{% endfor %}", &values).expect("a script"), r"x 'a';x 'it'\''s b';");
+        assert_eq!(render("{{ targets | join(',') }}", &values).expect("a template"), "a,it's b");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::draft::Draft;
 use super::field::Field;
 use super::problem::{Problem, Report, nearest, shown};
 use super::template::{NOMINAL_FIELDS, ROOTS, Values, environment, reason};
-use super::{Process, Target, TargetValue, Targets};
+use super::{Format, Origin, Process, Source, Target, TargetValue, Targets};
 
 /// The most targets whose fields are compared; what a later one lacks is found when it runs.
 const MAX_COMPARED: usize = 10_000;
@@ -29,13 +29,20 @@ pub(super) enum Shape {
     Text(Target),
     /// The first target, and the fields that every target has.
     Table(Target, BTreeSet<String>),
+    /// `targets`: what a process works on at once.
+    Chunk,
     /// The targets have problems of their own.
     Unknown,
 }
 
 impl Shape {
     pub(super) fn of(targets: &Targets) -> Self {
-        let Some(first) = targets.get(0).filter(|_| !matches!(targets, Targets::None)) else { return Self::None };
+        match targets {
+            Targets::Source(source) => return Self::of_source(source),
+            Targets::None => return Self::None,
+            _ => {}
+        }
+        let Some(first) = targets.get(0) else { return Self::None };
         let TargetValue::Table(table) = &first.value else { return Self::Text(first) };
         let mut fields: BTreeSet<String> = table.keys().cloned().collect();
         if let Targets::List(list) = targets {
@@ -47,6 +54,16 @@ impl Shape {
         }
         Self::Table(first, fields)
     }
+
+    /// Which fields the targets have is not known before they are read.
+    fn of_source(source: &Source) -> Self {
+        match source.origin {
+            Origin::Glob(_) | Origin::File { format: Format::Lines, .. } | Origin::Command { format: Format::Lines, .. } => {
+                Self::Text(Target::text("target"))
+            }
+            Origin::File { .. } | Origin::Command { .. } => Self::Unknown,
+        }
+    }
 }
 
 /// Checks the templates of a job's handler, of its gather command and of its environment.
@@ -57,6 +74,9 @@ pub(super) fn work(draft: &Draft<'_>, shape: &Shape, process: &Process, report: 
     if let Some(field) = draft.written.gather {
         each(field, &Shape::None, process, report);
     }
+    if let Some(field) = draft.written.targets {
+        source(field, process, report);
+    }
     if let Some(field) = draft.written.env {
         env(field, shape, process, report);
     }
@@ -66,6 +86,15 @@ pub(super) fn work(draft: &Draft<'_>, shape: &Shape, process: &Process, report: 
 pub(super) fn env(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
     for value in field.as_table().into_iter().flat_map(|table| table.values()) {
         check(field.with(value), shape, process, report);
+    }
+}
+
+/// Checks the templates of a table that says where the targets are.
+fn source(field: Field<'_>, process: &Process, report: &mut Report) {
+    for (key, name) in [("file", "targets.file"), ("glob", "targets.glob"), ("command", "targets.command")] {
+        if let Some(value) = field.as_table().and_then(|table| table.get(key)) {
+            each(Field { name, value, ..field }, &Shape::None, process, report);
+        }
     }
 }
 
@@ -101,7 +130,7 @@ fn check(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report
             check_path(field, text, path, shape, process, report);
         }
     }
-    if report.list.len() == before && !matches!(shape, Shape::Unknown) {
+    if report.list.len() == before && !matches!(shape, Shape::Unknown | Shape::Chunk) {
         try_out(field, text, environment, &paths, shape, process, report);
     }
     let depends_on_job = paths.iter().any(|path| path.starts_with("target") || path.starts_with("env"));
@@ -116,8 +145,19 @@ fn check_path(field: Field<'_>, text: &str, path: &str, shape: &Shape, process: 
     let (root, part) = (parts.next().unwrap_or_default(), parts.next());
     let (message, help) = match (root, part) {
         ("args", _) => ("`args` is not supported yet".to_owned(), None),
+        ("target", _) if matches!(shape, Shape::Chunk) => (
+            "`target` has no value with `chunk`: a process works on several".to_owned(),
+            Some("write `{{ targets }}`, or `{% for target in targets %}…{% endfor %}`".to_owned()),
+        ),
+        ("targets", None) if matches!(shape, Shape::Chunk) => return,
+        ("targets", _) => {
+            ("`targets` has a value with `chunk` only, and is a list then".to_owned(), Some("write `{{ target }}`".to_owned()))
+        }
         ("target", _) if matches!(shape, Shape::None) && field.name == "gather" => {
             ("`target` has no value in `gather`, which runs once for all targets".to_owned(), None)
+        }
+        ("target", _) if field.name.starts_with("targets.") => {
+            (format!("`target` has no value in `{}`, which is read before there are targets", field.name), None)
         }
         ("target", _) if matches!(shape, Shape::None) => {
             ("`target` has no value: the job has no `targets`".to_owned(), Some("add `targets = [\"a\", \"b\"]`".to_owned()))
@@ -186,10 +226,11 @@ fn try_out(
     }
     let target = match shape {
         Shape::Text(target) | Shape::Table(target, _) => Some(target.clone()),
-        Shape::None | Shape::Unknown => None,
+        Shape::None | Shape::Unknown | Shape::Chunk => None,
     };
     let nominal = jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC);
-    let values = Values { job: "job".into(), run: "run".into(), nominal, target, env: Arc::new(env), attempt: 1, index: 0, count: 1 };
+    let values =
+        Values { job: "job".into(), run: "run".into(), nominal, target, targets: None, env: Arc::new(env), attempt: 1, index: 0, count: 1 };
     let Err(error) = environment.render_str(text, minijinja::Value::from_object(values)) else { return };
     let at = field.inside(error.range().unwrap_or(0..text.len()));
     let known_only_then = matches!(error.kind(), ErrorKind::UndefinedError) && process.env_file.is_some();

@@ -1,6 +1,8 @@
 //! What a file may get wrong, and what it is told then: a row for each, the line, and the words that must be there.
 
+mod include;
 mod not_toml;
+mod sources;
 mod times;
 mod usable;
 
@@ -16,6 +18,7 @@ fn context() -> Context {
         system_zone: zone,
         handlers: vec!["cleanup".to_owned()],
         files,
+        matches: include::matches,
     }
 }
 
@@ -23,6 +26,7 @@ fn context() -> Context {
 fn files(path: &std::path::Path) -> Result<Vec<u8>, String> {
     match path.to_str() {
         Some("/srv/batch/days.txt") => Ok(b"2026-12-25\n2026-12-31..2027-01-01\n".to_vec()),
+        Some(path) if path.starts_with("/srv/batch/jobs.d/") => include::file(path),
         Some("/srv/batch/broken.txt") => Ok(b"2026-12-25\n\nChristmas\n".to_vec()),
         _ => Err(format!("cannot read `{}`: there is none", path.display())),
     }
@@ -208,7 +212,6 @@ fn keys_that_are_not_known() {
     check("[history]\nmax_size = \"1KiB\"\n", (2, 12), &["1KiB", "out of range"]);
     check("[history]\nkeep_runs = 0\n", (2, 13), &["out of range"]);
     check("[history]\nretention = \"1d\"\n", (2, 1), &["did you mean `keep`?"]);
-    check("include = [\"x\"]\n", (1, 1), &["`include` is not supported yet"]);
     check("[backup]\nschedule = \"@daily\"\ncommand = [\"true\"]\n", (1, 2), &["[jobs.backup]"]);
     check("schedule = \"@daily\"\n", (1, 1), &["belongs in `[jobs.NAME]`"]);
     check("[jobs]\nschedule = \"@daily\"\n", (2, 1), &["[jobs.NAME]"]);
@@ -266,7 +269,6 @@ fn targets_that_cannot_be() {
             ("targets = { range = \"1..1\" }", 21, &["is empty"]),
             ("targets = { range = \"1-5\" }", 21, &["not a range"]),
             ("targets = { range = \"0..99999999\" }", 21, &["more than"]),
-            ("targets = { file = \"x.csv\" }", 13, &["not supported yet"]),
             ("targets = {}", 11, &["no source"]),
         ],
     );

@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::oneshot;
 use tracing::error;
 
+use super::plans::{Keeper, Loader};
 use super::{Progress, clock, foreground, narrate};
 use crate::config::{Config, HistoryConfig};
-use crate::engine::{self, Answer, Effect, Engine, Event, Record, RunId, RunInfo, RunKey, RunOutcome, Ticket};
+use crate::engine::{self, Answer, Effect, Engine, Event, PlanEnd, Record, RunId, RunInfo, RunKey, RunOutcome, Ticket};
 use crate::runner::{ResultLines, Runner};
 use crate::store::{PartialView, Reader, Retention, Unwritten, Writer};
 
@@ -24,6 +25,7 @@ pub(super) struct Core {
     writer: Writer,
     runner: Runner,
     state_dir: Arc<Path>,
+    loader: Loader,
     /// Runs whose end is not recorded yet, for the log.
     live: HashMap<RunKey, Arc<RunInfo>>,
     tickets: HashMap<Ticket, oneshot::Sender<Answer>>,
@@ -47,12 +49,14 @@ impl Core {
             narrate::resumed(run.info, run.counts.succeeded);
         }
         let tickets = HashMap::new();
-        let (state_dir, history) = (config.daemon.state_dir.as_path().into(), config.history);
+        let state_dir: Arc<Path> = config.daemon.state_dir.as_path().into();
+        let (loader, history) = (Loader::new(Arc::clone(&state_dir)), config.history);
         Self {
             engine,
             writer,
             runner,
             state_dir,
+            loader,
             forgot: None,
             history,
             live,
@@ -72,6 +76,11 @@ impl Core {
 
     /// Lets the engine take one event, and performs what it asks for.
     pub(super) fn handle(&mut self, event: Event) {
+        if let Event::PlanEnded { run, end: PlanEnd::Failed(reason) } = &event
+            && let Some(run) = self.live.get(run)
+        {
+            narrate::plan_failed(run, reason);
+        }
         let effects = self.engine.handle(clock::now(), event);
         self.perform(effects);
     }
@@ -123,8 +132,17 @@ impl Core {
             match effect {
                 Effect::Record(record) => self.record(record),
                 Effect::WhenDurable(then) => self.writer.when_durable(then),
-                Effect::Start { run, index, attempt, target } => self.runner.start(run, index, attempt, target),
+                Effect::Start { run, index, attempt, target, others } => self.runner.start(run, index, attempt, target, others),
                 Effect::Stop { run, index, stop } => self.runner.stop(run, index, stop),
+                Effect::Plan { run } => {
+                    let keeper = Keeper::new(self.writer.planner(), Arc::clone(&self.state_dir), &run);
+                    self.runner.plan(run, Box::new(keeper));
+                }
+                Effect::StopPlan { run, stop } => self.runner.stop_plan(run, stop),
+                Effect::Load { run, indexes } => {
+                    let loader = self.loader.clone();
+                    self.runner.load(run, move || loader.load(run, &indexes));
+                }
                 Effect::Gather { run } => self.gather(run),
                 Effect::StopGather { run, stop } => self.runner.stop_gather(run, stop),
                 Effect::Suspended { job } => {
@@ -148,7 +166,7 @@ impl Core {
 
     fn record(&mut self, record: Record) {
         let run = match &record {
-            Record::Fired { run, .. } => {
+            Record::Fired { run, .. } | Record::Planned { run } | Record::Replanned { run, .. } => {
                 self.live.insert(run.key, Arc::clone(run));
                 Some(Arc::clone(run))
             }
@@ -164,8 +182,7 @@ impl Core {
             | Record::Decided { .. }
             | Record::Claimed { .. }
             | Record::Retried { .. }
-            | Record::Released { .. }
-            | Record::Replanned { .. } => None,
+            | Record::Released { .. } => None,
         };
         let job = match &record {
             Record::Decided { job, .. } => self.engine.job(job),
@@ -213,6 +230,7 @@ impl Core {
                     output: None,
                     hindrance: None,
                     usage: None,
+                    parts: Vec::new(),
                 };
                 self.handle(Event::GatherEnded { run: run.key, end: Box::new(engine::GatherEnd { end }) });
             }

@@ -12,7 +12,7 @@ use super::core::Core;
 use super::events::{Event, Sources};
 use super::signals::{Signal, SignalStream};
 use super::{Progress, RunOptions, open};
-use crate::config::{Config, JobName};
+use crate::config::{Config, JobName, Targets};
 use crate::engine::{self, Answer, Engine, Record, RunId, RunOutcome};
 use crate::handler::Registry;
 use crate::store::{Health, StoreError};
@@ -125,7 +125,9 @@ fn started(answer: Answer, job: &JobName) -> Result<RunId, ForegroundError> {
 /// Passes a record on as progress.
 pub(super) fn report(progress: &mut dyn Progress, record: &Record) {
     match record {
-        Record::Fired { run, .. } => progress.planned(run),
+        // Until its targets have been read, nobody knows how many there are.
+        Record::Fired { run, .. } if matches!(run.targets, Targets::Unplanned(_)) => {}
+        Record::Fired { run, .. } | Record::Planned { run } => progress.planned(run),
         Record::Partial(partial) => {
             let retry = partial.retry.is_some();
             let (target, error) = (partial.target.as_ref(), partial.error.as_deref());

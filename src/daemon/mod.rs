@@ -17,6 +17,7 @@ mod foreground;
 mod memory;
 mod narrate;
 mod open;
+mod plans;
 mod progress;
 mod reload;
 mod serve;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{Timestamp, Unit};
 use tracing::{debug, error, info, warn};
 
-use crate::config::Job;
+use crate::config::{Job, Targets};
 use crate::engine::{self, Decision, Outcome, PartialRecord, Record, RunInfo, RunOutcome, RunSummary};
 use crate::schedule::Zone;
 
@@ -27,10 +27,15 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             let (job, span, count, decision) = (Arc::clone(job?), (*first, *last), *count, *decision);
             Some(Box::new(move || decided(&job, span, count, decision)))
         }
+        (Record::Planned { run }, _) => {
+            let run = Arc::clone(run);
+            Some(Box::new(move || planned(&run)))
+        }
         (Record::Replanned { run, dropped, .. }, _) => {
-            let (run, dropped) = (Arc::clone(run), dropped.len());
+            let (run, dropped) = (Arc::clone(run), dropped.count());
             Some(Box::new(move || replanned(&run, dropped)))
         }
+        (Record::Partial(partial), Some(run)) if is_untold(partial, run) => None,
         (Record::Partial(partial), Some(run)) => {
             let (run, ended) = (Arc::clone(run), Ended::new(partial));
             Some(Box::new(move || partial_ended(&ended, &run)))
@@ -53,6 +58,11 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             _,
         ) => None,
     }
+}
+
+/// Whether nobody hears of the end: of a million successes, not even that they are not told is worth the time.
+fn is_untold(partial: &PartialRecord, run: &RunInfo) -> bool {
+    partial.outcome == Outcome::Succeeded && run.targets.partials() > MANY_PARTIALS && !tracing::enabled!(tracing::Level::DEBUG)
 }
 
 /// What the log tells of the end of an attempt.
@@ -86,7 +96,19 @@ pub(super) fn resumed(run: &RunInfo, succeeded: u32) {
     info!(job = &*run.job.name, run = &*run.id.0, "taken up again: {succeeded} of {partials} partials had succeeded");
 }
 
-fn replanned(run: &RunInfo, dropped: usize) {
+/// Tells that a run which has a plan goes on with it, although its targets could not be read again.
+pub(super) fn plan_failed(run: &RunInfo, reason: &str) {
+    if let Targets::Planned { .. } = run.targets {
+        warn!(job = &*run.job.name, run = &*run.id.0, reason, "its targets could not be read again: it goes on with those on record");
+    }
+}
+
+fn planned(run: &RunInfo) {
+    let partials = plural(u64::from(run.targets.partials()), "partial");
+    info!(job = &*run.job.name, run = &*run.id.0, "its targets have been read: {partials}");
+}
+
+fn replanned(run: &RunInfo, dropped: u32) {
     let partials = plural(u64::from(run.targets.partials()), "partial");
     info!(job = &*run.job.name, run = &*run.id.0, "its targets were edited since: it has {partials} now, {dropped} of them dropped");
 }
@@ -108,7 +130,10 @@ pub(super) fn clock_set(before: Timestamp, now: Timestamp, zone: &Zone) {
 
 fn fired(run: &RunInfo) {
     let nominal = run.nominal.to_zoned_datetime(run.job.timetable.zone.rules.clone());
-    let partials = plural(u64::from(run.targets.partials()), "partial");
+    let partials = match &run.targets {
+        Targets::Unplanned(_) => "its targets are read when it begins".to_owned(),
+        targets => plural(u64::from(targets.partials()), "partial"),
+    };
     let cause = run.cause;
     info!(job = &*run.job.name, run = &*run.id.0, "fired for {} ({cause}), {partials}", nominal.strftime("%F %T %Z"));
 }

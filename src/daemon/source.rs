@@ -82,7 +82,8 @@ pub struct Loaded {
 pub fn load(path: &Path, handlers: &[String]) -> Result<Loaded, LoadError> {
     let bytes = read(path)?;
     let (config, warnings) = parse(path, &bytes, handlers)?;
-    Ok(Loaded { config, warnings: warnings.one_line(), hash: hash(&bytes) })
+    let hash = hash(std::iter::once(&*bytes).chain(warnings.files().skip(1).map(Problems::source)));
+    Ok(Loaded { config, warnings: warnings.one_line(), hash })
 }
 
 /// As [`load`], with the warnings as they can be rendered with excerpts.
@@ -95,20 +96,30 @@ pub fn examine(path: &Path, handlers: &[String]) -> Result<(Config, Problems), L
 
 fn parse(path: &Path, bytes: &[u8], handlers: &[String]) -> Result<(Config, Problems), LoadError> {
     let (system_zone, doubt) = system_zone();
-    let context = Context { path: path.to_owned(), base: directory(path)?, system_zone, handlers: handlers.to_vec(), files };
+    let context = Context { path: path.to_owned(), base: directory(path)?, system_zone, handlers: handlers.to_vec(), files, matches };
     let (config, mut warnings) = config::parse(bytes, &context)?;
     let uses_system_zone = config.daemon.timezone == context.system_zone;
-    warnings.extend(doubt.filter(|_| uses_system_zone));
-    let source = bytes.strip_prefix(config::BYTE_ORDER_MARK).unwrap_or(bytes);
-    Ok((config, Problems::new(path, source, warnings)))
+    if let Some(doubt) = doubt.filter(|_| uses_system_zone) {
+        warnings.push(doubt);
+    }
+    Ok((config, warnings))
 }
 
 fn files(path: &Path) -> Result<Vec<u8>, String> {
     read(path).map_err(|error| error.to_string())
 }
 
-fn hash(bytes: &[u8]) -> String {
-    format!("{:016x}", fnv_1a(bytes.iter().copied()))
+/// The paths that match a pattern, as a shell would match them.
+fn matches(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    let base = base.to_str().ok_or("the directory of the file is not UTF-8")?;
+    let whole = if pattern.starts_with('/') { pattern.to_owned() } else { format!("{}/{pattern}", glob::Pattern::escape(base)) };
+    let options = glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let paths = glob::glob_with(&whole, options).map_err(|error| format!("it is no pattern: {}", error.msg))?;
+    paths.map(|path| path.map_err(|error| format!("cannot read `{}`: {}", error.path().display(), error.error()))).collect()
+}
+
+fn hash<'f>(files: impl Iterator<Item = &'f [u8]>) -> String {
+    format!("{:016x}", fnv_1a(files.flatten().copied()))
 }
 
 /// The absolute directory of the file. Symbolic links stay as they are: relative paths mean what the user sees.

@@ -98,6 +98,7 @@ fn live_run(run: &RunSnapshot<'_>) -> LiveRun {
     let phase = match run.phase {
         _ if run.stopping => "stopping",
         Phase::Waiting => "waiting",
+        Phase::Planning => "planning",
         Phase::Running => "running",
         Phase::Gathering => "gathering",
     };

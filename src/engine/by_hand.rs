@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::overlap::{MAX_RUNS_PER_JOB, Verdict};
 use super::run::Run;
 use super::{Answer, Cause, Decides, Effect, Engine, Mode, Now, Record, RunId, RunInfo, Then, Ticket};
-use crate::config::{Job, JobName, Target, Targets};
+use crate::config::{Job, JobName, Selection, Target, Targets};
 
 impl Engine {
     /// Starts a run by hand. The watermark is not touched.
@@ -132,7 +132,7 @@ impl Engine {
 
     fn fill(&mut self, job: &Arc<Job>, nominal: Timestamp, now: Now, effects: &mut Vec<Effect>) -> RunId {
         let (key, id) = (self.next_key(now), RunId::new(&job.name, Cause::Backfill, nominal));
-        let targets = job.targets.clone();
+        let targets = job.targets.of_run();
         let info = RunInfo { key, id: id.clone(), job: Arc::clone(job), cause: Cause::Backfill, nominal, fired: now.wall, targets };
         let info = Arc::new(info);
         effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nothing }));
@@ -152,7 +152,10 @@ impl Engine {
 /// The targets that were asked for by key, in the order of the job; all of them for no keys.
 fn select(targets: &Targets, keys: &[Arc<str>]) -> Result<Targets, Arc<str>> {
     if keys.is_empty() {
-        return Ok(targets.clone());
+        return Ok(targets.of_run());
+    }
+    if let Targets::Source(_) = targets {
+        return Ok(Targets::Unplanned(Selection::Named(keys.into())));
     }
     let mut wanted: std::collections::BTreeSet<&Arc<str>> = keys.iter().collect();
     let selected: Vec<Target> =
@@ -165,7 +168,10 @@ fn select(targets: &Targets, keys: &[Arc<str>]) -> Result<Targets, Arc<str>> {
 
 /// The targets of the job that are among the keys, in its order; the first key where none is.
 fn still_there(targets: &Targets, keys: &[Arc<str>]) -> Result<Targets, Answer> {
-    let Some(first) = keys.first() else { return Ok(targets.clone()) };
+    let Some(first) = keys.first() else { return Ok(targets.of_run()) };
+    if let Targets::Source(_) = targets {
+        return Ok(Targets::Unplanned(Selection::StillThere(keys.into())));
+    }
     let wanted: std::collections::BTreeSet<&Arc<str>> = keys.iter().collect();
     let all = (0..targets.partials()).filter_map(|index| targets.get(index));
     let found: Vec<Target> = all.filter(|target| wanted.contains(&target.key)).collect();

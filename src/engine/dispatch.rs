@@ -2,29 +2,33 @@
 
 use std::sync::Arc;
 
+use super::pace::Pace;
 use super::run::{Flight, Phase};
 use super::timers::Timer;
-use super::{Effect, Engine, Now, Record, RunKey, Then};
+use super::{Effect, Engine, Indexes, Now, Part, Record, RunKey, Then};
 
 impl Engine {
     /// The run may start when its instant has come; its first targets are claimed before.
     pub(super) fn begin(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key) else { return };
-        run.phase = Phase::Running;
+        run.phase = if run.wants_plan() { Phase::Planning } else { Phase::Running };
         let not_before = run.not_before;
         self.claim(key, now, effects);
         if not_before > now.wall {
             self.starts.insert((not_before, key));
         } else {
-            self.instant_has_come(key, now);
+            self.instant_has_come(key, now, effects);
         }
         self.end_if_complete(key, now, effects);
     }
 
     /// The time of the run counts from now.
-    pub(super) fn instant_has_come(&mut self, key: RunKey, now: Now) {
+    pub(super) fn instant_has_come(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key) else { return };
         run.timer = run.info.job.timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Run { run: key }));
+        if run.phase == Phase::Planning {
+            effects.push(Effect::WhenDurable(Then::Fired { run: key }));
+        }
         self.stand_in_line(key, now);
     }
 
@@ -35,12 +39,20 @@ impl Engine {
             return;
         }
         let Some(run) = self.runs.get_mut(&key).filter(|run| run.phase == Phase::Running) else { return };
+        let claiming = run.claiming;
         if let Some(upto) = run.next_claim() {
             effects.push(Effect::Record(Record::Claimed { run: key, upto, at: now.wall }));
             effects.push(Effect::WhenDurable(Then::Claimed { run: key, upto }));
+            if run.is_planned() {
+                effects.push(Effect::Load { run: key, indexes: run.to_load(claiming, upto) });
+            }
         }
         let due = run.take_due_retries(now.monotonic);
         let count = due.len();
+        if run.is_planned() && count > 0 {
+            let indexes: Indexes = due.iter().map(|(index, _)| *index).collect();
+            effects.push(Effect::Load { run: key, indexes: indexes.into_ranges() });
+        }
         effects.extend(due.into_iter().map(|(index, attempt)| Effect::Record(Record::Retried { run: key, index, attempt })));
         if count > 0 {
             effects.push(Effect::WhenDurable(Then::Retried { run: key, count }));
@@ -74,9 +86,16 @@ impl Engine {
     /// Puts the run in line when it has something to start.
     pub(super) fn stand_in_line(&mut self, key: RunKey, now: Now) {
         let Some(run) = self.runs.get_mut(&key) else { return };
-        if !run.in_line && run.not_before <= now.wall && run.can_start() {
-            run.in_line = true;
-            self.line.push_back(key);
+        if run.in_line || run.not_before > now.wall || !run.can_start() {
+            return;
+        }
+        match run.pace.and_then(|pace| pace.wait(now.monotonic)) {
+            None => {
+                run.in_line = true;
+                self.line.push_back(key);
+            }
+            Some(at) if run.pace_timer.is_none() => run.pace_timer = Some(self.timers.set(at, Timer::Pace { run: key })),
+            Some(_) => {}
         }
     }
 
@@ -94,13 +113,17 @@ impl Engine {
 
     fn start_one(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key).filter(|run| run.can_start()) else { return };
-        let Some((index, attempt)) = run.take_next() else { return };
+        let mut parts = run.take_next().into_iter().map(|(index, attempt)| run.part(index, attempt)).collect::<Vec<_>>().into_iter();
+        let Some(Part { index, attempt, target }) = parts.next() else { return };
+        let others: Vec<Part> = parts.collect();
+        if let Some(rate) = run.info.job.rate {
+            run.pace.get_or_insert_with(|| Pace::new(rate, now.monotonic)).take(now.monotonic);
+        }
         let timeout = run.info.job.partial_timeout;
         let timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Attempt { run: key, index }));
-        run.flights.insert(index, Flight { attempt, timer, stopped: None });
+        run.flights.insert(index, Flight { attempt, target: target.clone(), others: others.clone(), timer, stopped: None });
         self.in_flight += 1;
-        let target = run.info.targets.get(index);
-        effects.push(Effect::Start { run: Arc::clone(&run.info), index, attempt, target });
+        effects.push(Effect::Start { run: Arc::clone(&run.info), index, attempt, target, others });
         self.claim(key, now, effects);
     }
 }

@@ -1,5 +1,6 @@
 //! From ended attempts to the end of the run: record, retry or count, gather, finish, and let the next run of the job begin.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -7,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::retry::Failure;
 use super::run::{Phase, Run, StopReason};
 use super::timers::Timer;
-use super::{AttemptEnd, Effect, Engine, GatherEnd, Now, Outcome, PartialRecord, Record, RunKey, RunSummary, Then, retry};
+use super::{AttemptEnd, Effect, Engine, GatherEnd, Now, Outcome, Part, PartEnd, PartialRecord, Record, RunKey, RunSummary, Then, retry};
 
 impl Engine {
     pub(super) fn attempt_ended(&mut self, key: RunKey, index: u32, end: AttemptEnd, now: Now, effects: &mut Vec<Effect>) {
@@ -16,35 +17,59 @@ impl Engine {
         self.in_flight -= 1;
         self.timers.cancel(flight.timer);
 
-        let outcome = retry::outcome(&end, flight.stopped);
+        let has_canaries = run.info.job.canary > 0;
+        let (stopped, lead) = (flight.stopped, Part { index, attempt: flight.attempt, target: flight.target });
+        let mut stop = None;
+        for (part, end, told) in share_out(lead, flight.others, end) {
+            let stopped = if told { None } else { stopped };
+            stop = stop.or(self.part_ended(key, part, end, stopped, now, effects));
+        }
+        if let Some(reason) = stop {
+            self.stop_run(key, reason, now, effects);
+        }
+        if has_canaries {
+            self.claim(key, now, effects);
+        }
+        self.stand_in_line(key, now);
+        self.end_if_complete(key, now, effects);
+    }
+
+    /// Records the end of one partial's attempt; why the run cannot go on, if it cannot.
+    fn part_ended(
+        &mut self,
+        key: RunKey,
+        part: Part,
+        end: AttemptEnd,
+        stopped: Option<Outcome>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> Option<StopReason> {
+        let run = self.runs.get_mut(&key)?;
+        let Part { index, attempt, target } = part;
+        let outcome = retry::outcome(&end, stopped);
         let delay = match run.stopping {
             // The next daemon takes it up again; its attempt is on record, so that it does not count as lost.
             Some(StopReason::Drained) if outcome == Outcome::Cancelled => Some(std::time::Duration::ZERO),
             Some(_) => None,
             None => {
                 let failure = Failure { outcome, exit_code: end.exit_code, hindrance: end.hindrance };
-                let tries = run.tries(index, flight.attempt, end.hindrance);
-                let seed = retry::seed(key.0, index, flight.attempt);
+                let tries = run.tries(index, attempt, end.hindrance);
+                let seed = retry::seed(key.0, index, attempt);
                 retry::delay(&run.info.job.retry, tries, failure, seed)
             }
         };
         let retry_at = delay.map(|delay| later(now.wall, delay));
-        let record = partial_record(run, index, flight.attempt, outcome, retry_at, end);
+        let record = partial_record(run, Part { index, attempt, target }, outcome, retry_at, end);
         effects.push(Effect::Record(Record::Partial(Box::new(record))));
         match delay {
             Some(delay) => {
                 let due = now.monotonic + delay;
-                run.wait_for_retry(index, flight.attempt, due);
+                run.wait_for_retry(index, attempt, due);
                 self.timers.set(due, Timer::Retry { run: key });
+                None
             }
-            None => {
-                if run.count(outcome) && run.stopping.is_none() {
-                    self.stop_run(key, StopReason::TooManyFailures, now, effects);
-                }
-            }
+            None => run.count(index, outcome).filter(|_| run.stopping.is_none()),
         }
-        self.stand_in_line(key, now);
-        self.end_if_complete(key, now, effects);
     }
 
     /// Gathers or finishes the run when all its partials have ended.
@@ -88,6 +113,7 @@ impl Engine {
     pub(super) fn finish(&mut self, key: RunKey, gathered: Option<AttemptEnd>, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.remove_run(key) else { return };
         let reason = match (run.stopping, &gathered) {
+            _ if run.failure.is_some() => run.failure.clone(),
             (Some(reason), _) => Some(reason.text().into()),
             (None, Some(end)) if end.outcome != Outcome::Succeeded => {
                 Some(format!("the gather command failed: {}", end.error.as_deref().unwrap_or(end.outcome.name())).into())
@@ -116,7 +142,7 @@ impl Engine {
 
     /// Takes the run out of memory without an end: the record says how far it came, and the next daemon goes on from there.
     /// Targets that were claimed, and retries that were recorded, and not started are released: they will not count as lost.
-    fn leave_unfinished(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn leave_unfinished(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.remove_run(key) else { return };
         if let Some(upto) = run.first_unstarted().filter(|upto| *upto < run.claiming) {
             effects.push(Effect::Record(Record::Claimed { run: key, upto, at: now.wall }));
@@ -127,6 +153,7 @@ impl Engine {
     fn remove_run(&mut self, key: RunKey) -> Option<Run> {
         let run = self.runs.remove(&key)?;
         self.timers.cancel(run.timer);
+        self.timers.cancel(run.pace_timer);
         self.starts.remove(&(run.not_before, key));
         if let Some(state) = self.jobs.get_mut(&run.info.job.name) {
             state.live.retain(|live| *live != key);
@@ -150,11 +177,48 @@ impl Engine {
     }
 }
 
-fn partial_record(run: &Run, index: u32, attempt: u32, outcome: Outcome, retry: Option<Timestamp>, end: AttemptEnd) -> PartialRecord {
+/// The end of each partial of an attempt, and whether its process has told of it alone. What was printed, and the result of the
+/// whole, go with the first.
+fn share_out(lead: Part, others: Vec<Part>, mut end: AttemptEnd) -> Vec<(Part, AttemptEnd, bool)> {
+    let mut told: BTreeMap<u32, PartEnd> = std::mem::take(&mut end.parts).into_iter().map(|part| (part.index, part)).collect();
+    let mut ends = Vec::with_capacity(others.len() + 1);
+    let alike =
+        |end: &AttemptEnd| AttemptEnd { result: None, output: None, usage: None, error: end.error.clone(), parts: Vec::new(), ..*end };
+    let rest: Vec<_> = others.into_iter().map(|part| (part, alike(&end))).collect();
+    for (part, mut end) in std::iter::once((lead, end)).chain(rest) {
+        let own = told.remove(&part.index);
+        let is_told = own.is_some();
+        if let Some(PartEnd { outcome, result, error, .. }) = own {
+            (end.outcome, end.result, end.error) = (outcome, result, error);
+        }
+        ends.push((part, end, is_told));
+    }
+    ends
+}
+
+fn partial_record(run: &Run, part: Part, outcome: Outcome, retry: Option<Timestamp>, end: AttemptEnd) -> PartialRecord {
     let AttemptEnd { started, ended, duration, exit_code, signal, result, error, output, usage, .. } = end;
-    let target = run.info.targets.get(index);
+    let planned = run.is_planned();
+    let Part { index, attempt, target } = part;
     let (run, error) = (run.info.key, error.or_else(|| stopped_text(outcome)));
-    PartialRecord { run, index, target, attempt, outcome, retry, started, ended, duration, exit_code, signal, result, error, output, usage }
+    PartialRecord {
+        run,
+        index,
+        target,
+        planned,
+        attempt,
+        outcome,
+        retry,
+        started,
+        ended,
+        duration,
+        exit_code,
+        signal,
+        result,
+        error,
+        output,
+        usage,
+    }
 }
 
 fn stopped_text(outcome: Outcome) -> Option<Arc<str>> {

@@ -1,12 +1,13 @@
 //! What can happen to the engine, and what it asks for.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::{Outcome, Record, RunId, RunInfo, RunKey};
+use super::{Outcome, PlanEnd, Record, RunId, RunInfo, RunKey};
 use crate::config::{Config, JobName, Target};
 
 /// The time, of both kinds: wall for nominal times, monotonic (since any fixed origin) for timeouts.
@@ -33,6 +34,10 @@ pub enum Event {
     Durable(Then),
     /// An attempt has ended: its process is gone.
     AttemptEnded { run: RunKey, index: u32, end: Box<AttemptEnd> },
+    /// The reading of a run's targets has ended.
+    PlanEnded { run: RunKey, end: PlanEnd },
+    /// Targets that were asked for with [`Effect::Load`], or why they cannot be had.
+    Loaded { run: RunKey, targets: Result<Vec<(u32, Target)>, Arc<str>> },
     /// The gather command has ended.
     GatherEnded { run: RunKey, end: Box<GatherEnd> },
     /// A person or program starts a job by hand.
@@ -60,9 +65,16 @@ pub enum Effect {
     /// Once everything recorded so far is on disk, hand this back as [`Event::Durable`].
     WhenDurable(Then),
     /// Carry out one attempt.
-    Start { run: Arc<RunInfo>, index: u32, attempt: u32, target: Option<Target> },
+    /// `others`: the rest of its chunk, which the same process works on.
+    Start { run: Arc<RunInfo>, index: u32, attempt: u32, target: Option<Target>, others: Vec<Part> },
     /// Signal the process tree of a partial's attempt.
     Stop { run: RunKey, index: u32, stop: Stop },
+    /// Read the targets of a run, and bring them into the store.
+    Plan { run: Arc<RunInfo> },
+    /// Stop the reading of a run's targets.
+    StopPlan { run: RunKey, stop: Stop },
+    /// Have these targets of a run from the store.
+    Load { run: RunKey, indexes: Vec<Range<u32>> },
     /// Run the gather command of a run over its recorded results.
     Gather { run: Arc<RunInfo> },
     /// Signal the process tree of a run's gather command.
@@ -75,9 +87,29 @@ pub enum Effect {
     Finished,
 }
 
+/// A partial of a chunk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    pub index: u32,
+    pub attempt: u32,
+    pub target: Option<Target>,
+}
+
+/// How a partial of a chunk ended, where its process has told.
+#[derive(Debug)]
+pub struct PartEnd {
+    pub index: u32,
+    /// `Succeeded` or `Failed`.
+    pub outcome: Outcome,
+    pub result: Option<Box<RawValue>>,
+    pub error: Option<Arc<str>>,
+}
+
 /// What was waited for with [`Effect::WhenDurable`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Then {
+    /// The run is on record.
+    Fired { run: RunKey },
     /// The targets of the run before `upto` are claimed and may be started.
     Claimed { run: RunKey, upto: u32 },
     /// The oldest `count` retries that were asked for may be started.
@@ -139,6 +171,8 @@ pub struct AttemptEnd {
     /// For people, one line.
     pub error: Option<Arc<str>>,
     pub output: Option<CapturedOutput>,
+    /// Of a chunk, what its process told of single partials; the others ended as it did.
+    pub parts: Vec<PartEnd>,
     /// Why it could not be started, where that is known.
     pub hindrance: Option<Hindrance>,
     /// What its processes took; `None` where nobody measured.

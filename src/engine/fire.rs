@@ -76,7 +76,7 @@ impl Engine {
                 effects.push(decided(name, skipped, now));
             }
             verdict => {
-                let (key, targets) = (self.next_key(now), job.targets.clone());
+                let (key, targets) = (self.next_key(now), job.targets.of_run());
                 let info = Arc::new(RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired: now.wall, targets });
                 effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nominal }));
                 let not_before = not_before(&info);

@@ -78,7 +78,7 @@ impl Engine {
                 let key = self.next_key(now);
                 // The other job's runs for a nominal time may succeed more than once, so the time is that of the creation.
                 let id = RunId::new(successor, Cause::After, key.time());
-                let targets = job.targets.clone();
+                let targets = job.targets.of_run();
                 vec![Follow::Run(Arc::new(RunInfo { key, id, job, cause: Cause::After, nominal, fired: now.wall, targets }))]
             }
             News::Suppress => {

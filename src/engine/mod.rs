@@ -1,8 +1,9 @@
 //! What now: fires due since the watermark, overlap, catch-up, retry, fan-out, gather, drain. PURE: a state machine that takes
 //! one [`Event`] with the time and returns [`Effect`]s. No clock, no I/O, no async; it cannot fail.
 //!
-//! - `accounting`, `catch_up`, `overlap`, `retry`: one policy each, a pure function with a table of tests.
+//! - `accounting`, `catch_up`, `overlap`, `pace`, `retry`: one policy each, a pure function with a table of tests.
 //! - `fire`: from nominal times to runs. `by_hand`: what people ask for. `follow`: what runs after it. `run`: the state of one run. `dispatch`: which partial starts next.
+//! - `planning`: targets that are read when a run begins.
 //! - `ending`: from ended attempts to the end of the run. `stopping`: timeouts, cancel, replace, drain.
 //! - `recovery`: what a restart takes up again; `replan`: of a run whose targets were edited meanwhile.
 //!
@@ -17,8 +18,11 @@ mod ending;
 mod event;
 mod fire;
 mod follow;
+mod indexes;
 mod outcome;
 mod overlap;
+mod pace;
+mod planning;
 mod record;
 mod recovery;
 mod replan;
@@ -35,11 +39,15 @@ use jiff::Timestamp;
 
 pub use self::accounting::{Accounted, MAX_WAIT, Repeat};
 pub use self::catch_up::MISFIRE_GRACE;
-pub use self::event::{Answer, AttemptEnd, CapturedOutput, Effect, Event, GatherEnd, Hindrance, Now, Stop, Then, Ticket, Usage, Wakeup};
+pub use self::event::{
+    Answer, AttemptEnd, CapturedOutput, Effect, Event, GatherEnd, Hindrance, Now, Part, PartEnd, Stop, Then, Ticket, Usage, Wakeup,
+};
 pub use self::follow::MAX_JOINS;
 use self::follow::{Joins, Successors};
+pub use self::indexes::Indexes;
 pub use self::outcome::{Beginning, Cause, Decision, Outcome, RunOutcome};
 pub use self::overlap::MAX_RUNS_PER_JOB;
+pub use self::planning::PlanEnd;
 pub use self::record::{Decides, Follow, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
 use self::run::Run;
 pub use self::run::{Counts, MAX_WAITING_RETRIES, Phase};
@@ -185,6 +193,8 @@ impl Engine {
             Event::Held(held) => self.hold(held, now, &mut effects),
             Event::Durable(then) => self.durable(then, now, &mut effects),
             Event::AttemptEnded { run, index, end } => self.attempt_ended(run, index, *end, now, &mut effects),
+            Event::PlanEnded { run, end } => self.plan_ended(run, end, now, &mut effects),
+            Event::Loaded { run, targets } => self.loaded(run, targets, now, &mut effects),
             Event::GatherEnded { run, end } => self.gather_ended(run, *end, now, &mut effects),
             Event::Triggered { job, targets, nominal, ticket } => {
                 self.trigger(&job, &targets, nominal, ticket, now, &mut effects);
@@ -263,7 +273,7 @@ impl Engine {
                 break;
             }
             self.starts.remove(&(at, run));
-            self.instant_has_come(run, now);
+            self.instant_has_come(run, now, effects);
         }
         self.dispatch(now, effects);
         self.leave_when_idle(effects);
@@ -274,7 +284,14 @@ impl Engine {
             Timer::Attempt { run, index } => self.attempt_timed_out(run, index, now, effects),
             Timer::Kill { run, index } => effects.push(Effect::Stop { run, index, stop: Stop::Kill }),
             Timer::Retry { run } => self.claim(run, now, effects),
+            Timer::Pace { run } => {
+                if let Some(waiting) = self.runs.get_mut(&run) {
+                    waiting.pace_timer = None;
+                }
+                self.stand_in_line(run, now);
+            }
             Timer::Run { run } => self.stop_run(run, run::StopReason::TimedOut, now, effects),
+            Timer::KillPlan { run } => effects.push(Effect::StopPlan { run, stop: Stop::Kill }),
             Timer::KillGather { run } => effects.push(Effect::StopGather { run, stop: Stop::Kill }),
             Timer::Drain => self.stop_now(now, effects),
         }
@@ -282,6 +299,7 @@ impl Engine {
 
     fn durable(&mut self, then: Then, now: Now, effects: &mut Vec<Effect>) {
         match then {
+            Then::Fired { run } => self.plan(run, effects),
             Then::Claimed { run, upto } => self.claimed(run, upto, now, effects),
             Then::Retried { run, count } => self.retried(run, count, now),
             Then::Gathered { run } => self.gather(run, now, effects),

@@ -1,7 +1,7 @@
 //! What is written down: the records that outlive the daemon, and what a restart reads back.
 
-use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Accounted, Beginning, CapturedOutput, Cause, Decision, Outcome, Repeat, RunOutcome, Usage};
+use super::{Accounted, Beginning, CapturedOutput, Cause, Decision, Indexes, Outcome, Repeat, RunOutcome, Usage};
 use crate::config::{Job, JobName, Target, Targets};
 
 /// A run's short name inside the program and the database: ascending in the order of creation.
@@ -73,6 +73,13 @@ pub struct RunInfo {
     pub targets: Targets,
 }
 
+impl RunInfo {
+    /// Whether targets join that are new when the run goes on: by hand they were chosen, and none does.
+    pub fn grows(&self) -> bool {
+        !matches!(self.cause, Cause::Manual | Cause::Retry)
+    }
+}
+
 /// One fact. Appended in order; the database after all records up to one is the state at that point.
 #[derive(Debug)]
 pub enum Record {
@@ -87,9 +94,11 @@ pub enum Record {
     Decided { job: JobName, first: Timestamp, last: Timestamp, count: u64, decision: Decision, at: Timestamp },
     /// A run exists, with its plan, and what it decides. Starts nothing by itself.
     Fired { run: Arc<RunInfo>, decides: Decides },
+    /// The targets of a run have been read for the first time, and are in the store: it has so many partials.
+    Planned { run: Arc<RunInfo> },
     /// The targets of the job were edited while the run was interrupted: from now on it has those of `run`. The partials at
     /// `dropped` end as cancelled, because their targets are listed no more.
-    Replanned { run: Arc<RunInfo>, dropped: BTreeSet<u32>, at: Timestamp },
+    Replanned { run: Arc<RunInfo>, dropped: Indexes, at: Timestamp },
     /// The targets before `upto` may have been started from now on; a lower `upto` than before releases what was not.
     Claimed { run: RunKey, upto: u32, at: Timestamp },
     /// A further attempt of a partial may have been started from now on.
@@ -118,7 +127,10 @@ pub enum Decides {
 pub struct PartialRecord {
     pub run: RunKey,
     pub index: u32,
+    /// `None` also where only the store has it.
     pub target: Option<Target>,
+    /// The store has the target already, in the run's plan.
+    pub planned: bool,
     pub attempt: u32,
     pub outcome: Outcome,
     /// When the next attempt is due; `None`: the partial has ended.
@@ -213,8 +225,9 @@ pub struct RecoveredRun {
     pub targets: Targets,
     /// Targets before this index may have been started; 0: nothing was.
     pub claimed: u32,
-    /// Partials that have ended, ascending by index: the outcome and the last attempt's number.
-    pub ended: Vec<(u32, Outcome, u32)>,
+    /// Partials that have ended, ascending by index; neighbours that ended alike are one range: the outcome and the last
+    /// attempt's number.
+    pub ended: Vec<(Range<u32>, Outcome, u32)>,
     /// Partials that wait for another attempt: the number of the last that ended.
     pub retrying: Vec<(u32, u32)>,
     /// Partials whose further attempt may have been started, and has no end: its number.

@@ -1,6 +1,6 @@
 //! What a restart takes up again: the watermarks, and the runs that have no end on record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::replan::{Plan, replan};
 use super::run::Run;
 use super::{
-    Beginning, Cause, Decides, Effect, Engine, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo,
+    Beginning, Cause, Decides, Effect, Engine, Indexes, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo,
 };
 use super::{MAX_WAIT, RunId, RunKey, RunOutcome, RunSummary, accounting, fire};
 use crate::config::{Interrupted, Job, JobName, Overlap};
@@ -55,7 +55,7 @@ impl Engine {
         let key = self.next_key(now);
         // A boot has no nominal time of its own; the key makes the name unique, also when the clock is set back.
         let id = RunId::new(name, Cause::Schedule, key.time());
-        let targets = job.targets.clone();
+        let targets = job.targets.of_run();
         let info = RunInfo { key, id, job: Arc::clone(job), cause: Cause::Schedule, nominal: now.wall, fired: now.wall, targets };
         let decides = Decides::Boot(Arc::clone(&self.boot_id));
         effects.push(Effect::Record(Record::Fired { run: Arc::new(info.clone()), decides }));
@@ -108,18 +108,23 @@ impl Engine {
             effects.push(Effect::Record(Record::Partial(Box::new(lost_attempt(&info, index, attempt, now)))));
             attempts.insert(index, attempt);
         }
-        let mut succeeded = BTreeSet::new();
-        for (index, outcome, attempt) in ended {
-            // What is not listed any more does not run again, also where everything else does.
-            if outcome == Outcome::Succeeded && (job.on_interrupted == Interrupted::Resume || unlisted.contains(&index)) {
-                succeeded.insert(index);
-            } else {
-                attempts.insert(index, attempt);
+        let (mut succeeded, mut recorded) = (Indexes::default(), Indexes::default());
+        for (indexes, outcome, attempt) in ended {
+            for index in indexes {
+                if outcome == Outcome::Succeeded {
+                    recorded.insert(index);
+                }
+                // What is not listed any more does not run again, also where everything else does.
+                if outcome == Outcome::Succeeded && (job.on_interrupted == Interrupted::Resume || unlisted.contains(index)) {
+                    succeeded.insert(index);
+                } else {
+                    attempts.insert(index, attempt);
+                }
             }
         }
-        let dropped: BTreeSet<u32> = unlisted.difference(&succeeded).copied().collect();
-        attempts.retain(|index, _| !dropped.contains(index));
-        run.resume(&succeeded, &dropped, attempts, now.monotonic);
+        let dropped: Indexes = unlisted.iter().filter(|index| !succeeded.contains(*index)).collect();
+        attempts.retain(|index, _| !dropped.contains(*index));
+        run.resume(&succeeded, &dropped, recorded, attempts, now.monotonic);
         if edited {
             effects.push(Effect::Record(Record::Replanned { run: info, dropped, at: now.wall }));
         }
@@ -150,11 +155,11 @@ fn beginning(job: &Job, known: Option<&RecoveredJob>, now: Now) -> Option<Beginn
 
 /// Attempts that may have been started and have no end on record.
 fn lost(recovered: &RecoveredRun) -> Vec<(u32, u32)> {
-    let ended = recovered.ended.iter().map(|(index, ..)| *index);
-    let waiting = recovered.retrying.iter().chain(&recovered.retried).map(|(index, _)| *index);
-    let known: BTreeSet<u32> = ended.chain(waiting).collect();
-    let claimed = 0..recovered.claimed.min(recovered.targets.partials());
-    let first = claimed.filter(|index| !known.contains(index)).map(|index| (index, 1));
+    let mut known = Indexes::default();
+    known.extend(recovered.ended.iter().flat_map(|(indexes, ..)| indexes.clone()));
+    known.extend(recovered.retrying.iter().chain(&recovered.retried).map(|(index, _)| *index));
+    let claimed = known.gaps(0..recovered.claimed.min(recovered.targets.partials()));
+    let first = claimed.into_iter().flatten().map(|index| (index, 1));
     first.chain(recovered.retried.iter().copied()).collect()
 }
 
@@ -163,6 +168,7 @@ fn lost_attempt(info: &RunInfo, index: u32, attempt: u32, now: Now) -> PartialRe
         run: info.key,
         index,
         target: info.targets.get(index),
+        planned: info.targets.are_stored(),
         attempt,
         outcome: Outcome::Lost,
         retry: Some(now.wall),
@@ -181,8 +187,8 @@ fn lost_attempt(info: &RunInfo, index: u32, attempt: u32, now: Now) -> PartialRe
 /// Ends a run that is not taken up again.
 fn interrupted(recovered: &RecoveredRun, reason: &str, now: Now, effects: &mut Vec<Effect>) {
     let ended = |wanted: fn(Outcome) -> bool| {
-        let count = recovered.ended.iter().filter(|(_, outcome, _)| wanted(*outcome)).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        let wanted = recovered.ended.iter().filter(|(_, outcome, _)| wanted(*outcome));
+        wanted.map(|(indexes, ..)| indexes.end - indexes.start).sum::<u32>()
     };
     let succeeded = ended(|outcome| outcome == Outcome::Succeeded);
     let cancelled = ended(|outcome| outcome == Outcome::Cancelled);

@@ -2,9 +2,10 @@
 //!
 //! Indexes stay: a partial keeps the one it was recorded under, and new targets follow behind the last.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Indexes;
 use crate::config::{Target, Targets};
 
 /// The plan of a run that goes on.
@@ -13,20 +14,22 @@ pub(super) struct Plan {
     /// The recorded targets at their indexes, with the values that are configured now; behind them those that are new.
     pub targets: Targets,
     /// Recorded targets that are configured no more.
-    pub unlisted: BTreeSet<u32>,
+    pub unlisted: Indexes,
 }
 
 /// Compares the recorded plan with what is configured. `grows`: new targets join, because the run is one for all targets.
 /// `None`: one has targets and the other has none, so that no partial of the one is a partial of the other.
 pub(super) fn replan(recorded: &Targets, configured: &Targets, grows: bool) -> Option<Plan> {
-    if recorded == configured {
-        return Some(Plan { targets: recorded.clone(), unlisted: BTreeSet::new() });
+    let from_elsewhere = recorded.are_stored() || matches!(configured, Targets::Source(_));
+    if recorded == configured || (from_elsewhere && *recorded != Targets::None && *configured != Targets::None) {
+        // What comes from elsewhere is compared when it has been read again; a list on record is not compared with that.
+        return Some(Plan { targets: recorded.clone(), unlisted: Indexes::default() });
     }
     if (recorded == &Targets::None) != (configured == &Targets::None) {
         return None;
     }
     let mut wanted: HashMap<Arc<str>, Target> = all(configured).map(|target| (Arc::clone(&target.key), target)).collect();
-    let mut unlisted = BTreeSet::new();
+    let mut unlisted = Indexes::default();
     let mut targets = Vec::new();
     for (index, target) in (0..).zip(all(recorded)) {
         let listed = wanted.remove(&target.key);
@@ -71,7 +74,7 @@ mod tests {
     /// The plan, what is not listed any more in parentheses.
     fn show(plan: &Plan) -> String {
         let text = |(index, target): (u32, Target)| {
-            if plan.unlisted.contains(&index) { format!("({})", target.key) } else { target.key.to_string() }
+            if plan.unlisted.contains(index) { format!("({})", target.key) } else { target.key.to_string() }
         };
         (0..).zip(all(&plan.targets)).map(text).collect::<Vec<_>>().join(" ")
     }
@@ -101,7 +104,7 @@ mod tests {
     fn a_target_has_the_value_that_is_configured_now() {
         let configured = list(vec![target("a", "new")]);
         let plan = replan(&list(vec![target("a", "old")]), &configured, true).expect("both have targets");
-        assert_eq!(plan, Plan { targets: configured, unlisted: BTreeSet::new() });
+        assert_eq!(plan, Plan { targets: configured, unlisted: Indexes::default() });
     }
 
     #[test]

@@ -1,17 +1,23 @@
 //! One live run: which partials are still to start, in flight, waiting for another attempt, or ended.
 
+mod chunk;
+mod plan;
+mod stop_reason;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub(super) use self::stop_reason::StopReason;
+use super::pace::Pace;
 use super::retry::Tries;
 use super::timers::TimerKey;
-use super::{Hindrance, Outcome, RunInfo, RunOutcome};
-use crate::config::MaxFailures;
+use super::{Hindrance, Indexes, Outcome, Part, RunInfo, RunOutcome};
+use crate::config::{MaxFailures, Target};
 
 /// While so many partials of a run wait for another attempt, no fresh one is started: the wait list stays bounded.
 pub const MAX_WAITING_RETRIES: usize = 10_000;
@@ -21,61 +27,21 @@ pub const MAX_WAITING_RETRIES: usize = 10_000;
 pub enum Phase {
     /// Behind another run of its job, or before its instant.
     Waiting,
+    /// Its targets are read.
+    Planning,
     /// Partials start and end.
     Running,
     /// All partials have ended; the gather command runs.
     Gathering,
 }
 
-/// Why a run is being stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StopReason {
-    TimedOut,
-    Cancelled,
-    Replaced,
-    /// Too many runs of the job wait already.
-    Crowded,
-    /// More partials failed than `max_failures` allows.
-    TooManyFailures,
-    /// The daemon leaves; the next one takes the run up again as `on_interrupted` says.
-    Drained,
-}
-
-impl StopReason {
-    /// The outcome of the attempts it ends.
-    pub(super) fn attempt_outcome(self) -> Outcome {
-        match self {
-            Self::TimedOut => Outcome::TimedOut,
-            Self::Cancelled | Self::Replaced | Self::Crowded | Self::TooManyFailures | Self::Drained => Outcome::Cancelled,
-        }
-    }
-
-    fn run_outcome(self) -> RunOutcome {
-        match self {
-            Self::TimedOut => RunOutcome::TimedOut,
-            Self::Cancelled | Self::Replaced | Self::Crowded => RunOutcome::Cancelled,
-            Self::TooManyFailures => RunOutcome::Failed,
-            Self::Drained => RunOutcome::Interrupted,
-        }
-    }
-
-    /// For people.
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Self::TimedOut => "took longer than its `timeout`",
-            Self::Cancelled => "cancelled",
-            Self::Crowded => "too many runs of the job wait already",
-            Self::Replaced => "replaced by a later run (overlap = \"replace\")",
-            Self::TooManyFailures => "more partials failed than `max_failures` allows",
-            Self::Drained => "the daemon was stopped",
-        }
-    }
-}
-
 /// An attempt in flight.
 #[derive(Debug)]
 pub(super) struct Flight {
     pub attempt: u32,
+    pub target: Option<Target>,
+    /// The rest of its chunk.
+    pub others: Vec<Part>,
     /// The timeout, or the kill after the grace.
     pub timer: Option<TimerKey>,
     /// Set once it has been signalled: how it will have ended.
@@ -117,10 +83,23 @@ pub(super) struct Run {
     /// Attempts since then for which the machine had no room; partials without an entry had none.
     shortages: BTreeMap<u32, u32>,
     pub counts: Counts,
+    /// Targets that have come from the store and have not started.
+    pub loaded: BTreeMap<u32, Target>,
+    /// The targets are being read.
+    pub reading: bool,
+    /// Partials with a success on record, until the targets have been read again.
+    recorded: Indexes,
     /// Of those cancelled: partials whose target was taken out of the list while the run was interrupted.
     pub dropped: u32,
     pub stopping: Option<StopReason>,
+    /// Why it has failed as a whole, for people.
+    pub failure: Option<Arc<str>>,
     pub timer: Option<TimerKey>,
+    /// How fast it may start attempts, from the first on.
+    pub pace: Option<Pace>,
+    pub pace_timer: Option<TimerKey>,
+    /// Of the targets that go first, those that have not succeeded; the rest starts when there are none.
+    pub canaries: u32,
     /// Whether the gather command has been started.
     pub gathering: bool,
     /// Whether the run stands in the line of runs with something to start.
@@ -131,6 +110,9 @@ impl Run {
     pub(super) fn new(info: Arc<RunInfo>, not_before: Timestamp) -> Self {
         let partials = info.targets.partials();
         Self {
+            canaries: info.job.canary.min(partials),
+            pace: None,
+            pace_timer: None,
             info,
             phase: Phase::Waiting,
             not_before,
@@ -145,8 +127,12 @@ impl Run {
             attempts_before: BTreeMap::new(),
             shortages: BTreeMap::new(),
             counts: Counts::default(),
+            loaded: BTreeMap::new(),
+            reading: false,
+            recorded: Indexes::default(),
             dropped: 0,
             stopping: None,
+            failure: None,
             timer: None,
             gathering: false,
             in_line: false,
@@ -154,26 +140,26 @@ impl Run {
     }
 
     /// Leaves out what succeeded before a restart (`succeeded`) and what is not listed any more (`dropped`); what had
-    /// `attempts` without success is due for another.
-    pub(super) fn resume(&mut self, succeeded: &BTreeSet<u32>, dropped: &BTreeSet<u32>, attempts: BTreeMap<u32, u32>, now: Duration) {
-        let count = |indexes: &BTreeSet<u32>| u32::try_from(indexes.len()).unwrap_or(u32::MAX);
-        self.counts.succeeded = count(succeeded);
-        self.dropped = count(dropped);
+    /// `attempts` without success is due for another. `recorded`: what has a success on record, also where it runs again.
+    pub(super) fn resume(
+        &mut self,
+        succeeded: &Indexes,
+        dropped: &Indexes,
+        recorded: Indexes,
+        attempts: BTreeMap<u32, u32>,
+        now: Duration,
+    ) {
+        self.counts.succeeded = succeeded.count();
+        self.dropped = dropped.count();
         self.counts.cancelled = self.dropped;
         self.retries = attempts.keys().map(|index| Reverse((now, *index))).collect();
-        let partials = self.info.targets.partials();
-        let known: BTreeSet<u32> = succeeded.iter().chain(dropped).chain(attempts.keys()).copied().collect();
-        let bounds = known.into_iter().chain([partials]);
-        let mut from = 0;
-        self.todo.clear();
-        for done in bounds {
-            if from < done {
-                self.todo.push_back(from..done);
-            }
-            from = done.saturating_add(1);
-        }
+        let mut known = succeeded.clone();
+        known.extend(dropped.iter().chain(attempts.keys().copied()));
+        self.todo = known.gaps(0..self.info.targets.partials()).into();
+        self.recorded = recorded;
         self.attempts_before.clone_from(&attempts);
         self.attempts = attempts;
+        self.canaries = self.count_canaries();
     }
 
     /// How many targets are claimed at once: enough that a start never waits for the disk, few enough that a crash leaves
@@ -182,14 +168,15 @@ impl Run {
         let concurrency = u32::try_from(self.info.job.concurrency).unwrap_or(u32::MAX);
         match self.info.job.work {
             // In-process partials may take less than a microsecond, and a commit takes a thousand times as long.
+            crate::config::Work::Handler(_) if self.is_planned() => concurrency.saturating_mul(16).clamp(1_024, 4_096),
             crate::config::Work::Handler(_) => concurrency.saturating_mul(16).clamp(1_024, 16_384),
-            _ => concurrency.saturating_mul(2).clamp(1, 1_000),
+            _ => concurrency.saturating_mul(2).clamp(1, 1_000).saturating_mul(self.info.job.chunk).min(16_384.max(self.info.job.chunk)),
         }
     }
 
     /// The claim to ask for now, if any: `upto` of the targets.
     pub(super) fn next_claim(&mut self) -> Option<u32> {
-        let last = self.todo.back()?.end;
+        let last = self.todo.back()?.end.min(self.gate());
         let next = self.todo.front()?.start;
         let size = self.claim_size();
         let ahead = self.claimed.saturating_sub(next);
@@ -205,7 +192,7 @@ impl Run {
         self.phase == Phase::Running
             && self.stopping.is_none()
             && self.flights.len() < self.info.job.concurrency
-            && (!self.retried.is_empty() || self.fresh_ready())
+            && (self.retry_ready() || self.fresh_ready())
     }
 
     /// Takes retries that are due, with the numbers of their attempts: they are to be recorded, then started. As many as a
@@ -235,21 +222,16 @@ impl Run {
         self.retries.len() + self.retrying.len() + self.retried.len()
     }
 
-    fn fresh_ready(&self) -> bool {
-        self.waiting() < MAX_WAITING_RETRIES && self.todo.front().is_some_and(|range| range.start < self.claimed)
+    fn retry_ready(&self) -> bool {
+        self.retried.front().is_some_and(|index| self.has_target(*index))
     }
 
-    /// Takes the next partial to start, with the number of its attempt: retries that are due first, then in target order.
-    pub(super) fn take_next(&mut self) -> Option<(u32, u32)> {
-        let index = self.retried.pop_front().or_else(|| self.take_fresh())?;
-        let attempt = self.attempts.remove(&index).unwrap_or(0) + 1;
-        Some((index, attempt))
+    fn fresh_ready(&self) -> bool {
+        let is_ready = |range: &Range<u32>| range.start < self.claimed.min(self.gate()) && self.has_target(range.start);
+        self.waiting() < MAX_WAITING_RETRIES && self.todo.front().is_some_and(is_ready) && self.is_whole_chunk_ready()
     }
 
     fn take_fresh(&mut self) -> Option<u32> {
-        if !self.fresh_ready() {
-            return None;
-        }
         let range = self.todo.front_mut()?;
         let index = range.start;
         range.start += 1;
@@ -274,14 +256,26 @@ impl Run {
         self.retries.push(Reverse((due, index)));
     }
 
-    /// Counts a partial that has ended, and says whether too many have failed now.
-    pub(super) fn count(&mut self, outcome: Outcome) -> bool {
+    /// Counts a partial that has ended, and says why the run cannot go on, if it cannot.
+    pub(super) fn count(&mut self, index: u32, outcome: Outcome) -> Option<StopReason> {
+        if index < self.info.job.canary {
+            if outcome != Outcome::Succeeded {
+                self.count_outcome(outcome);
+                return Some(StopReason::CanaryFailed);
+            }
+            self.canaries = self.canaries.saturating_sub(1);
+        }
+        self.count_outcome(outcome);
+        let partials = self.info.targets.partials() - self.dropped;
+        too_many(self.info.job.max_failures, self.counts.failed, partials).then_some(StopReason::TooManyFailures)
+    }
+
+    fn count_outcome(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Succeeded => self.counts.succeeded += 1,
             Outcome::Cancelled => self.counts.cancelled += 1,
             _ => self.counts.failed += 1,
         }
-        too_many(self.info.job.max_failures, self.counts.failed, self.info.targets.partials() - self.dropped)
     }
 
     /// The first partial that was never started since the run was taken up.
@@ -301,6 +295,7 @@ impl Run {
         self.retries.clear();
         self.retrying.clear();
         self.retried.clear();
+        self.loaded.clear();
     }
 
     /// Whether all partials have ended.
@@ -317,6 +312,12 @@ impl Run {
             Some(Outcome::Succeeded) | None => {}
             Some(Outcome::TimedOut) => return RunOutcome::TimedOut,
             Some(_) => return RunOutcome::Failed,
+        }
+        if self.failure.is_some() {
+            return RunOutcome::Failed;
+        }
+        if self.info.targets.partials() == 0 {
+            return RunOutcome::Succeeded;
         }
         let allowed = self.info.job.max_failures != MaxFailures::Any;
         match self.counts {

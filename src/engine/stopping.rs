@@ -29,22 +29,30 @@ impl Engine {
             run.give_up();
         }
         let grace = run.info.job.stop.grace;
-        let (phase, gathering) = (run.phase, run.gathering);
+        let (phase, gathering, run_is_reading) = (run.phase, run.gathering, run.reading);
         for index in run.flights.keys().copied().collect::<Vec<_>>() {
             self.stop_attempt(key, index, reason.attempt_outcome(), now, effects);
         }
         match phase {
-            Phase::Waiting if reason == StopReason::Drained => {}
-            Phase::Waiting => self.finish(key, None, now, effects),
+            Phase::Planning if run_is_reading => {
+                effects.push(Effect::StopPlan { run: key, stop: Stop::Polite });
+                self.set_run_timer(key, now.monotonic + grace, Timer::KillPlan { run: key });
+            }
+            Phase::Waiting | Phase::Planning if reason == StopReason::Drained => {}
+            Phase::Waiting | Phase::Planning => self.finish(key, None, now, effects),
             Phase::Gathering if gathering => {
                 effects.push(Effect::StopGather { run: key, stop: Stop::Polite });
-                let timer = self.timers.set(now.monotonic + grace, Timer::KillGather { run: key });
-                if let Some(run) = self.runs.get_mut(&key) {
-                    run.timer = Some(timer);
-                }
+                self.set_run_timer(key, now.monotonic + grace, Timer::KillGather { run: key });
             }
             Phase::Gathering => {}
             Phase::Running => self.end_if_complete(key, now, effects),
+        }
+    }
+
+    fn set_run_timer(&mut self, key: RunKey, at: std::time::Duration, timer: Timer) {
+        let timer = self.timers.set(at, timer);
+        if let Some(run) = self.runs.get_mut(&key) {
+            run.timer = Some(timer);
         }
     }
 
@@ -88,6 +96,9 @@ impl Engine {
     fn kill_all(&mut self, effects: &mut Vec<Effect>) {
         for (key, run) in &self.runs {
             effects.extend(run.flights.keys().map(|&index| Effect::Stop { run: *key, index, stop: Stop::Kill }));
+            if run.reading {
+                effects.push(Effect::StopPlan { run: *key, stop: Stop::Kill });
+            }
             if run.gathering {
                 effects.push(Effect::StopGather { run: *key, stop: Stop::Kill });
             }
@@ -97,7 +108,7 @@ impl Engine {
     /// Once nothing is live after a drain, asks to leave when all is on disk.
     pub(super) fn leave_when_idle(&mut self, effects: &mut Vec<Effect>) {
         let leaving = matches!(self.mode, Mode::Draining | Mode::Stopping);
-        let live = |run: &super::Run| !run.flights.is_empty() || run.gathering || run.stopping != Some(StopReason::Drained);
+        let live = |run: &super::Run| !run.flights.is_empty() || run.gathering || run.reading || run.stopping != Some(StopReason::Drained);
         if leaving && !self.runs.values().any(live) {
             self.mode = Mode::Finished;
             effects.push(Effect::WhenDurable(Then::Finished));

@@ -14,8 +14,12 @@ pub(super) enum Timer {
     Kill { run: RunKey, index: u32 },
     /// A partial's next attempt is due.
     Retry { run: RunKey },
+    /// The `rate` of a run lets it start another attempt.
+    Pace { run: RunKey },
     /// The run has gone on for `timeout`.
     Run { run: RunKey },
+    /// The stopped reading of the targets has had its grace.
+    KillPlan { run: RunKey },
     /// The stopped gather command has had its grace.
     KillGather { run: RunKey },
     /// The drain has gone on for `drain_timeout`.

@@ -232,6 +232,7 @@ fn refusal(name: &str, settings: &[Setting]) -> Option<String> {
         system_zone: Zone::utc(),
         handlers: Vec::new(),
         files: |_: &Path| Err("no file is read here".to_owned()),
+        matches: |_: &Path, _: &str| Ok(Vec::new()),
     };
     let problems = config::parse(toml.as_bytes(), &context).err()?;
     let problem = problems.list().first()?;

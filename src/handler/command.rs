@@ -2,7 +2,6 @@
 //! of the job, not of the daemon. The program becomes an absolute path: only then does std start it by `posix_spawn`, whose
 //! cost does not grow with the daemon's memory.
 
-use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -94,7 +93,8 @@ pub(super) fn plan(attempt: &Attempt, source: Source<'_>, result_path: &Path) ->
 fn arguments(source: Source<'_>, values: &Values<'_>) -> Result<Vec<String>, PlanError> {
     let arguments = match source {
         Source::Argv(argv) => {
-            argv.iter().map(|argument| template::render(argument, values).map(Cow::into_owned)).collect::<Result<Vec<_>, _>>()?
+            let words = argv.iter().map(|argument| words(argument, values));
+            words.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
         }
         Source::Script(script) => vec![SHELL.to_owned(), "-c".to_owned(), template::render_shell(script, values)?.into_owned()],
     };
@@ -107,6 +107,15 @@ fn arguments(source: Source<'_>, values: &Values<'_>) -> Result<Vec<String>, Pla
         }
     }
     Ok(arguments)
+}
+
+/// One argument; for `{{ targets }}` alone, one a target of the chunk.
+fn words(argument: &str, values: &Values<'_>) -> Result<Vec<String>, TemplateError> {
+    let name = argument.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).map(str::trim);
+    match values.chunk().filter(|_| name == Some("targets")) {
+        Some(targets) => Ok(targets),
+        None => template::render(argument, values).map(|word| vec![word.into_owned()]),
+    }
 }
 
 /// The absolute path of a program: as a shell in `directory` would find it.

@@ -88,11 +88,17 @@ fn describe(attempt: &Attempt, result_path: &Path, environment: &mut Environment
     set("BATCHD_RUN", (&*run.id.0).into());
     set("BATCHD_NOMINAL", nominal.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string().into());
     set("BATCHD_CAUSE", run.cause.name().into());
-    set("BATCHD_PARTIAL_COUNT", run.targets.partials().to_string().into());
+    if !matches!(attempt.part, Part::Plan) {
+        set("BATCHD_PARTIAL_COUNT", run.targets.partials().to_string().into());
+    }
     set(RESULT_VARIABLE, result_path.into());
     if let Part::Partial { index, attempt, .. } = attempt.part {
         set("BATCHD_PARTIAL_INDEX", index.to_string().into());
         set("BATCHD_ATTEMPT", attempt.to_string().into());
+    }
+    if let Some(chunk) = attempt.chunk() {
+        set("BATCHD_CHUNK", chunk.len().to_string().into());
+        return;
     }
     match attempt.target().map(|target| &target.value) {
         Some(TargetValue::Text(text)) => set("BATCHD_TARGET", (&**text).into()),

@@ -60,7 +60,7 @@ fn context(attempt: &Attempt, stops: &StopLine) -> Context {
         target: attempt.target().cloned(),
         index: match attempt.part {
             Part::Partial { index, .. } => index,
-            Part::Gather => 0,
+            Part::Gather | Part::Plan => 0,
         },
         count: run.targets.partials(),
         attempt: attempt.number(),

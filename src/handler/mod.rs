@@ -3,10 +3,12 @@
 //! The runner hands over an [`Attempt`] with a [`StopLine`] and gets back an [`Ended`]. Nothing here decides anything: timeouts,
 //! retries and cancels are the engine's, and arrive as stops.
 
+mod chunk;
 mod command;
 mod env_file;
 mod environment;
 mod in_process;
+pub(crate) mod listing;
 mod process;
 mod result;
 mod template;
@@ -23,11 +25,12 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{JobName, Target, Work};
-use crate::engine::{CapturedOutput, Cause, Hindrance, Outcome, RunId, RunInfo, Stop, Usage};
+use crate::engine::{self, CapturedOutput, Cause, Hindrance, Outcome, PartEnd, RunId, RunInfo, Stop, Usage};
 
 use command::Source;
 pub use environment::DEFAULT_PATH;
 pub(crate) use in_process::panic_message;
+use process::Streams;
 pub use process::descriptors::raise_open_files;
 pub(crate) use process::feed::ResultLines;
 pub use process::leftovers;
@@ -133,31 +136,47 @@ pub(crate) enum Part {
         /// From 1.
         attempt: u32,
         target: Option<Target>,
+        /// The rest of its chunk.
+        others: Vec<engine::Part>,
     },
     Gather,
+    /// The command that lists the targets.
+    Plan,
 }
 
 impl Attempt {
     pub(crate) fn target(&self) -> Option<&Target> {
         match &self.part {
             Part::Partial { target, .. } => target.as_ref(),
-            Part::Gather => None,
+            Part::Gather | Part::Plan => None,
         }
     }
 
-    /// From 0, in target order; a gather, which comes after all partials, is given their count.
+    /// What its process works on at once, in a job with `chunk`.
+    pub(crate) fn chunk(&self) -> Option<Vec<(u32, &Target)>> {
+        match &self.part {
+            Part::Partial { index, target, others, .. } if self.run.job.chunk > 1 => {
+                let lead = target.iter().map(|target| (*index, target));
+                Some(lead.chain(others.iter().filter_map(|part| Some((part.index, part.target.as_ref()?)))).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// From 0, in target order; a gather, which comes after all partials, is given their count, and a plan nothing.
     pub(crate) fn index(&self) -> u32 {
         match self.part {
             Part::Partial { index, .. } => index,
             Part::Gather => self.run.targets.partials(),
+            Part::Plan => 0,
         }
     }
 
-    /// From 1; a gather has one attempt.
+    /// From 1; a gather and a plan have one attempt.
     pub(crate) fn number(&self) -> u32 {
         match self.part {
             Part::Partial { attempt, .. } => attempt,
-            Part::Gather => 1,
+            Part::Gather | Part::Plan => 1,
         }
     }
 
@@ -166,6 +185,7 @@ impl Attempt {
         match &self.part {
             Part::Partial { target, .. } => target.as_ref().map_or("", |target| &target.key),
             Part::Gather => "gather",
+            Part::Plan => "targets",
         }
     }
 }
@@ -178,6 +198,11 @@ pub(crate) struct StopLine {
 }
 
 impl StopLine {
+    /// Whether any stop was asked for.
+    pub(crate) fn is_pulled(&self) -> bool {
+        self.polite.is_cancelled() || self.kill.is_cancelled()
+    }
+
     pub(crate) fn pull(&self, stop: Stop) {
         match stop {
             Stop::Polite => self.polite.cancel(),
@@ -197,11 +222,23 @@ pub(crate) struct Ended {
     pub(crate) output: Option<CapturedOutput>,
     pub(crate) hindrance: Option<Hindrance>,
     pub(crate) usage: Option<Usage>,
+    /// What it told of single partials of its chunk.
+    pub(crate) parts: Vec<PartEnd>,
 }
 
 impl Ended {
     pub(crate) fn succeeded(result: Option<Box<RawValue>>) -> Self {
-        Self { outcome: Outcome::Succeeded, exit_code: None, signal: None, result, error: None, output: None, hindrance: None, usage: None }
+        Self {
+            outcome: Outcome::Succeeded,
+            exit_code: None,
+            signal: None,
+            result,
+            error: None,
+            output: None,
+            hindrance: None,
+            usage: None,
+            parts: Vec::new(),
+        }
     }
 
     pub(crate) fn failed(error: String) -> Self {
@@ -217,8 +254,8 @@ impl Ended {
 pub(crate) async fn carry_out(attempt: &Attempt, registry: &Registry, results: &ResultFiles, stops: &StopLine) -> Ended {
     match &attempt.run.job.work {
         Work::Handler(name) => in_process::carry_out(attempt, registry, name, stops).await,
-        Work::Command(argv) => run_process(attempt, Source::Argv(argv), None, results, stops).await,
-        Work::Shell(script) => run_process(attempt, Source::Script(script), None, results, stops).await,
+        Work::Command(argv) => run_process(attempt, Source::Argv(argv), chunk::lines(attempt), results, stops).await,
+        Work::Shell(script) => run_process(attempt, Source::Script(script), chunk::lines(attempt), results, stops).await,
     }
 }
 
@@ -230,7 +267,12 @@ pub(crate) async fn gather(attempt: &Attempt, argv: &[String], lines: ResultLine
 async fn run_process(attempt: &Attempt, source: Source<'_>, lines: Option<ResultLines>, results: &ResultFiles, stops: &StopLine) -> Ended {
     let path = results.path(attempt);
     match command::plan(attempt, source, &path) {
-        Ok(plan) => conclude(process::run(&plan, attempt, &path, lines, stops).await, &path),
+        Ok(plan) => {
+            let mut ended =
+                conclude(process::run(&plan, attempt, &path, Streams { stdin: lines, ..Streams::default() }, stops).await, &path);
+            chunk::share_result(attempt, &mut ended);
+            ended
+        }
         Err(error) => Ended::spawn_failed(&error, error.hindrance()),
     }
 }
@@ -261,5 +303,6 @@ fn conclude(end: Result<process::End, process::SpawnError>, path: &Path) -> Ende
         output: end.output,
         hindrance: None,
         usage: end.usage,
+        parts: Vec::new(),
     }
 }

@@ -52,6 +52,7 @@ impl ResultFiles {
         self.dir.join(match attempt.part {
             Part::Partial { index, .. } => format!("{run}-{index}"),
             Part::Gather => format!("{run}-gather"),
+            Part::Plan => format!("{run}-plan"),
         })
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Attempt;
 pub(super) use crate::config::template::TemplateError;
 use crate::config::template::{self, Values as Made};
+use crate::config::{Target, TargetValue};
 
 #[derive(Debug)]
 pub(super) struct Values<'a> {
@@ -20,6 +21,15 @@ impl<'a> Values<'a> {
         Self { attempt, made: OnceCell::new() }
     }
 
+    /// The targets of a chunk, each as one word; a table as JSON.
+    pub(super) fn chunk(&self) -> Option<Vec<String>> {
+        let text = |target: &Target| match &target.value {
+            TargetValue::Text(text) => text.to_string(),
+            TargetValue::Table(_) => super::chunk::value(target).to_string(),
+        };
+        Some(self.attempt.chunk()?.into_iter().map(|(_, target)| text(target)).collect())
+    }
+
     fn made(&self) -> &Made {
         self.made.get_or_init(|| {
             let run = &self.attempt.run;
@@ -27,7 +37,8 @@ impl<'a> Values<'a> {
                 job: Arc::clone(&run.job.name),
                 run: Arc::clone(&run.id.0),
                 nominal: run.nominal.to_zoned_datetime(run.job.timetable.zone.rules.clone()),
-                target: self.attempt.target().cloned(),
+                target: self.attempt.target().cloned().filter(|_| self.attempt.run.job.chunk == 1),
+                targets: self.attempt.chunk().map(|chunk| chunk.into_iter().map(|(_, target)| target.clone()).collect()),
                 env: Arc::new(run.job.process.env.clone()),
                 attempt: self.attempt.number(),
                 index: self.attempt.index(),

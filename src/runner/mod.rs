@@ -3,6 +3,9 @@
 //! Every start leads to exactly one end, whatever happens in between: a panic in the task is an end too. Attempts run on the
 //! threads of the runtime, not on that of the loop: a spawn stops its thread until the child runs.
 
+mod lane;
+mod plan;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -13,9 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::config::Target;
-use crate::engine::{AttemptEnd, Event, GatherEnd, Now, RunInfo, RunKey, Stop};
-use crate::handler::{self, Attempt, Ended, Part, Registry, ResultFiles, StopLine};
+use self::lane::Lane;
+pub use self::plan::{Kept, PlanKeeper};
+use crate::config::{Target, Work};
+use crate::engine::{AttemptEnd, Event, GatherEnd, Now, Part, RunInfo, RunKey, Stop};
+use crate::handler::{self, Attempt, Ended, Registry, ResultFiles, StopLine};
 
 /// A blocking source of JSON lines, one a partial, in target order.
 pub type ResultLines = Box<dyn FnMut() -> Option<Vec<u8>> + Send>;
@@ -42,6 +47,7 @@ struct Shared {
     events: UnboundedSender<Event>,
     /// The live ones; each task takes itself out before it reports its end.
     live: Mutex<HashMap<Slot, StopLine>>,
+    lane: Lane,
 }
 
 /// What can be live once at a time.
@@ -49,6 +55,7 @@ struct Shared {
 enum Slot {
     Partial(RunKey, u32),
     Gather(RunKey),
+    Plan(RunKey),
 }
 
 impl Runner {
@@ -62,14 +69,19 @@ impl Runner {
             );
         }
         let live = Mutex::new(HashMap::new());
-        Self { shared: Arc::new(Shared { clock: settings.clock, results, handlers: settings.handlers, events, live }) }
+        Self {
+            shared: Arc::new(Shared { clock: settings.clock, results, handlers: settings.handlers, events, live, lane: Lane::default() }),
+        }
     }
 
     /// Starts an attempt of a partial; it ends with an [`Event::AttemptEnded`].
-    pub fn start(&mut self, run: Arc<RunInfo>, index: u32, attempt: u32, target: Option<Target>) {
+    pub fn start(&mut self, run: Arc<RunInfo>, index: u32, attempt: u32, target: Option<Target>, others: Vec<Part>) {
         let slot = Slot::Partial(run.key, index);
-        let attempt = Attempt { run, part: Part::Partial { index, attempt, target } };
-        self.launch(slot, attempt, None);
+        let attempt = Attempt { run, part: handler::Part::Partial { index, attempt, target, others } };
+        match attempt.run.job.work {
+            Work::Handler(_) => lane::enter(&self.shared, slot, attempt),
+            _ => self.launch(slot, attempt, None),
+        }
     }
 
     /// Stops the attempt of a partial; one that has ended already is left in peace.
@@ -80,12 +92,39 @@ impl Runner {
     /// Starts the gather command of a run over `lines`; it ends with an [`Event::GatherEnded`].
     pub fn gather(&mut self, run: Arc<RunInfo>, lines: ResultLines) {
         let slot = Slot::Gather(run.key);
-        self.launch(slot, Attempt { run, part: Part::Gather }, Some(lines));
+        self.launch(slot, Attempt { run, part: handler::Part::Gather }, Some(lines));
     }
 
     /// Stops the gather command of a run.
     pub fn stop_gather(&mut self, run: RunKey, stop: Stop) {
         self.pull(Slot::Gather(run), stop);
+    }
+
+    /// Reads the targets of a run into `keeper`; it ends with an [`Event::PlanEnded`].
+    pub fn plan(&mut self, run: Arc<RunInfo>, keeper: Box<dyn PlanKeeper>) {
+        let slot = Slot::Plan(run.key);
+        let Some(stops) = self.enter(slot) else { return };
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let end = plan::plan(&shared, &run, keeper, &stops).await;
+            shared.live().remove(&slot);
+            let _ = shared.events.send(Event::PlanEnded { run: run.key, end });
+        });
+    }
+
+    /// Stops the reading of a run's targets.
+    pub fn stop_plan(&mut self, run: RunKey, stop: Stop) {
+        self.pull(Slot::Plan(run), stop);
+    }
+
+    /// Has targets of a run loaded, which may wait for the disk; they come with an [`Event::Loaded`].
+    pub fn load(&mut self, run: RunKey, load: impl FnOnce() -> Result<Vec<(u32, Target)>, Arc<str>> + Send + 'static) {
+        let events = self.shared.events.clone();
+        tokio::task::spawn_blocking(move || {
+            let targets = std::panic::catch_unwind(AssertUnwindSafe(load));
+            let targets = targets.unwrap_or_else(|panic| Err(handler::panic_message(&*panic).into()));
+            let _ = events.send(Event::Loaded { run, targets });
+        });
     }
 
     /// How many attempts and gathers are live.
@@ -94,21 +133,26 @@ impl Runner {
     }
 
     fn launch(&self, slot: Slot, attempt: Attempt, lines: Option<ResultLines>) {
-        let stops = StopLine::default();
-        match self.shared.live().entry(slot) {
-            Entry::Vacant(entry) => drop(entry.insert(stops.clone())),
-            Entry::Occupied(_) => {
-                // Two copies of a partial must never run; the engine does not ask for it.
-                tracing::error!("{slot:?} was started while it is live");
-                return;
-            }
-        }
+        let Some(stops) = self.enter(slot) else { return };
         tokio::spawn(see_through(self.shared.clone(), slot, attempt, lines, stops));
     }
 
+    fn enter(&self, slot: Slot) -> Option<StopLine> {
+        match self.shared.live().entry(slot) {
+            Entry::Vacant(entry) => Some(entry.insert(StopLine::default()).clone()),
+            Entry::Occupied(_) => {
+                // Two copies of a partial must never run; the engine does not ask for it.
+                tracing::error!("{slot:?} was started while it is live");
+                None
+            }
+        }
+    }
+
     fn pull(&self, slot: Slot, stop: Stop) {
-        if let Some(stops) = self.shared.live().get(&slot) {
-            stops.pull(stop);
+        let live = self.shared.live();
+        match live.get(&slot) {
+            Some(stops) => stops.pull(stop),
+            None => self.shared.lane.stop(slot, stop),
         }
     }
 }
@@ -128,24 +172,34 @@ impl Shared {
 /// Sees one attempt from its start to the report of its end.
 async fn see_through(shared: Arc<Shared>, slot: Slot, attempt: Attempt, lines: Option<ResultLines>, stops: StopLine) {
     let started = (shared.clock)();
-    let ended = AssertUnwindSafe(perform(&shared, &attempt, lines, &stops)).catch_unwind().await;
-    let ended = ended.unwrap_or_else(|panic| Ended::failed(format!("internal error: {}", handler::panic_message(&*panic))));
-    let end = attempt_end(ended, started, (shared.clock)());
+    let ended = perform(&shared, &attempt, lines, &stops).await;
     // First out of the table, then reported: the engine may start the next attempt at once.
     shared.live().remove(&slot);
+    report(&shared, slot, started, ended);
+}
+
+/// Reports the end of what is in no table any more.
+fn report(shared: &Shared, slot: Slot, started: Now, ended: Ended) {
+    let end = attempt_end(ended, started, (shared.clock)());
     let event = match slot {
         Slot::Partial(run, index) => Event::AttemptEnded { run, index, end: Box::new(end) },
-        Slot::Gather(run) => Event::GatherEnded { run, end: Box::new(GatherEnd { end }) },
+        Slot::Gather(run) | Slot::Plan(run) => Event::GatherEnded { run, end: Box::new(GatherEnd { end }) },
     };
     // Without a receiver the daemon is gone, and nobody wants to know.
     let _ = shared.events.send(event);
 }
 
+/// Carries out an attempt; a panic is an end too.
 async fn perform(shared: &Shared, attempt: &Attempt, lines: Option<ResultLines>, stops: &StopLine) -> Ended {
+    let ended = AssertUnwindSafe(carry_out(shared, attempt, lines, stops)).catch_unwind().await;
+    ended.unwrap_or_else(|panic| Ended::failed(format!("internal error: {}", handler::panic_message(&*panic))))
+}
+
+async fn carry_out(shared: &Shared, attempt: &Attempt, lines: Option<ResultLines>, stops: &StopLine) -> Ended {
     match (&attempt.part, &attempt.run.job.gather, lines) {
-        (Part::Partial { .. }, ..) => handler::carry_out(attempt, &shared.handlers, &shared.results, stops).await,
-        (Part::Gather, Some(argv), Some(lines)) => handler::gather(attempt, argv, lines, &shared.results, stops).await,
-        (Part::Gather, ..) => Ended::spawn_failed(&"the job has no gather command", None),
+        (handler::Part::Partial { .. }, ..) => handler::carry_out(attempt, &shared.handlers, &shared.results, stops).await,
+        (handler::Part::Gather, Some(argv), Some(lines)) => handler::gather(attempt, argv, lines, &shared.results, stops).await,
+        (handler::Part::Gather | handler::Part::Plan, ..) => Ended::spawn_failed(&"the job has no gather command", None),
     }
 }
 
@@ -162,6 +216,7 @@ fn attempt_end(ended: Ended, started: Now, now: Now) -> AttemptEnd {
         output: ended.output,
         hindrance: ended.hindrance,
         usage: ended.usage,
+        parts: ended.parts,
     }
 }
 

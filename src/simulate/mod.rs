@@ -16,8 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use self::records::Records;
 pub use self::report::{Fire, JobReport, Peak, Report};
-use crate::config::{Config, JobName};
-use crate::engine::{AttemptEnd, Effect, Engine, Event, GatherEnd, LEAD, Now, Outcome, Record, RunInfo, RunKey, Stop};
+use crate::config::{Config, JobName, Target};
+use crate::engine::{AttemptEnd, Effect, Engine, Event, GatherEnd, Indexes, LEAD, Now, Outcome, PlanEnd, Record, RunInfo, RunKey, Stop};
 
 /// What is to be simulated.
 #[derive(Clone, Debug)]
@@ -54,6 +54,9 @@ pub enum Seen<'a> {
     /// A trouble has come, and the engine has made of it what it does.
     Over(Trouble, Now),
 }
+
+/// So many targets are assumed where they come from elsewhere: what is there is read when a run begins.
+const ASSUMED_TARGETS: u32 = 1;
 
 /// Nominal times count that are later than the start of an accounting; that of `from` counts too.
 const BEFORE: Duration = Duration::from_nanos(1);
@@ -155,10 +158,19 @@ impl<'a, W: FnMut(Seen<'_>)> Simulation<'a, W> {
                 Effect::Record(record) => self.record(&record),
                 Effect::WhenDurable(then) => waiting.extend(self.engine.handle(self.now, Event::Durable(then))),
                 Effect::Start { run, index, .. } => self.start(&run, Some(index)),
+                Effect::Plan { run } => {
+                    let end = PlanEnd::Read { count: ASSUMED_TARGETS, unlisted: Indexes::default() };
+                    waiting.extend(self.engine.handle(self.now, Event::PlanEnded { run: run.key, end }));
+                }
+                Effect::Load { run, indexes } => {
+                    let targets = indexes.into_iter().flatten().map(|index| (index, Target::text(&index.to_string())));
+                    let loaded = Event::Loaded { run, targets: Ok(targets.collect()) };
+                    waiting.extend(self.engine.handle(self.now, loaded));
+                }
                 Effect::Gather { run } => self.start(&run, None),
                 Effect::Stop { run, index, stop } => self.stop((run, Some(index)), stop),
                 Effect::StopGather { run, stop } => self.stop((run, None), stop),
-                Effect::Answer { .. } | Effect::Suspended { .. } | Effect::Finished => {}
+                Effect::StopPlan { .. } | Effect::Answer { .. } | Effect::Suspended { .. } | Effect::Finished => {}
             }
         }
     }
@@ -204,6 +216,7 @@ impl<'a, W: FnMut(Seen<'_>)> Simulation<'a, W> {
             output: None,
             hindrance: None,
             usage: None,
+            parts: Vec::new(),
         };
         match index {
             Some(index) => self.handle(Event::AttemptEnded { run, index, end: Box::new(end) }),

@@ -53,10 +53,11 @@ impl Records {
                 let released = row.retried.iter().position(|(other, _)| other == index).map(|at| row.retried.remove(at));
                 row.retrying.extend(released.map(|(index, attempt)| (index, attempt - 1)));
             }),
+            Record::Planned { run } => self.run(run.key, |row| row.targets = run.targets.clone()),
             Record::Replanned { run, dropped, .. } => self.run(run.key, |row| {
                 row.targets = run.targets.clone();
-                row.retrying.retain(|(index, _)| !dropped.contains(index));
-                row.retried.retain(|(index, _)| !dropped.contains(index));
+                row.retrying.retain(|(index, _)| !dropped.contains(*index));
+                row.retried.retain(|(index, _)| !dropped.contains(*index));
             }),
             Record::Partial(partial) => self.run(partial.run, |row| {
                 let others = |(other, _): &(u32, u32)| *other != partial.index;
@@ -65,8 +66,8 @@ impl Records {
                 if partial.retry.is_some() {
                     row.retrying.push((partial.index, partial.attempt));
                 } else {
-                    let at = row.ended.partition_point(|(index, ..)| *index < partial.index);
-                    row.ended.insert(at, (partial.index, partial.outcome, partial.attempt));
+                    let at = row.ended.partition_point(|(indexes, ..)| indexes.start < partial.index);
+                    row.ended.insert(at, (partial.index..partial.index + 1, partial.outcome, partial.attempt));
                 }
             }),
             Record::Finished(summary) => {

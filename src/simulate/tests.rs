@@ -6,7 +6,14 @@ use crate::schedule::Zone;
 
 fn config(jobs: &str) -> Arc<Config> {
     let files = |_: &std::path::Path| Err("there are none".to_owned());
-    let context = Context { path: "jobs.toml".into(), base: "/".into(), system_zone: Zone::utc(), handlers: Vec::new(), files };
+    let context = Context {
+        path: "jobs.toml".into(),
+        base: "/".into(),
+        system_zone: Zone::utc(),
+        handlers: Vec::new(),
+        files,
+        matches: |_, _| Ok(Vec::new()),
+    };
     Arc::new(parse(jobs.as_bytes(), &context).expect("is valid").0)
 }
 

@@ -6,6 +6,7 @@
 mod error;
 pub mod identity;
 mod lock;
+mod plan;
 mod reserve;
 pub mod sqlite;
 mod view;
@@ -18,9 +19,10 @@ use jiff::Timestamp;
 
 pub use error::{Fault, LookupError, StoreError};
 pub use lock::{LockError, StateLock};
+pub use plan::{PlanAnswer, PlanStep};
 pub use sqlite::{Reader, Sqlite};
 pub use view::{AccountingView, DecisionView, OutputView, PartialCounts, PartialView, RunFilter, RunView};
-pub use writer::{Health, Unwritten, Writer};
+pub use writer::{Health, Planner, Unwritten, Writer};
 
 use crate::engine::{Record, Recovery, RunId};
 
@@ -50,6 +52,9 @@ pub trait Store: Send {
     /// One transaction: all records or none; on disk when it returns. On a full disk it lives on the reserve, as [`Store::room`]
     /// tells, and captured output is cut.
     fn append(&mut self, epoch: Epoch, records: &[Record]) -> Result<(), StoreError>;
+
+    /// A step of reading the targets of a run: one transaction; on disk when it returns.
+    fn plan(&mut self, epoch: Epoch, step: &PlanStep) -> Result<PlanAnswer, StoreError>;
 
     /// End, as interrupted, the unfinished runs of other nodes whose process `is_alive(pid, boot_id)` denies, and name them.
     fn finish_abandoned(&mut self, epoch: Epoch, at: Timestamp, is_alive: &dyn Fn(u32, &str) -> bool) -> Result<Vec<RunId>, StoreError>;

@@ -39,6 +39,9 @@ fn job(name: &str) -> Arc<Job> {
         work: Work::Command(vec!["true".into()]),
         targets: Targets::None,
         concurrency: 1,
+        chunk: 1,
+        canary: 0,
+        rate: None,
         partial_timeout: None,
         timeout: None,
         retry: Retry { attempts: 1, delay: Duration::ZERO, factor: 1.0, max_delay: Duration::ZERO, jitter: 0.0, on_exit: vec![] },
@@ -103,6 +106,7 @@ fn partial(key: i64, index: u32, outcome: Outcome) -> PartialRecord {
         run: RunKey(key),
         index,
         target: range(i64::from(index) + 1).get(index),
+        planned: false,
         attempt: 1,
         outcome,
         retry: None,
@@ -199,10 +203,15 @@ fn recovered(store: &mut dyn Store) -> String {
     [format!("last {}", recovery.last_key)].into_iter().chain(jobs).chain(runs).collect::<Vec<_>>().join("; ")
 }
 
+/// One place, or the first and the last of several.
+fn places(indexes: &std::ops::Range<u32>) -> String {
+    if indexes.end == indexes.start + 1 { indexes.start.to_string() } else { format!("{}-{}", indexes.start, indexes.end - 1) }
+}
+
 /// Its partials by kind, each with the number of its attempt.
 fn recovered_run(run: &RecoveredRun) -> String {
     let head = format!("run {} claimed {}/{}", run.key.0, run.claimed, run.targets.partials());
-    let ended = run.ended.iter().map(|(index, outcome, attempt)| format!("{index} {outcome} {attempt}"));
+    let ended = run.ended.iter().map(|(index, outcome, attempt)| format!("{} {outcome} {attempt}", places(index)));
     let retrying = run.retrying.iter().map(|(index, attempt)| format!("{index} retrying {attempt}"));
     let retried = run.retried.iter().map(|(index, attempt)| format!("{index} retried {attempt}"));
     [head].into_iter().chain(ended).chain(retrying).chain(retried).collect::<Vec<_>>().join(", ")
@@ -306,5 +315,6 @@ fn an_abandoned_run_counts_what_it_left() {
 mod accountings;
 mod files;
 mod forgetting;
+mod plans;
 mod restart;
 mod views;

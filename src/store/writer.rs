@@ -3,6 +3,7 @@
 //! The loop never waits for the disk. When the disk is full or fails, the batch is kept and tried again until it works, and the
 //! health says so; the loop is expected to hold new fires while [`Writer::backlog`] is large.
 
+mod planner;
 mod queue;
 mod side;
 
@@ -12,6 +13,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use self::planner::Planner;
 use self::queue::{Message, Shared, Told};
 use self::side::{Ended, FULL_GROUP, WriterSide};
 use super::{Epoch, Retention, Store};
@@ -107,6 +109,11 @@ impl Writer {
         (queue.retention, queue.forgets) = (Some(retention), true);
         drop(queue);
         self.shared.changed.notify_all();
+    }
+
+    /// A way for the readers of targets to the store.
+    pub fn planner(&self) -> Planner {
+        Planner::new(Arc::clone(&self.shared))
     }
 
     /// Records that are not on disk yet.

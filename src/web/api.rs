@@ -87,7 +87,7 @@ pub struct LiveRun {
     /// The job's zone, an IANA name.
     pub zone: String,
     pub fired: Timestamp,
-    /// `waiting`, `running`, `gathering` or `stopping`.
+    /// `waiting`, `planning`, `running`, `gathering` or `stopping`.
     pub phase: String,
     pub partials: u32,
     /// Partials with an attempt under way.

@@ -5,6 +5,7 @@ mod disk;
 mod kill;
 mod readme;
 mod site;
+mod targets;
 mod tidy;
 mod time;
 mod zoo;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use batchd::config::{Interrupted, JobName, Overlap, Target};
+use batchd::config::{Interrupted, JobName, Overlap, Target, Targets};
 use batchd::engine::{Cause, Outcome, RunInfo, RunOutcome};
 use jiff::Timestamp;
 
@@ -16,7 +16,10 @@ pub(crate) fn start(world: &mut World, run: &RunInfo, index: u32, attempt: u32, 
     assert!(index < row.claimed || recorded, "{} partial {index}: started before its claim was on disk", run.id);
     assert!(row.outcome.is_none(), "{}: started after its end", run.id);
     assert!(!row.dropped.contains(&index), "{} partial {index}: its target is listed no more", run.id);
-    assert_eq!(target, row.targets.get(index).as_ref(), "{} partial {index}: another target than planned", run.id);
+    assert_eq!(target, world.disk.target(run.key, index).as_ref(), "{} partial {index}: another target than planned", run.id);
+    let canaries = 0..run.job.canary.min(row.targets.partials());
+    let has_succeeded = |index: u32| row.dropped.contains(&index) || matches!(row.partials.get(&index), Some((Outcome::Succeeded, ..)));
+    assert!(index < run.job.canary || canaries.clone().all(has_succeeded), "{} partial {index}: started before the canaries", run.id);
     // A clock that is set back does not call back what had come.
     assert!(world.latest_wall >= run.nominal, "{}: started early, at {}", run.id, world.now.wall);
     let known = row.partials.get(&index);
@@ -59,10 +62,12 @@ pub(crate) fn ended(world: &World, periods: &BTreeMap<&str, i64>, until: Timesta
     for job in world.config.jobs.values().filter(|job| !job.after.is_empty()) {
         followed(world, &job.name, &job.after);
     }
-    for run in world.disk.runs.values() {
+    for (key, run) in &world.disk.runs {
         let outcome = run.outcome.unwrap_or_else(|| panic!("{} has no end", run.id));
         let (succeeded, failed, cancelled) = run.counts;
-        let keys: Vec<_> = (0..run.targets.partials()).filter_map(|index| run.targets.get(index)).map(|target| target.key).collect();
+        let keys: Vec<_> =
+            (0..run.targets.partials()).filter_map(|index| world.disk.target(*key, index)).map(|target| target.key).collect();
+        assert!(run.targets == Targets::None || keys.len() == run.targets.partials() as usize, "{}: targets are missing", run.id);
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "{}: a target comes twice", run.id);
         assert_eq!(succeeded + failed + cancelled, run.targets.partials(), "{}: partials do not add up", run.id);
         if outcome == RunOutcome::Succeeded {

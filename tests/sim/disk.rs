@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use batchd::config::{JobName, Targets};
+use batchd::config::{JobName, Target, Targets};
 use batchd::engine::{
     Cause, Decides, Decision, Follow, Outcome, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunOutcome,
 };
 use jiff::Timestamp;
+
+use crate::planner::Plan;
 
 /// The nominal times later than `since`, up to the watermark or the next accounting.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub(crate) struct Disk {
     /// The accountings of each job, oldest first.
     pub(crate) accountings: BTreeMap<String, Vec<Accounting>>,
     pub(crate) runs: BTreeMap<RunKey, RunRow>,
+    /// The plans of runs whose targets come from elsewhere; written beside the records.
+    pub(crate) plans: BTreeMap<RunKey, Plan>,
     /// Jobs that wait for others, the nominal time, and one that has succeeded for it.
     pub(crate) joined: BTreeSet<(JobName, Timestamp, JobName)>,
     /// The last daemon has drained: it has told of all that it started.
@@ -110,18 +114,24 @@ impl Disk {
             Record::Released { run, index } => {
                 assert!(self.live(*run).retried.remove(index).is_some(), "run {run:?} partial {index}: nothing was to be released");
             }
+            Record::Planned { run } => {
+                let row = self.live(run.key);
+                assert_eq!(row.targets.partials(), 0, "{}: planned twice", row.id);
+                row.targets = run.targets.clone();
+            }
             Record::Replanned { run, dropped, .. } => {
                 let row = self.live(run.key);
-                let succeeded =
-                    |index| matches!(row.partials.get(index), Some((Outcome::Succeeded, _, false))) && !row.retried.contains_key(index);
-                assert!(!dropped.iter().any(succeeded), "{}: drops a success", row.id);
+                let succeeded = |index: &u32| {
+                    matches!(row.partials.get(index), Some((Outcome::Succeeded, _, false))) && !row.retried.contains_key(index)
+                };
+                assert!(!dropped.iter().any(|index| succeeded(&index)), "{}: drops a success", row.id);
                 row.targets = run.targets.clone();
-                row.retried.retain(|index, _| !dropped.contains(index));
-                for index in dropped {
-                    let attempt = row.partials.get(index).map_or(0, |(_, attempt, _)| *attempt);
-                    row.partials.insert(*index, (Outcome::Cancelled, attempt, false));
+                row.retried.retain(|index, _| !dropped.contains(*index));
+                for index in dropped.iter() {
+                    let attempt = row.partials.get(&index).map_or(0, |(_, attempt, _)| *attempt);
+                    row.partials.insert(index, (Outcome::Cancelled, attempt, false));
                 }
-                row.dropped.clone_from(dropped);
+                row.dropped = dropped.iter().collect();
             }
             Record::Partial(partial) => {
                 assert!(partial.outcome != Outcome::Lost || !self.left_in_order, "lost after a drain: {partial:?}");
@@ -175,6 +185,12 @@ impl Disk {
         }
     }
 
+    /// The target of a partial, as planned.
+    pub(crate) fn target(&self, run: RunKey, index: u32) -> Option<Target> {
+        let row = &self.runs[&run];
+        if row.targets.are_stored() { self.plans.get(&run)?.target(index) } else { row.targets.get(index) }
+    }
+
     fn accounting(&mut self, job: &str) -> &mut Accounting {
         let open = self.accountings.get_mut(job).and_then(|all| all.last_mut());
         open.filter(|accounting| accounting.upto.is_none()).expect("a decision belongs to an accounting")
@@ -223,7 +239,7 @@ impl Disk {
                 fired: run.fired,
                 targets: run.targets.clone(),
                 claimed: run.claimed,
-                ended: ended.into_iter().map(|(index, (outcome, attempt, _))| (*index, *outcome, *attempt)).collect(),
+                ended: ended.into_iter().map(|(index, (outcome, attempt, _))| (*index..*index + 1, *outcome, *attempt)).collect(),
                 retried: run.retried.iter().map(|(index, attempt)| (*index, *attempt)).collect(),
                 retrying: waiting.into_iter().map(|(index, (_, attempt, _))| (*index, *attempt)).collect(),
             }

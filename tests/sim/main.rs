@@ -9,6 +9,7 @@
 mod checks;
 mod disk;
 mod faults;
+mod planner;
 mod story;
 mod world;
 mod year;

@@ -49,6 +49,12 @@ targets = { range = "0..6" }
 max_failures = 1
 on_interrupted = "rerun"
 catch_up = "none"
+[jobs.listed]
+schedule = "@every 100s"
+shell = "true"
+targets = { file = "list.txt" }
+concurrency = 2
+retry = { attempts = 2, delay = "3s" }
 [jobs.then]
 after = ["plain"]
 shell = "true"
@@ -209,6 +215,12 @@ fn edit_targets(world: &mut World) {
     let name = world.choices.pick(&names).clone();
     let start = i64::try_from(world.choices.among(0..4)).expect("small");
     let end = start + i64::try_from(world.choices.among(1..20)).expect("small");
+    if world.config.jobs.get(&name).is_some_and(|job| matches!(job.targets, Targets::Source(_))) && !world.choices.one_in(10) {
+        let (start, end) = (u32::try_from(start).expect("small"), u32::try_from(end).expect("small"));
+        let list = if world.choices.one_in(2) { (start..end).collect() } else { (start..end).rev().collect() };
+        world.lists.insert(name, list);
+        return;
+    }
     let mut edited = (*world.config).clone();
     if let Some(job) = edited.jobs.get_mut(&name) {
         Arc::make_mut(job).targets = Targets::Range { start, end };
@@ -218,7 +230,7 @@ fn edit_targets(world: &mut World) {
 }
 
 fn fixed_periods() -> BTreeMap<&'static str, i64> {
-    BTreeMap::from([("plain", 60), ("fan", 120), ("queued", 30), ("replaced", 45), ("limited", 90)])
+    BTreeMap::from([("plain", 60), ("fan", 120), ("queued", 30), ("replaced", 45), ("limited", 90), ("listed", 100)])
 }
 
 fn random_jobs(choices: &mut Choices) -> (String, BTreeMap<&'static str, i64>) {
@@ -234,12 +246,16 @@ fn random_jobs(choices: &mut Choices) -> (String, BTreeMap<&'static str, i64>) {
         let (targets, concurrency) = (choices.among(1..20), choices.among(1..6));
         let (attempts, jitter) = (choices.among(1..4), choices.pick(&["0s", "5s", "40s"]));
         let max_failures = choices.pick(&["0", "2", "\"30%\"", "\"any\""]);
+        let targets = if choices.one_in(3) { "{ file = \"list.txt\" }".to_owned() } else { format!("{{ range = \"0..{targets}\" }}") };
+        let chunk = choices.pick(&["", "", "chunk = 3\n"]);
+        let canary = choices.pick(&["", "", "canary = 2\n"]);
+        let rate = choices.pick(&["", "", "rate = \"20/m\"\n"]);
         let gather = if choices.one_in(3) { "gather = [\"true\"]" } else { "" };
         write!(
             text,
             "[jobs.{name}]\nschedule = \"@every {period}s\"\nshell = \"true\"\noverlap = {overlap}\ncatch_up = \"{catch_up}\"\n\
-             on_interrupted = \"{interrupted}\"\ntargets = {{ range = \"0..{targets}\" }}\nconcurrency = {concurrency}\n\
-             retry = {{ attempts = {attempts}, delay = \"2s\" }}\njitter = \"{jitter}\"\nmax_failures = {max_failures}\n{gather}\n",
+             on_interrupted = \"{interrupted}\"\ntargets = {targets}\nconcurrency = {concurrency}\n\
+             retry = {{ attempts = {attempts}, delay = \"2s\" }}\njitter = \"{jitter}\"\nmax_failures = {max_failures}\n{chunk}{canary}{rate}{gather}\n",
         )
         .expect("a string takes everything");
     }
@@ -255,6 +271,7 @@ pub(crate) fn parse(text: &str) -> Arc<Config> {
         system_zone,
         handlers: Vec::new(),
         files: |_| Err("there are none".to_owned()),
+        matches: |_, _| Ok(Vec::new()),
     };
     match config::parse(text.as_bytes(), &context) {
         Ok((config, _)) => Arc::new(config),

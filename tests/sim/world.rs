@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use batchd::config::Config;
+use batchd::config::{Config, JobName};
 use batchd::engine::{AttemptEnd, Effect, Engine, Event, GatherEnd, Now, Outcome, Record, RunInfo, RunKey, Stop, Then, Ticket};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::checks;
 use crate::disk::Disk;
 use crate::faults::Choices;
+use crate::planner::{Load, Planner};
 
 /// How long the disk takes to sync.
 const SYNC: Duration = Duration::from_millis(2);
@@ -40,6 +41,10 @@ pub(crate) struct World {
     pub(crate) children: BTreeMap<(RunKey, Option<u32>), Child>,
     /// (run, partial, attempt) → how often it was started, over all lives of the daemon.
     pub(crate) starts: BTreeMap<(RunKey, u32, u32), u32>,
+    pub(crate) planners: BTreeMap<RunKey, Planner>,
+    pub(crate) loads: Vec<Load>,
+    /// What the sources of jobs list, where it was edited.
+    pub(crate) lists: BTreeMap<JobName, Vec<u32>>,
     pub(crate) config: Arc<Config>,
     pub(crate) choices: Choices,
     pub(crate) effects: usize,
@@ -52,7 +57,7 @@ pub(crate) struct World {
     synced_at: Option<Duration>,
     boot: u32,
     /// How many daemons there were before.
-    life: u32,
+    pub(crate) life: u32,
     tickets: u64,
 }
 
@@ -67,6 +72,9 @@ impl World {
             disk: Disk::default(),
             children: BTreeMap::new(),
             starts: BTreeMap::new(),
+            planners: BTreeMap::new(),
+            loads: Vec::new(),
+            lists: BTreeMap::new(),
             config,
             choices,
             effects: 0,
@@ -133,6 +141,8 @@ impl World {
         self.queue.clear();
         self.synced_at = None;
         self.children.clear();
+        self.planners.clear();
+        self.loads.clear();
         self.finished = false;
         self.advance(after);
         if self.choices.one_in(4) {
@@ -162,10 +172,16 @@ impl World {
         match effect {
             Effect::Record(record) => self.enqueue(Queued::Record(record)),
             Effect::WhenDurable(then) => self.enqueue(Queued::Then(then)),
-            Effect::Start { run, index, attempt, target } => {
+            Effect::Start { run, index, attempt, target, others } => {
+                for part in &others {
+                    checks::start(self, &run, part.index, part.attempt, part.target.as_ref());
+                }
                 checks::start(self, &run, index, attempt, target.as_ref());
                 self.spawn(&run, Some(index));
             }
+            Effect::Plan { run } => self.plan(&run),
+            Effect::StopPlan { run, .. } => self.stop_plan(run),
+            Effect::Load { run, indexes } => self.load(run, indexes),
             Effect::Gather { run } => {
                 let unwritten = |queued: &Queued| matches!(queued, Queued::Record(Record::Partial(partial)) if partial.run == run.key);
                 assert!(!self.queue.iter().any(unwritten), "{}: gathers results that are not on disk", run.id);
@@ -215,7 +231,10 @@ impl World {
     fn next_instant(&self) -> Option<Duration> {
         let wakeup = self.engine.next_wakeup();
         let child = self.children.values().map(|child| child.ends).min();
-        [wakeup.wall.map(|wall| self.monotonic_at(wall)), wakeup.monotonic, child, self.synced_at].into_iter().flatten().min()
+        let planner = self.planners.values().map(|planner| planner.at).min();
+        let load = self.loads.iter().map(|(at, ..)| *at).min();
+        let others = [child, planner, load, self.synced_at];
+        [wakeup.wall.map(|wall| self.monotonic_at(wall)), wakeup.monotonic].into_iter().chain(others).flatten().min()
     }
 
     fn happen(&mut self) {
@@ -228,6 +247,7 @@ impl World {
                 }
             }
         }
+        self.planners_happen();
         let ended: Vec<_> = self.children.iter().filter(|(_, child)| child.ends <= self.now.monotonic).map(|(key, _)| *key).collect();
         for key in ended {
             if let Some(child) = self.children.remove(&key) {
@@ -250,6 +270,7 @@ impl World {
             output: None,
             hindrance: None,
             usage: None,
+            parts: Vec::new(),
         };
         match index {
             Some(index) => self.handle(Event::AttemptEnded { run, index, end: Box::new(end) }),

@@ -1,44 +1,118 @@
-//! One run of a million in-process partials: gathered in order, every result durable. Prints partials a second, read back
-//! results a second, and the peak memory of the process (Linux: `VmHWM`).
+//! One run of a million in-process partials, gathered in order, every result durable: from a range, and from a CSV file. Beside it,
+//! what keeps nothing: Python's `ensure_future` and `gather`, and `tokio::spawn`. Each in a process of its own, one after the other:
+//! partials a second, and the peak memory of the process (Linux: `VmHWM`).
 
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use batchd::daemon::Daemon;
 use batchd::engine::RunKey;
-use batchd::store::{Reader, RunFilter};
+use batchd::store::{Reader, RunFilter, RunView};
 use tokio_util::sync::CancellationToken;
 
 const PARTIALS: u32 = 1_000_000;
 
+const WINDOW: usize = 256;
+
+const PYTHON: &str = "
+import asyncio, resource, sys, time
+async def partial(index):
+    return index
+async def main(count):
+    begun = time.perf_counter()
+    results = await asyncio.gather(*[asyncio.ensure_future(partial(index)) for index in range(count)])
+    took = time.perf_counter() - begun
+    assert len(results) == count
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f'{\"python ensure_future + gather\":<34} {count / took:>12.0f} {peak:>10.1f}')
+asyncio.run(main(int(sys.argv[1])))
+";
+
 #[tokio::main]
 async fn main() {
+    match std::env::args().nth(1).as_deref() {
+        None => compare(),
+        Some("range") => batchd("batchd, a range, durable", &format!("{{ range = \"0..{PARTIALS}\" }}"), |_| {}).await,
+        Some("csv") => batchd("batchd, a CSV file, durable", "{ file = \"shops.csv\" }", write_csv).await,
+        Some("spawn") => spawn().await,
+        Some(other) => panic!("no measurement `{other}`"),
+    }
+}
+
+fn compare() {
+    println!("{:<34} {:>12} {:>10}", "system", "partials/s", "peak MiB");
+    let own = std::env::current_exe().expect("this program");
+    for measurement in ["range", "csv", "spawn"] {
+        assert!(Command::new(&own).arg(measurement).status().expect("it starts").success());
+    }
+    match Command::new("python3").args(["-c", PYTHON, &PARTIALS.to_string()]).status() {
+        Ok(status) => assert!(status.success()),
+        Err(error) => println!("python3: {error}"),
+    }
+}
+
+fn write_csv(site: &Path) {
+    let mut text = "id,city\n".to_owned();
+    for id in 0..PARTIALS {
+        writeln!(text, "{id},\"city, {}\"", id % 1_000).expect("a string takes everything");
+    }
+    std::fs::write(site.join("shops.csv"), text).expect("write");
+}
+
+async fn batchd(name: &str, targets: &str, prepare: impl FnOnce(&Path)) {
     let site = tempfile::tempdir().expect("a temporary directory");
+    prepare(site.path());
     let text = format!(
-        "[daemon]\ntimezone = \"UTC\"\nmax_partials = 256\n[log]\nconsole = false\nlevel = \"warn\"\n\
-         [jobs.million]\nschedule = \"@reboot\"\nhandler = \"echo\"\ntargets = {{ range = \"0..{PARTIALS}\" }}\nconcurrency = 256\n"
+        "[daemon]\ntimezone = \"UTC\"\nmax_partials = {WINDOW}\n[log]\nconsole = false\nlevel = \"warn\"\n\
+         [jobs.million]\nschedule = \"@reboot\"\nhandler = \"echo\"\ntargets = {targets}\nconcurrency = {WINDOW}\n"
     );
     std::fs::write(site.path().join("jobs.toml"), text).expect("write");
+    reset_peak();
     let shutdown = CancellationToken::new();
     let begun = Instant::now();
     let daemon = Daemon::builder().config(site.path().join("jobs.toml")).signals(false).shutdown(shutdown.clone()).build();
     let daemon = tokio::spawn(daemon.run());
     let state = site.path().join("state");
-    let run = loop {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let Ok(reader) = Reader::open(&state) else { continue };
-        let runs = reader.runs(&RunFilter { limit: 1, ..RunFilter::default() }).unwrap_or_default();
-        if let Some(run) = runs.into_iter().find(|run| run.ended.is_some()) {
-            break run;
-        }
-    };
-    let took = begun.elapsed();
+    let run = ended(&state).await;
+    let (took, peak) = (begun.elapsed(), peak_mib());
     assert_eq!(run.succeeded, PARTIALS);
-    let peak = peak_mib();
     let read = read_back(&Reader::open(&state).expect("a database"), run.key);
     shutdown.cancel();
     daemon.await.expect("the daemon does not panic").expect("the daemon ends well");
-    let rate = |took: Duration| f64::from(PARTIALS) / took.as_secs_f64();
-    println!("{PARTIALS} partials: {:.2} s, {:.0}/s, peak {peak:.1} MiB; read back in order: {:.0}/s", took.as_secs_f64(), rate(took), rate(read));
+    let started = run.started.expect("it has started").duration_since(run.fired).unsigned_abs();
+    row(name, took, peak);
+    println!("{:<34} {:>12.0}   first start after {:.2} s", "  … its results read back in order", rate(read), started.as_secs_f64());
+}
+
+async fn ended(state: &Path) -> RunView {
+    loop {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let Ok(reader) = Reader::open(state) else { continue };
+        let runs = reader.runs(&RunFilter { limit: 1, ..RunFilter::default() }).unwrap_or_default();
+        if let Some(run) = runs.into_iter().find(|run| run.ended.is_some()) {
+            return run;
+        }
+    }
+}
+
+/// As many tasks at once, and the results in order; nothing is kept.
+async fn spawn() {
+    use futures::StreamExt;
+    let begun = Instant::now();
+    let tasks = futures::stream::iter(0..PARTIALS).map(|index| tokio::spawn(async move { index })).buffered(WINDOW);
+    let count = tasks.fold(0, |count, task| async move { count + u32::from(task.is_ok()) }).await;
+    assert_eq!(count, PARTIALS);
+    row("tokio::spawn, nothing kept", begun.elapsed(), peak_mib());
+}
+
+fn row(name: &str, took: Duration, peak: f64) {
+    println!("{name:<34} {:>12.0} {peak:>10.1}", rate(took));
+}
+
+fn rate(took: Duration) -> f64 {
+    f64::from(PARTIALS) / took.as_secs_f64()
 }
 
 /// Streams the results and checks their order.
@@ -56,6 +130,11 @@ fn read_back(reader: &Reader, run: RunKey) -> Duration {
     }
     assert_eq!(expected, PARTIALS);
     begun.elapsed()
+}
+
+/// What the preparation took is not the daemon's.
+fn reset_peak() {
+    std::fs::write("/proc/self/clear_refs", "5").expect("Linux takes it");
 }
 
 fn peak_mib() -> f64 {

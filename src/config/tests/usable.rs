@@ -88,7 +88,7 @@ fn a_change_names_jobs_keys_and_settings() {
 #[test]
 fn suspicions_are_warnings() {
     let (_, warnings) = parse(job("concurrency = 3").as_bytes(), &context()).expect("a warning only");
-    assert_eq!(warnings.iter().map(|warning| warning.severity).collect::<Vec<_>>(), [Severity::Warning]);
+    assert_eq!(warnings.list().iter().map(|warning| warning.severity).collect::<Vec<_>>(), [Severity::Warning]);
 }
 
 #[test]
@@ -97,8 +97,7 @@ fn days_that_do_nothing_or_leave_nothing_are_suspicious() {
         let text = job(&format!("except = {except}"));
         let (config, warnings) = parse(text.as_bytes(), &context()).expect("warnings only");
         let now = "2026-11-24T12:00:00Z".parse().expect("is a time");
-        let found =
-            Problems::new(std::path::Path::new("jobs.toml"), text.as_bytes(), warnings).with_schedules(&config, now, &|_| None).one_line();
+        let found = warnings.with_schedules(&config, now, &|_| None).one_line();
         assert_eq!(found, expected, "{except}");
     };
     check("[\"2026-11-24\"]", &[]);
@@ -112,7 +111,7 @@ fn a_job_that_comes_again_before_it_has_ended_is_suspicious() {
         let text = format!("[jobs.a]\nschedule = \"{schedule}\"\ncommand = [\"true\"]\noverlap = \"{overlap}\"\n");
         let (config, warnings) = parse(text.as_bytes(), &context()).expect("warnings only");
         let now = "2026-11-24T12:00:00Z".parse().expect("is a time");
-        let problems = Problems::new(std::path::Path::new("jobs.toml"), text.as_bytes(), warnings);
+        let problems = warnings;
         let found = problems.with_schedules(&config, now, &|_| Some(Duration::from_secs(slow))).one_line();
         assert_eq!(found, expected, "{schedule}");
     };

@@ -28,7 +28,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use output::Output;
 pub(super) use spawn::SpawnError;
 use spawn::{Leader, Source, Spawned};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tree::{Killed, Tree, reap_orphans};
 use vfork::Reaped;
 
@@ -56,9 +56,19 @@ pub(super) struct End {
     pub(super) notes: Vec<String>,
     /// False when stdin could not be given whole.
     pub(super) fed: bool,
+    /// Stdout was still open when it was given up.
+    pub(super) cut: bool,
     pub(super) output: Option<CapturedOutput>,
     /// `None` when nobody can tell.
     pub(super) usage: Option<Usage>,
+}
+
+/// What goes in and out of a process beside the log.
+#[derive(Default)]
+pub(super) struct Streams {
+    pub(super) stdin: Option<ResultLines>,
+    /// Takes what comes on stdout; when it is gone, stdout is closed.
+    pub(super) stdout: Option<mpsc::Sender<Vec<u8>>>,
 }
 
 impl End {
@@ -75,24 +85,19 @@ impl End {
 }
 
 /// Spawns the process and sees it, and its tree, to the end.
-pub(super) async fn run(
-    plan: &Plan,
-    attempt: &Attempt,
-    result_path: &Path,
-    lines: Option<ResultLines>,
-    stops: &StopLine,
-) -> Result<End, SpawnError> {
+pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, streams: Streams, stops: &StopLine) -> Result<End, SpawnError> {
     let turn = STARTS.acquire().await;
-    let spawned = spawn::spawn(plan, lines.is_some());
+    let spawned = spawn::spawn(plan, streams.stdin.is_some());
     drop(turn);
     let Spawned { leader, stdout, stderr, stdin } = spawned?;
-    let feeding = lines.zip(stdin).map(|(lines, stdin)| AbortOnDropHandle::new(tokio::spawn(feed::feed(lines, stdin))));
+    let feeding = streams.stdin.zip(stdin).map(|(lines, stdin)| AbortOnDropHandle::new(tokio::spawn(feed::feed(lines, stdin))));
     let tree = Tree::new(leader.pid(), result_path);
     let mut watch = Watch {
         leader,
         stdout,
         stderr,
         feeding,
+        taker: streams.stdout,
         tree,
         output: Output::new(attempt),
         stop_signal: attempt.run.job.stop.signal,
@@ -111,6 +116,8 @@ struct Watch {
     stdout: Source,
     stderr: Source,
     feeding: Option<AbortOnDropHandle<Result<(), FeedError>>>,
+    /// Takes what comes on stdout instead of the log.
+    taker: Option<mpsc::Sender<Vec<u8>>>,
     tree: Tree,
     output: Output,
     stop_signal: i32,
@@ -146,8 +153,12 @@ impl Watch {
         while self.drain.is_none() || self.stdout.is_open() || self.stderr.is_open() {
             // Not biased: a process that never stops printing must not keep the stops from being seen.
             tokio::select! {
-                bytes = self.stdout.read(), if self.stdout.is_open() => {
-                    self.output.accept(Stream::Stdout, bytes);
+                (bytes, turn) = heard(&mut self.stdout, self.taker.clone()), if self.stdout.is_open() => {
+                    match turn {
+                        Turn::Log => self.output.accept(Stream::Stdout, bytes),
+                        Turn::Take(turn) => drop(turn.send(bytes.to_vec())),
+                        Turn::Gone => self.stdout.close(),
+                    }
                     self.drain.iter_mut().for_each(Drain::heard);
                 }
                 bytes = self.stderr.read(), if self.stderr.is_open() => {
@@ -175,7 +186,7 @@ impl Watch {
                     self.leader.kill();
                     self.kill().await;
                 }
-                () = drained(self.drain.as_ref()) => break,
+                () = drained(self.drain.as_ref().filter(|_| !is_behind(self.taker.as_ref()))) => break,
             }
         }
     }
@@ -197,6 +208,7 @@ impl Watch {
 
     /// Reaps the process, kills what is left of its tree, and tells how it ended.
     async fn settle(mut self) -> End {
+        let cut = self.stdout.is_open();
         if self.stdout.is_open() || self.stderr.is_open() {
             let killed = self.kill().await;
             self.notes.push(held_by(killed.first()));
@@ -229,6 +241,7 @@ impl Watch {
             last_stderr: collected.last_stderr,
             notes: self.notes,
             fed: self.fed,
+            cut,
             output: collected.captured,
             usage,
         }
@@ -240,6 +253,31 @@ impl Watch {
 fn usage(reaped: &Reaped) -> Usage {
     let ours = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| u64::try_from(usage.max_rss()).unwrap_or(0) * 1024);
     Usage { cpu: reaped.cpu, max_rss: Some(reaped.max_rss).filter(|max_rss| *max_rss > ours) }
+}
+
+/// Where bytes of stdout go.
+enum Turn {
+    Log,
+    Take(mpsc::OwnedPermit<Vec<u8>>),
+    /// Whoever took them has enough.
+    Gone,
+}
+
+/// The next bytes, once there is room for them.
+async fn heard(source: &mut Source, taker: Option<mpsc::Sender<Vec<u8>>>) -> (&[u8], Turn) {
+    let turn = match taker {
+        None => Turn::Log,
+        Some(taker) => match taker.reserve_owned().await {
+            Ok(permit) => Turn::Take(permit),
+            Err(_) => return (&[], Turn::Gone),
+        },
+    };
+    (source.read().await, turn)
+}
+
+/// Whether bytes wait to be taken: then it is not the pipe that is quiet.
+fn is_behind(taker: Option<&mpsc::Sender<Vec<u8>>>) -> bool {
+    taker.is_some_and(|taker| !taker.is_closed() && taker.capacity() + 1 < taker.max_capacity())
 }
 
 fn held_by(holder: Option<&Killed>) -> String {

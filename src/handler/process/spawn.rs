@@ -218,6 +218,11 @@ impl Source {
         self.pipe.is_some()
     }
 
+    /// Reads no more: who writes gets a broken pipe.
+    pub(super) fn close(&mut self) {
+        self.pipe = None;
+    }
+
     /// The next bytes; empty at the end, after which the source is closed.
     pub(super) async fn read(&mut self) -> &[u8] {
         self.buffer.clear();

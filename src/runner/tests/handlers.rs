@@ -59,7 +59,7 @@ fn many_partials_end_once_each() {
     let run = info(bench.job(Work::Handler("echo".to_owned())));
     {
         let _context = bench.runtime.enter();
-        (0..10_000).for_each(|index| bench.runner.start(run.clone(), index, 1, Some(text(&index.to_string()))));
+        (0..10_000).for_each(|index| bench.runner.start(run.clone(), index, 1, Some(text(&index.to_string())), Vec::new()));
     }
     let mut seen = vec![false; 10_000];
     for _ in 0..10_000 {

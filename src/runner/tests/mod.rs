@@ -55,7 +55,7 @@ impl Bench {
 
     fn start(&mut self, job: Job, target: Option<Target>) {
         let _context = self.runtime.enter();
-        self.runner.start(info(job), 0, 1, target);
+        self.runner.start(info(job), 0, 1, target, Vec::new());
     }
 
     fn event(&mut self) -> Event {
@@ -129,6 +129,9 @@ fn job(work: Work, base: &Path) -> Job {
         work,
         targets: Targets::None,
         concurrency: 1,
+        chunk: 1,
+        canary: 0,
+        rate: None,
         partial_timeout: None,
         timeout: None,
         retry: Retry { attempts: 1, delay: Duration::ZERO, factor: 1.0, max_delay: Duration::ZERO, jitter: 0.0, on_exit: Vec::new() },

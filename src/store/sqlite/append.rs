@@ -4,7 +4,7 @@ mod abandoned;
 mod jobs;
 mod outputs;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Transa
 pub(super) use self::abandoned::finish_abandoned;
 use super::{fault, values};
 use crate::config::{Target, TargetValue};
-use crate::engine::{Decides, Decision, Follow, Outcome, PartialRecord, Record, RunInfo, RunKey, RunSummary};
+use crate::engine::{Decides, Decision, Follow, Indexes, Outcome, PartialRecord, Record, RunInfo, RunKey, RunSummary};
 use crate::store::{Epoch, StoreError};
 
 const INSERT_PARTIAL: &str = "
@@ -152,6 +152,7 @@ impl Append<'_> {
                     "UPDATE partial SET retried = NULL WHERE idx = ?2 AND run = (SELECT key FROM run WHERE key = ?1 AND ended IS NULL)";
                 self.change_run(*run, sql, params![run.0, index])
             }
+            Record::Planned { run } => self.planned(run),
             Record::Replanned { run, dropped, at } => self.replanned(run, dropped, *at),
             Record::Partial(partial) => self.partial(partial),
             Record::Finished(summary) => self.finished(summary),
@@ -193,13 +194,17 @@ impl Append<'_> {
         }
     }
 
-    fn replanned(&mut self, run: &RunInfo, dropped: &BTreeSet<u32>, at: Timestamp) -> Result<(), Refusal> {
+    fn planned(&self, run: &RunInfo) -> Result<(), Refusal> {
         let (targets, partials) = (values::targets_text(&run.targets)?, run.targets.partials());
         let plan = "UPDATE run SET targets = ?2, partials = ?3 WHERE key = ?1 AND ended IS NULL";
-        self.change_run(run.key, plan, params![run.key.0, targets, partials])?;
-        for index in dropped {
-            let earlier = recorded_outcome(self.transaction, run.key, *index)?;
-            let target = run.targets.get(*index);
+        self.change_run(run.key, plan, params![run.key.0, targets, partials])
+    }
+
+    fn replanned(&mut self, run: &RunInfo, dropped: &Indexes, at: Timestamp) -> Result<(), Refusal> {
+        self.planned(run)?;
+        for index in dropped.iter() {
+            let earlier = recorded_outcome(self.transaction, run.key, index)?;
+            let target = run.targets.get(index);
             let (target, key) = target_columns(target.as_ref())?;
             let columns = params![run.key.0, index, target, key, values::micros(at), DROPPED];
             self.transaction.prepare_cached(DROP_PARTIAL)?.execute(columns)?;
@@ -215,7 +220,7 @@ impl Append<'_> {
     fn partial(&mut self, partial: &PartialRecord) -> Result<(), Refusal> {
         let ended = partial.retry.is_none();
         let (outcome, retrying) = (ended.then_some(partial.outcome), (!ended).then_some(partial.outcome));
-        let (target, target_key) = target_columns(partial.target.as_ref())?;
+        let (target, target_key) = target_columns(partial.target.as_ref().filter(|_| !partial.planned))?;
         let columns = params![
             partial.run.0,
             partial.index,

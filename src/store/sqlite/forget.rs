@@ -113,8 +113,11 @@ fn forget_run(connection: &Connection, run: i64) -> rusqlite::Result<()> {
         return Ok(());
     }
     let partials = "DELETE FROM partial WHERE run = ?1 AND idx IN (SELECT idx FROM partial WHERE run = ?1 LIMIT ?2)";
-    if connection.prepare_cached(partials)?.execute(params![run, STEP])? == STEP as usize {
-        return Ok(());
+    let planned = "DELETE FROM planned WHERE run = ?1 AND idx IN (SELECT idx FROM planned WHERE run = ?1 LIMIT ?2)";
+    for rows in [partials, planned] {
+        if connection.prepare_cached(rows)?.execute(params![run, STEP])? == STEP as usize {
+            return Ok(());
+        }
     }
     connection.prepare_cached("DELETE FROM run WHERE key = ?1")?.execute([run])?;
     Ok(())

@@ -6,6 +6,7 @@
 mod accounts;
 mod append;
 mod forget;
+mod plan;
 mod reader;
 mod recover;
 mod schema;
@@ -25,7 +26,7 @@ pub use reader::{MAX_CANDIDATES, MAX_PAGE, Reader};
 
 use super::lock::make_state_dir;
 use super::reserve::Reserve;
-use super::{DATABASE_FILE, Epoch, Node, Retention, Store, StoreError};
+use super::{DATABASE_FILE, Epoch, Node, PlanAnswer, PlanStep, Retention, Store, StoreError};
 use crate::engine::{Record, Recovery, RunId};
 
 /// How long a statement waits for another program's lock before the append is refused (and tried again by the writer).
@@ -171,6 +172,14 @@ impl Store for Sqlite {
         let Some(reserve) = &mut self.reserve else { return Ok(()) };
         reserve.refill();
         if reserve.is_spent() { Err(StoreError::Short { path: self.path.clone() }) } else { Ok(()) }
+    }
+
+    fn plan(&mut self, epoch: Epoch, step: &PlanStep) -> Result<PlanAnswer, StoreError> {
+        self.ready()?;
+        let node = self.node.as_deref().ok_or(StoreError::NotJoined)?;
+        let done = plan::step(&mut self.connection, node, epoch, step).map_err(|refusal| refusal.at(&self.path));
+        self.failed = matches!(done, Err(StoreError::Io { .. }));
+        done
     }
 
     fn finish_abandoned(&mut self, epoch: Epoch, at: Timestamp, is_alive: &dyn Fn(u32, &str) -> bool) -> Result<Vec<RunId>, StoreError> {

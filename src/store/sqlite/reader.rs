@@ -18,8 +18,9 @@ pub const MAX_CANDIDATES: usize = 5;
 const RUN_COLUMNS: &str = "key, id, job, cause, nominal, zone, fired, started, ended, outcome, partials, succeeded, failed, \
                            cancelled, reason, result";
 
-const PARTIAL_COLUMNS: &str =
-    "idx, target, coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, result, error, cpu_us, max_rss";
+const PARTIAL_COLUMNS: &str = "idx, coalesce(target, (SELECT coalesce(planned.target, json_quote(planned.key)) FROM planned \
+     WHERE planned.run = partial.run AND planned.idx = partial.idx)), coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, result, error, \
+     cpu_us, max_rss";
 
 const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY partial_not_succeeded \
                                WHERE run = ?1 AND outcome IS NOT 'succeeded' GROUP BY outcome";

@@ -76,7 +76,10 @@ fn read_partials(connection: &Connection, run: &mut RecoveredRun) -> Result<()> 
         let (index, attempt) = (row.get(0)?, row.get(2)?);
         match (row.get(3)?, values::optional_named(row, 1, Outcome::from_name)?) {
             (Some(retried), _) => run.retried.push((index, retried)),
-            (None, Some(outcome)) => run.ended.push((index, outcome, attempt)),
+            (None, Some(outcome)) => match run.ended.last_mut() {
+                Some((indexes, alike, last)) if indexes.end == index && (*alike, *last) == (outcome, attempt) => indexes.end += 1,
+                _ => run.ended.push((index..index + 1, outcome, attempt)),
+            },
             (None, None) => run.retrying.push((index, attempt)),
         }
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x6274_6364;
 
 /// The script at position N takes a database from version N to N + 1. Released scripts are never edited.
-const MIGRATIONS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+const MIGRATIONS: [&str; 5] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 const VERSION_1: &str = "
 -- Who writes. `epoch` fences the earlier writers of a node.
@@ -147,9 +147,26 @@ ALTER TABLE partial ADD COLUMN cpu_us INTEGER;
 ALTER TABLE partial ADD COLUMN max_rss INTEGER;
 ";
 
+const VERSION_5: &str = "
+-- The targets of runs that read them from elsewhere. `target` is JSON; null: a text that is its key. `listing` is the reading of
+-- the run that listed it last. Places from `run.partials` on belong to a reading that has not ended.
+CREATE TABLE planned (
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    idx INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    target TEXT,
+    listing INTEGER NOT NULL,
+    PRIMARY KEY (run, idx)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX planned_by_key ON planned (run, key);
+
+-- How often the targets of the run have been read.
+ALTER TABLE run ADD COLUMN listing INTEGER NOT NULL DEFAULT 0;
+";
+
 /// The version this release writes and reads.
-pub(super) const VERSION: i64 = 4;
-const _: () = assert!(MIGRATIONS.len() == 4 && VERSION == 4, "each version has its script");
+pub(super) const VERSION: i64 = 5;
+const _: () = assert!(MIGRATIONS.len() == 5 && VERSION == 5, "each version has its script");
 
 /// What a file says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

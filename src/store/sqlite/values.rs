@@ -8,7 +8,7 @@ use rusqlite::{Error, Result, Row};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::config::{Target, Targets};
+use crate::config::{Selection, Target, TargetValue, Targets};
 use crate::engine::Repeat;
 
 /// A value in the database that no release writes.
@@ -19,13 +19,16 @@ struct Unreadable {
     found: String,
 }
 
-/// The `targets` column: `"none"`, `{"list":[…]}` or `{"range":[start,end]}`.
+/// The `targets` column: `"none"`, `{"list":[…]}`, `{"range":[start,end]}`, `{"unplanned":"all"}` or `{"planned":count}`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StoredTargets {
     None,
     List(Arc<[Target]>),
     Range(i64, i64),
+    Unplanned(Selection),
+    /// How many; they are in the table `planned`.
+    Planned(u32),
 }
 
 pub(super) fn targets_text(targets: &Targets) -> Result<String> {
@@ -33,6 +36,10 @@ pub(super) fn targets_text(targets: &Targets) -> Result<String> {
         Targets::None => StoredTargets::None,
         Targets::List(list) => StoredTargets::List(list.clone()),
         Targets::Range { start, end } => StoredTargets::Range(*start, *end),
+        // What a job has; a run of it begins unplanned.
+        Targets::Source(_) => StoredTargets::Unplanned(Selection::All),
+        Targets::Unplanned(selection) => StoredTargets::Unplanned(selection.clone()),
+        Targets::Planned { count } => StoredTargets::Planned(*count),
     };
     json_text(&stored)
 }
@@ -47,8 +54,20 @@ pub(super) fn targets(row: &Row<'_>, column: usize) -> Result<Targets> {
         Ok(StoredTargets::None) => Ok(Targets::None),
         Ok(StoredTargets::List(list)) => Ok(Targets::List(list)),
         Ok(StoredTargets::Range(start, end)) => Ok(Targets::Range { start, end }),
+        Ok(StoredTargets::Unplanned(selection)) => Ok(Targets::Unplanned(selection)),
+        Ok(StoredTargets::Planned(count)) => Ok(Targets::Planned { count }),
         Err(_) => Err(unreadable(column, "targets", text)),
     }
+}
+
+/// The columns `key` and `target` of a planned target, in this order.
+pub(super) fn planned_target(row: &Row<'_>, column: usize) -> Result<Target> {
+    let key: Arc<str> = row.get(column)?;
+    let value = match row.get_ref(column + 1)?.as_str_or_null()? {
+        None => TargetValue::Text(Arc::clone(&key)),
+        Some(text) => serde_json::from_str(text).map_err(|_| unreadable(column + 1, "target", text))?,
+    };
+    Ok(Target { key, value })
 }
 
 /// Whole microseconds, so that a time reads back as it was written to that precision.

@@ -3,15 +3,16 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Health;
 use crate::engine::{Record, Then};
-use crate::store::Retention;
+use crate::store::{PlanAnswer, PlanStep, Retention, StoreError};
 
 /// One transaction takes at most this many records.
-pub(super) const MAX_GROUP: usize = 1000;
+pub(super) const MAX_GROUP: usize = 4_096;
 
 /// An empty queue keeps room for so many messages.
 const KEPT_CAPACITY: usize = 1_024;
@@ -19,9 +20,13 @@ const KEPT_CAPACITY: usize = 1_024;
 #[derive(Debug)]
 pub(super) enum Message {
     Record(Record),
+    Plan(PlanStep, Reply),
     WhenDurable(Then),
     OnceWritten(Told),
 }
+
+/// Where the answer to a step of a plan goes.
+pub(super) type Reply = SyncSender<Result<PlanAnswer, StoreError>>;
 
 /// What is to be told once it is true.
 pub(super) struct Told(pub(super) Box<dyn FnOnce() + Send>);
@@ -75,11 +80,20 @@ pub(super) struct Group {
     pub(super) told: Vec<Told>,
 }
 
+/// The step of a plan that comes first, if one does.
+pub(super) fn take_step(queue: &mut Queue) -> Option<(PlanStep, Reply)> {
+    queue.messages.front().filter(|message| matches!(message, Message::Plan(..)))?;
+    let Some(Message::Plan(step, reply)) = queue.messages.pop_front() else { return None };
+    queue.awaited -= 1;
+    Some((step, reply))
+}
+
 /// The longest beginning of the queue that may be one transaction.
 pub(super) fn take_group(queue: &mut Queue) -> Group {
     let mut group = Group::default();
     while let Some(message) = queue.messages.front() {
-        if group.records.len() >= MAX_GROUP && matches!(message, Message::Record(_)) {
+        let is_full = group.records.len() >= MAX_GROUP && matches!(message, Message::Record(_));
+        if is_full || matches!(message, Message::Plan(..)) {
             break;
         }
         match queue.messages.pop_front() {
@@ -89,7 +103,7 @@ pub(super) fn take_group(queue: &mut Queue) -> Group {
                 group.thens.push(then);
             }
             Some(Message::OnceWritten(told)) => group.told.push(told),
-            None => break,
+            Some(Message::Plan(..)) | None => break,
         }
     }
     // A burst, such as the first start of ten thousand jobs, does not hold its memory for ever.

@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Health;
-use super::queue::{Group, Shared, Told, take_group};
+use super::queue::{Group, Reply, Shared, Told, take_group, take_step};
 use crate::engine::{Record, Then};
-use crate::store::{Epoch, Retention, Store};
+use crate::store::{Epoch, PlanStep, Retention, Store};
 
 /// This many waiting records are committed without waiting for more.
 pub(super) const FULL_GROUP: usize = 100;
@@ -26,6 +26,7 @@ const LOOK_FOR_ROOM: Duration = Duration::from_secs(2);
 /// What the thread does next.
 enum Task {
     Write(Group),
+    Plan(PlanStep, Reply),
     Forget(Retention),
     LookForRoom,
 }
@@ -47,6 +48,11 @@ impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
         loop {
             let group = match self.next_task() {
                 Some(Task::Write(group)) => group,
+                Some(Task::Plan(step, reply)) => {
+                    // Whoever reads the targets may have given up.
+                    let _ = reply.send(self.store.plan(self.epoch, &step));
+                    continue;
+                }
                 Some(Task::Forget(retention)) => {
                     self.forget(&retention);
                     continue;
@@ -118,7 +124,8 @@ impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
         loop {
             let hurry = queue.awaited > 0 || queue.messages.len() >= FULL_GROUP || queue.close_by.is_some();
             if hurry || Instant::now() >= commit_at {
-                return Some(Task::Write(take_group(&mut queue)));
+                let step = take_step(&mut queue).map(|(step, reply)| Task::Plan(step, reply));
+                return Some(step.unwrap_or_else(|| Task::Write(take_group(&mut queue))));
             }
             queue = self.shared.wait(queue, commit_at);
         }

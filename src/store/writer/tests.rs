@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::super::{Node, StoreError};
+use super::super::{Node, PlanAnswer, PlanStep, StoreError};
 use super::queue::{MAX_GROUP, Queue, take_group};
 use super::*;
 use crate::engine::{Recovery, RunId, RunKey};
@@ -16,6 +16,7 @@ enum Seen {
     Then(Then),
     Health(&'static str),
     Forget,
+    Plan,
 }
 
 /// Answers the first appends with `failures`, then commits.
@@ -57,6 +58,14 @@ impl Store for Scripted {
         self.seen.send(Seen::Forget).expect("the test listens");
         self.steps -= 1;
         Ok(self.steps > 0)
+    }
+
+    fn plan(&mut self, _: Epoch, _: &PlanStep) -> Result<PlanAnswer, StoreError> {
+        if let Some(failure) = self.failures.pop_front() {
+            return Err(failure);
+        }
+        self.seen.send(Seen::Plan).expect("the test listens");
+        Ok(PlanAnswer::Clearing)
     }
 
     fn finish_abandoned(&mut self, _: Epoch, _: jiff::Timestamp, _: &dyn Fn(u32, &str) -> bool) -> Result<Vec<RunId>, StoreError> {
@@ -197,8 +206,8 @@ fn check_groups(waiting: usize, expected: &[usize]) {
 #[test]
 fn a_group_has_an_end() {
     check_groups(0, &[]);
-    check_groups(MAX_GROUP, &[1000]);
-    check_groups(2500, &[1000, 1000, 500]);
+    check_groups(MAX_GROUP, &[4_096]);
+    check_groups(10_000, &[4_096, 4_096, 1_808]);
 }
 
 #[test]
@@ -209,4 +218,17 @@ fn forgetting_ends_and_holds_up_nothing() {
     writer.record(Record::Removed { job: "a".into() });
     writer.close(Duration::from_secs(30)).expect("is written");
     assert_eq!(seen.iter().collect::<Vec<_>>(), [Seen::Commit(1)]);
+}
+
+#[test]
+fn a_step_of_a_plan_comes_behind_what_was_recorded_before() {
+    let (writer, seen) = writer([full()]);
+    writer.record(missed());
+    let planner = writer.planner();
+    let answer = planner.take(PlanStep::Begin { run: RunKey(1) });
+    assert!(matches!(answer, Some(Ok(PlanAnswer::Clearing))), "{answer:?}");
+    writer.close(PATIENCE).expect("closes");
+    let seen: Vec<Seen> = seen.try_iter().filter(|seen| matches!(seen, Seen::Commit(_) | Seen::Plan)).collect();
+    assert_eq!(seen, [Seen::Commit(1), Seen::Plan]);
+    assert!(planner.take(PlanStep::Begin { run: RunKey(1) }).is_none(), "the store has ended");
 }

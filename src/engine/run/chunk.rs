@@ -1,0 +1,46 @@
+//! What starts together, and what goes first: chunks and canaries.
+
+use super::Run;
+
+impl Run {
+    /// Takes what one process works on next, each with the number of its attempt: retries that are due first, then in target
+    /// order.
+    pub(in crate::engine) fn take_next(&mut self) -> Vec<(u32, u32)> {
+        let most = self.info.job.chunk as usize;
+        let mut indexes = Vec::with_capacity(most.min(self.todo.len().saturating_add(1)));
+        if self.retry_ready() {
+            while indexes.len() < most && self.retry_ready() {
+                indexes.extend(self.retried.pop_front());
+            }
+        } else if self.fresh_ready() {
+            let gate = self.gate();
+            while indexes.len() < most && self.todo.front().is_some_and(|range| range.start < gate) {
+                indexes.extend(self.take_fresh());
+            }
+        }
+        indexes.into_iter().map(|index| (index, self.attempts.remove(&index).unwrap_or(0) + 1)).collect()
+    }
+
+    /// Partials from here on wait until all before have succeeded.
+    pub(super) fn gate(&self) -> u32 {
+        if self.canaries > 0 { self.info.job.canary } else { u32::MAX }
+    }
+
+    /// Of the targets that go first, those that have still to succeed.
+    pub(super) fn count_canaries(&self) -> u32 {
+        let canary = self.info.job.canary;
+        let fresh: u32 = self.todo.iter().map(|range| range.end.min(canary).saturating_sub(range.start)).sum();
+        fresh + u32::try_from(self.attempts.range(..canary).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether all targets of the next chunk can start; the last one may be smaller.
+    pub(super) fn is_whole_chunk_ready(&self) -> bool {
+        let chunk = self.info.job.chunk;
+        if chunk == 1 {
+            return true;
+        }
+        let gate = self.gate();
+        let next = self.todo.iter().flat_map(|range| range.start..range.end.min(gate)).take(chunk as usize);
+        next.into_iter().all(|index| index < self.claimed && self.has_target(index))
+    }
+}
