@@ -24,6 +24,7 @@ mod serve;
 mod signals;
 pub mod source;
 mod status;
+mod systemd;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

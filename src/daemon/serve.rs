@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -18,6 +17,7 @@ use super::reload::{self, Reloaded, Reloader};
 use super::signals::{Signal, SignalStream};
 use super::source::{self, LoadError, Loaded};
 use super::status::{self, Facts};
+use super::systemd::{self, Systemd};
 use super::{Daemon, memory, open};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine, Wakeup};
@@ -61,6 +61,7 @@ struct Server {
     reloader: Reloader,
     facts: Facts,
     steps: Steps,
+    systemd: Systemd,
     /// Held until the end: one daemon per state directory.
     _lock: StateLock,
 }
@@ -87,9 +88,11 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let alarm = Alarm::new().map_err(ServeError::Clock)?;
     let mut sources = Sources { requests, loaded, shutdown: daemon.shutdown, ..Sources::new(engine, store, signals, alarm) };
 
-    if !wait_until_the_clock_is_right(&mut sources).await? {
+    let mut systemd = Systemd::find();
+    if !wait_until_the_clock_is_right(&mut sources, &mut systemd).await? {
         return Ok(());
     }
+    systemd.opening();
     let opened = open::store(&state_dir, open::DAEMON.to_owned(), engine_events.clone(), store_events)?;
     let interrupted: Vec<_> = opened.recovery.runs.iter().map(|run| run.key).collect();
     let runner = open::runner(&state_dir, daemon.handlers, &interrupted, engine_events);
@@ -104,7 +107,7 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let api = tokio::spawn(web::serve(listener, Control::new(requests_to_loop), records));
     let facts = Facts::new(&daemon.config, hash);
     let reloader = Reloader::new(daemon.config, handlers, loaded_events);
-    let mut server = Server { core, config, log, reloader, facts, steps: Steps::notice(), _lock: lock };
+    let mut server = Server { core, config, log, reloader, facts, steps: Steps::notice(), systemd, _lock: lock };
     memory::give_back();
     server.announce_ready();
     let outcome = server.run(&mut sources).await;
@@ -115,15 +118,16 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
 
 /// Decides nothing in 1970: every nominal time since would seem missed once the clock is set. Says whether to go on; a signal
 /// to leave, or the embedding program, may come first.
-async fn wait_until_the_clock_is_right(sources: &mut Sources) -> Result<bool, ServeError> {
+async fn wait_until_the_clock_is_right(sources: &mut Sources, systemd: &mut Systemd) -> Result<bool, ServeError> {
     if clock::now().wall >= clock::EARLIEST {
         return Ok(true);
     }
     warn!("the clock says {}, which cannot be: no job is started until it is set (SIGHUP: look again)", clock::now().wall);
-    notify(&[NotifyState::Ready, NotifyState::Status("waiting for the clock to be set")]);
+    systemd.waiting_for_the_clock();
     while clock::now().wall < clock::EARLIEST {
-        let wakeup = Wakeup { wall: Some(clock::EARLIEST), monotonic: None };
+        let wakeup = systemd.wakeup(Wakeup { wall: Some(clock::EARLIEST), monotonic: None });
         let events = sources.next(clock::now(), wakeup).await.map_err(ServeError::Clock)?;
+        systemd.turned(clock::now(), wakeup, 0, String::new);
         if events.iter().any(|event| matches!(event, Event::Signal(Signal::Terminate | Signal::Interrupt) | Event::Shutdown)) {
             return Ok(false);
         }
@@ -135,16 +139,24 @@ async fn wait_until_the_clock_is_right(sources: &mut Sources) -> Result<bool, Se
 impl Server {
     async fn run(&mut self, sources: &mut Sources) -> Result<(), ServeError> {
         while !self.core.finished {
-            let wakeup = self.core.engine.next_wakeup();
+            let wakeup = self.systemd.wakeup(self.core.engine.next_wakeup());
             let events = sources.next(clock::now(), wakeup).await.map_err(ServeError::Clock)?;
             if let Some((before, now)) = self.steps.noticed() {
                 narrate::clock_set(before, now, &self.config.daemon.timezone);
             }
+            let taken = events.len();
             for event in events {
                 self.handle(event)?;
             }
+            self.tell_systemd(taken);
         }
         Ok(())
+    }
+
+    fn tell_systemd(&mut self, taken: usize) {
+        let (now, engine) = (clock::now(), &self.core.engine);
+        let status = || systemd::status(&self.facts, engine, &self.config.daemon.timezone.rules, now.wall);
+        self.systemd.turned(now, engine.next_wakeup(), taken, status);
     }
 
     fn handle(&mut self, event: Event) -> Result<(), ServeError> {
@@ -154,7 +166,7 @@ impl Server {
             Event::Store(health) => self.store_health(health),
             Event::Signal(Signal::Reload) => {
                 info!("SIGHUP: reading {} again", self.facts.config_path);
-                notify_reloading();
+                self.systemd.reloading();
                 self.reloader.request(false, None);
             }
             Event::Signal(Signal::ReopenLog) => {
@@ -176,7 +188,7 @@ impl Server {
         if self.facts.leaving == 1 {
             let limit = humantime::format_duration(self.config.daemon.drain_timeout);
             info!("draining: {live} may go on for {limit}; a second signal stops them now");
-            notify(&[NotifyState::Stopping]);
+            self.systemd.stopping(clock::now());
             self.core.handle(engine::Event::Drain);
         } else {
             warn!("stopping {live} now");
@@ -239,7 +251,7 @@ impl Server {
             Err(error) => self.refuse(error.lines(), reloaded.plan),
         };
         if !reloaded.plan {
-            notify(&[NotifyState::Ready]);
+            self.systemd.ready();
         }
         for reply in reloaded.replies {
             // Whoever asked may have gone.
@@ -288,7 +300,7 @@ impl Server {
         let local = |next: Timestamp| next.to_zoned_datetime(self.config.daemon.timezone.rules.clone()).strftime("%F %T %Z").to_string();
         let next = next.map_or_else(|| "none".to_owned(), local);
         info!("ready: {}, next fire {next}", plural(jobs as u64, "job"));
-        notify(&[NotifyState::Ready]);
+        self.systemd.ready();
     }
 
     /// Everything to the disk, and the last line.
@@ -305,18 +317,5 @@ impl Server {
                 eprintln!("batchd: {} could not be written to the log", plural(left, "line"));
             }
         }
-    }
-}
-
-fn notify_reloading() {
-    if let Ok(monotonic) = NotifyState::monotonic_usec_now() {
-        notify(&[NotifyState::Reloading, monotonic]);
-    }
-}
-
-/// Tells systemd, where it listens; without it nothing happens.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        warn!("cannot notify systemd: {error}");
     }
 }

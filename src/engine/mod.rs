@@ -219,6 +219,11 @@ impl Engine {
         Wakeup { wall: fire.into_iter().chain(start).min(), monotonic: self.timers.next() }
     }
 
+    /// The next fire and its job, jitter included.
+    pub fn next_fire(&self) -> Option<(Timestamp, &JobName)> {
+        self.fires.first().map(|(due, job)| (*due, job)).filter(|_| self.decides_fires())
+    }
+
     /// Whether nothing is live or on its way to the disk after a drain.
     pub fn is_finished(&self) -> bool {
         self.mode == Mode::Finished
