@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    batchd::http::install_provider();
     let rooms = batchd::cli::Installed::new(batchd::handler::Registry::new());
     ExitCode::from(batchd::cli::main(&rooms) as u8)
 }

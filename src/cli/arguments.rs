@@ -14,6 +14,7 @@ use super::import::ImportArgs;
 use super::jobs::JobsArgs;
 use super::logs::LogsArgs;
 use super::next::NextArgs;
+use super::notify::NotifyArgs;
 use super::pause::PauseArgs;
 use super::reload::ReloadArgs;
 use super::results::ResultsArgs;
@@ -29,7 +30,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("The file", &["check", "next", "explain", "simulate"]),
     ("The work", &["run", "trigger", "retry", "cancel", "pause", "resume", "backfill"]),
     ("The story", &["jobs", "history", "show", "results", "logs", "audit"]),
-    ("The daemon", &["daemon", "status", "reload"]),
+    ("The daemon", &["daemon", "status", "reload", "notify"]),
     ("Moving in", &["import", "export"]),
 ];
 
@@ -99,6 +100,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Have the daemon read jobs.toml again
     Reload(ReloadArgs),
+    /// Try a channel of [notify]
+    Notify(NotifyArgs),
     /// Make a jobs.toml of what runs elsewhere
     Import(ImportArgs),
     /// Make of jobs.toml what others read
@@ -186,6 +189,7 @@ mod tests {
           daemon    Fire all jobs at their times, in the foreground
           status    Tell how the daemon is, and how far its live runs are
           reload    Have the daemon read jobs.toml again
+          notify    Try a channel of [notify]
 
         Moving in:
           import    Make a jobs.toml of what runs elsewhere

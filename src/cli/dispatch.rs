@@ -17,8 +17,8 @@ use super::place::{Place, config_path};
 use super::print::{Look, Screen, Tone};
 use super::rooms::Rooms;
 use super::{
-    Exit, Global, audit, backfill, cancel, check, explain, export, history, import, jobs, logs, next, pause, reload, results, retry, run,
-    show, simulate, status, trigger,
+    Exit, Global, audit, backfill, cancel, check, explain, export, history, import, jobs, logs, next, notify, pause, reload, results,
+    retry, run, show, simulate, status, trigger,
 };
 use crate::config::Config;
 use crate::daemon::source::LoadError;
@@ -92,6 +92,7 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
             audit::audit(&reader, args, now, screen)
         }
         Command::Status(args) => site.ask(screen, async |client, screen| status::status(&client, args, now, screen).await),
+        Command::Notify(args) => notify::notify(rooms, &config(rooms, &config_path(global.config.as_deref())?)?, args, screen),
         Command::Reload(args) => site.ask(screen, async |client, screen| reload::reload(&client, args, screen).await),
         Command::Import(args) => import::import(args, screen),
         Command::Export(args) => export::export(&config(rooms, &config_path(global.config.as_deref())?)?, args, screen),

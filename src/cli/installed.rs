@@ -8,10 +8,11 @@ use jiff::Timestamp;
 
 use super::rooms::Rooms;
 use super::{Exit, Failure};
-use crate::config::{Config, JobName, Problems};
+use crate::config::{Channel, Config, JobName, Problems};
 use crate::daemon::source::{self, LoadError};
 use crate::daemon::{Daemon, ForegroundError, Progress, Ran, RunOptions, ServeError, clock, run_once};
 use crate::handler::Registry;
+use crate::notify;
 use crate::web::{History, Records};
 
 /// See the module's documentation.
@@ -44,6 +45,11 @@ impl Rooms for Installed {
 
     fn history(&self, state_dir: &Path) -> Arc<dyn History> {
         Arc::new(Records::new(state_dir.to_owned()))
+    }
+
+    fn try_out(&self, channel: &Channel, state_dir: &Path) -> Result<Result<(), String>, Failure> {
+        let tried = Self::block_on(notify::try_out(channel, state_dir, clock::now()))?;
+        Ok(tried.map_err(|undelivered| undelivered.error))
     }
 
     fn serve(&self, config: &Path) -> Result<Exit, Failure> {

@@ -22,6 +22,7 @@ mod installed;
 mod jobs;
 mod logs;
 mod next;
+mod notify;
 mod pause;
 mod place;
 mod print;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Exit, Failure};
-use crate::config::{Config, JobName, Problems};
+use crate::config::{Channel, Config, JobName, Problems};
 use crate::daemon::source::LoadError;
 use crate::daemon::{Progress, Ran, RunOptions};
 use crate::web::History;
@@ -19,6 +19,8 @@ pub trait Rooms {
     fn examine(&self, path: &Path) -> Result<(Config, Problems), LoadError>;
     /// The records below the directory.
     fn history(&self, state_dir: &Path) -> Arc<dyn History>;
+    /// Sends a test message through the channel; the inner error says why it did not arrive.
+    fn try_out(&self, channel: &Channel, state_dir: &Path) -> Result<Result<(), String>, Failure>;
     /// Is the daemon, to its end.
     fn serve(&self, config: &Path) -> Result<Exit, Failure>;
     /// Runs a job of the configuration in the foreground, to its end. An interrupt stops it.

@@ -7,7 +7,7 @@ use super::escape::escape;
 use super::print::Tone;
 use super::table::{Column, Table};
 use super::{Client, Exit, Failure, Screen, human};
-use crate::web::api::{LiveRun, LiveStatus};
+use crate::web::api::{ChannelView, LiveRun, LiveStatus};
 
 /// The arguments of `batchd status`.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +24,7 @@ pub(super) async fn status(client: &Client, args: &StatusArgs, now: Timestamp, s
         return Ok(Exit::Done);
     }
     daemon(&status, now, screen)?;
+    channels(&status.channels, now, screen)?;
     reload_problems(&status, screen)?;
     runs(&status.runs, now, screen)?;
     Ok(Exit::Done)
@@ -45,6 +46,24 @@ fn daemon(status: &LiveStatus, now: Timestamp, screen: &mut Screen<'_>) -> Resul
     screen.line(format!("  config     {} ({}), read {loaded}", escape(&status.config_path), escape(&status.config_hash)))?;
     screen.line(format!("  jobs       {}, {next}", status.jobs))?;
     screen.line(format!("  records    {store}"))?;
+    Ok(())
+}
+
+/// Messages that wait, or were given up: a channel that works has no line.
+fn channels(channels: &[ChannelView], now: Timestamp, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    for channel in channels {
+        let because = |error: &Option<String>| error.as_deref().map(|error| format!(": {}", escape(error))).unwrap_or_default();
+        let oldest = channel.oldest.map(|oldest| format!(" for {}", human::between(oldest, now))).unwrap_or_default();
+        let name = escape(&channel.channel);
+        if channel.waiting > 0 {
+            let waiting = screen.paint(Tone::Doubtful, &format!("{} waiting", human::count(channel.waiting, "message")));
+            screen.line(format!("  notify     {name}: {waiting}{oldest}{}", because(&channel.error)))?;
+        }
+        if channel.given_up > 0 {
+            let given_up = screen.paint(Tone::Bad, &format!("{} given up", channel.given_up));
+            screen.line(format!("  notify     {name}: {given_up}, the last{}", because(&channel.given_up_error)))?;
+        }
+    }
     Ok(())
 }
 

@@ -73,6 +73,9 @@ fn differences(old: &Job, new: &Job) -> Vec<String> {
         ("env", old.process.env != new.process.env),
         ("env_file", old.process.env_file != new.process.env_file),
         ("inherit_env", old.process.inherit_env != new.process.inherit_env),
+        ("notify", old.telling != new.telling),
+        ("expect", old.expect != new.expect),
+        ("ping", old.ping != new.ping),
         ("output", old.output_max_size != new.output_max_size),
     ];
     pairs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
@@ -83,6 +86,7 @@ fn handler_key(job: &Job) -> &'static str {
         super::Work::Command(_) => "command",
         super::Work::Shell(_) => "shell",
         super::Work::Handler(_) => "handler",
+        super::Work::Http(_) => "http",
     }
 }
 
@@ -100,6 +104,7 @@ fn settings(old: &Config, new: &Config) -> Vec<String> {
         ("log.level", old.log.level != new.log.level),
         ("log.format", old.log.format != new.log.format),
         ("log.console", old.log.console != new.log.console),
+        ("notify", old.channels != new.channels),
         ("history.keep", old.history.keep != new.history.keep),
         ("history.keep_runs", old.history.keep_runs != new.history.keep_runs),
         ("history.max_size", old.history.max_size != new.history.max_size),

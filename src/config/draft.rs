@@ -12,8 +12,11 @@ use super::field::{Field, fields};
 use super::keys::{self, Place, is_job_key, meant, unknown};
 use super::policy::{self, CatchUpDraft, DstDraft, RetryDraft, StopDraft, each};
 use super::problem::{Problem, Report, nearest, shown};
+use super::telling::{self, TellingDraft};
 use super::timetable::{self, Zones};
-use super::{Context, Interrupted, JobName, MaxFailures, Overlap, Process, Rate, Targets, Work, Zone, after, except, targets};
+use super::{
+    Context, Expect, Interrupted, JobName, MaxFailures, Overlap, Process, Rate, Targets, Work, Zone, after, except, http, targets,
+};
 use crate::schedule::{Except, Schedule};
 
 /// The most partials of one run at once.
@@ -33,6 +36,8 @@ pub(super) struct Reader<'a> {
     pub(super) zones: Zones,
     /// The `after` lists of the jobs, to be looked at when all jobs are known.
     pub(super) after: Vec<(JobName, Vec<after::Named>)>,
+    /// The names of channels, to be looked at when all channels are known.
+    pub(super) told: Vec<telling::Named>,
     /// Of the jobs that say nothing of their own about it.
     pub(super) process: Option<Arc<Process>>,
 }
@@ -69,6 +74,9 @@ pub(super) struct Draft<'a> {
     pub(super) env_file: Option<PathBuf>,
     pub(super) inherit_env: Option<Vec<String>>,
     pub(super) output_max_size: Option<u64>,
+    pub(super) telling: TellingDraft,
+    pub(super) expect: Option<Expect>,
+    pub(super) ping: Option<String>,
     /// Where the keys that need a second look stand.
     pub(super) written: Written<'a>,
 }
@@ -98,7 +106,7 @@ pub(super) struct Written<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a str, context: &'a Context) -> Self {
-        Self { source, context, report: Report::default(), zones: Zones::default(), after: Vec::new(), process: None }
+        Self { source, context, report: Report::default(), zones: Zones::default(), after: Vec::new(), told: Vec::new(), process: None }
     }
 
     /// Reads the keys of a job or of the defaults.
@@ -144,13 +152,14 @@ impl<'a> Reader<'a> {
             "except" => draft.except = except::read(field, self.context, report),
             "jitter" => draft.jitter = field.duration(report),
             "enabled" => draft.enabled = field.boolean(report),
-            "command" | "shell" | "handler" => {
+            "command" | "shell" | "handler" | "http" => {
                 draft.written.handlers.push((key, span.clone()));
                 draft.written.handler = true;
                 draft.written.work = Some(field);
                 draft.work = match key {
                     "command" => argv(field, report).map(Work::Command),
                     "shell" => shell(field, report).map(Work::Shell),
+                    "http" => http::read(field, report).map(|http| Work::Http(Arc::new(http))),
                     _ => handler(field, &self.context.handlers, report).map(Work::Handler),
                 };
             }
@@ -202,6 +211,9 @@ impl<'a> Reader<'a> {
             "catch_up" => draft.catch_up.read(field, report),
             "on_interrupted" => draft.on_interrupted = field.choice(INTERRUPTED, report),
             "stop" => draft.stop.read(field, report),
+            "notify" => draft.telling.read(field, &mut self.told, report),
+            "expect" => draft.expect = telling::expect(field, report),
+            "ping" => draft.ping = http::read_url(field, report),
             _ => return false,
         }
         true
@@ -233,8 +245,8 @@ impl<'a> Reader<'a> {
         let holds_job_keys = || field.as_table().is_some_and(|table| table.keys().any(|key| is_job_key(key.get_ref())));
         let nested = place == Place::Job && meant.is_none() && holds_job_keys();
         draft.written.schedule |= nested || meant == Some("schedule");
-        draft.written.handler |= nested || matches!(meant, Some("command" | "shell" | "handler"));
-        draft.written.handler |= matches!(key, "http" | "worker" | "task" | "manage");
+        draft.written.handler |= nested || matches!(meant, Some("command" | "shell" | "handler" | "http"));
+        draft.written.handler |= matches!(key, "worker" | "task" | "manage");
         if nested {
             let name = shown(key);
             let problem = Problem::error(span, format!("`{name}` is a table inside a job: dots in a header nest tables"));

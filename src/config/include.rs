@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::draft::{Draft, Reader};
 use super::field::{Field, fields};
 use super::problem::{Problem, Problems, Report, place_of, shown};
-use super::{Context, DaemonConfig, Job, JobName, after, syntax};
+use super::{Context, DaemonConfig, Job, JobName, after, syntax, telling};
 
 const HELP: &str = "write patterns of files, `include = [\"jobs.d/*.toml\"]`";
 
@@ -121,9 +121,12 @@ impl<'a> Reader<'a> {
             readers.push((path, document, reader));
         }
         let known = defined.keys().map(String::as_str).collect();
+        let channels = telling::channels(root);
         after::check(&self.after, jobs, &known, &mut self.report);
+        telling::check(&self.told, &channels, &mut self.report);
         let told = readers.into_iter().map(|(path, document, mut reader)| {
             after::check(&reader.after, jobs, &known, &mut reader.report);
+            telling::check(&reader.told, &channels, &mut reader.report);
             document.as_ref().map_or_else(Clone::clone, |(source, _)| reader.report.into_problems(path, source.as_bytes()))
         });
         told.collect()

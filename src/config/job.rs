@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Source;
-use crate::schedule::{Fold, Gap, Timetable, fnv_1a};
+use super::{Expect, HttpWork, Source, Telling, Zone};
+use crate::schedule::{Dst, Fold, Gap, Timetable, fnv_1a};
 
 /// The name of a job, unique in a configuration.
 pub type JobName = Arc<str>;
@@ -53,11 +53,49 @@ pub struct Job {
     pub stop: StopPolicy,
     /// Shared by the jobs that say nothing of their own about it.
     pub process: Arc<Process>,
+    /// Who is told of what; `None`: nobody.
+    pub telling: Option<Arc<Telling>>,
+    pub expect: Expect,
+    /// Where its runs are pinged. Often a secret.
+    pub ping: Option<Arc<str>>,
     /// Bytes of output kept per partial; 1 MiB unless configured.
     pub output_max_size: u64,
 }
 
 impl Job {
+    /// A job for runs by hand that leaves everything else at its default.
+    pub(super) fn plain(name: JobName, work: Work, zone: Zone, process: Arc<Process>) -> Self {
+        Self {
+            name,
+            description: None,
+            schedule_text: Vec::new(),
+            timetable: Timetable { schedules: Vec::new(), zone, dst: Dst::default(), except: None },
+            after: Box::default(),
+            jitter: Duration::ZERO,
+            enabled: true,
+            work,
+            targets: Targets::None,
+            concurrency: 1,
+            chunk: 1,
+            canary: 0,
+            rate: None,
+            partial_timeout: None,
+            timeout: None,
+            retry: Retry { attempts: 1, delay: Duration::ZERO, factor: 1.0, max_delay: Duration::ZERO, jitter: 0.0, on_exit: Vec::new() },
+            max_failures: MaxFailures::Any,
+            gather: None,
+            overlap: Overlap::Skip,
+            catch_up: CatchUp { policy: CatchUpPolicy::None, window: Duration::ZERO, max: 1 },
+            on_interrupted: Interrupted::Fail,
+            stop: StopPolicy { signal: nix::sys::signal::Signal::SIGTERM as i32, grace: Duration::from_secs(5) },
+            process,
+            telling: None,
+            expect: Expect::default(),
+            ping: None,
+            output_max_size: 64 << 10,
+        }
+    }
+
     /// When the clock makes it run next after `after`, jitter left out; `None` also for a job that runs by hand or after others.
     pub fn next_fire(&self, after: Timestamp) -> Option<Timestamp> {
         if self.enabled && self.after.is_empty() { self.timetable.next_fire(after) } else { None }
@@ -100,6 +138,8 @@ pub enum Work {
     Shell(String),
     /// The name of a handler registered by the embedding program.
     Handler(String),
+    /// A request.
+    Http(Arc<HttpWork>),
 }
 
 /// The items that a run works on.

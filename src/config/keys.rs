@@ -29,7 +29,7 @@ impl Place {
 
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Top => &["include", "daemon", "log", "history", "defaults", "jobs"],
+            Self::Top => &["include", "daemon", "log", "history", "notify", "defaults", "jobs"],
             Self::Daemon => &["timezone", "state_dir", "max_partials", "drain_timeout", "env"],
             Self::Log => &["dir", "file", "max_size", "backups", "level", "format", "console"],
             Self::History => &["keep", "keep_runs", "max_size"],
@@ -60,6 +60,7 @@ const JOB_KEYS: &[&str] = &[
     "command",
     "shell",
     "handler",
+    "http",
     "targets",
     "target_key",
     "concurrency",
@@ -81,16 +82,17 @@ const JOB_KEYS: &[&str] = &[
     "env_file",
     "inherit_env",
     "output",
+    "notify",
+    "expect",
+    "ping",
 ];
 
 /// Documented keys that this version refuses. To support one: read it, and take it out here.
-const NOT_YET: &[(Place, &[&str])] = &[
-    (Place::Top, &["web", "workers", "notify"]),
-    (Place::Job, &["http", "worker", "task", "manage", "args", "user", "group", "umask", "nice", "limits", "notify", "expect", "ping"]),
-];
+const NOT_YET: &[(Place, &[&str])] =
+    &[(Place::Top, &["web", "workers"]), (Place::Job, &["worker", "task", "manage", "args", "user", "group", "umask", "nice", "limits"])];
 
 /// Keys that only a job has, so that `[defaults]` cannot set them.
-pub(super) const NOT_DEFAULTS: &[&str] = &["schedule", "after", "command", "shell", "handler", "targets"];
+pub(super) const NOT_DEFAULTS: &[&str] = &["schedule", "after", "command", "shell", "handler", "http", "targets", "ping"];
 
 const TOP_ALIASES: &[(&str, &str)] = &[
     ("job", "jobs"),
@@ -228,6 +230,9 @@ const JOB_ALIASES: &[(&str, &str)] = &[
     ("uid", "user"),
     ("gid", "group"),
     ("on_failure", "notify"),
+    ("notifications", "notify"),
+    ("alert", "notify"),
+    ("healthcheck", "ping"),
     ("on_error", "notify"),
     ("mailto", "notify"),
     ("concurrent", "concurrency"),

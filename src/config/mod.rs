@@ -4,11 +4,13 @@
 mod after;
 mod calendar;
 mod change;
+mod channel;
 mod definition;
 mod draft;
 mod except;
 mod field;
 mod hints;
+mod http;
 mod include;
 mod job;
 mod keys;
@@ -22,6 +24,7 @@ mod source;
 mod suspicion;
 mod syntax;
 mod targets;
+mod telling;
 pub mod template;
 mod template_check;
 mod timetable;
@@ -35,7 +38,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use change::{Change, JobChange, diff};
+pub use channel::{Channel, ChannelName, Email, Hook, Secret, SmtpTls, Way};
 pub use definition::{Definition, DefinitionError};
+pub use http::{Expected, HttpWork};
 pub use job::{
     CatchUp, CatchUpPolicy, Interrupted, Job, JobName, MaxFailures, Overlap, Process, Rate, Retry, Selection, StopPolicy, Target,
     TargetValue, Targets, Work,
@@ -45,6 +50,7 @@ pub use parse::{Context, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use source::{Format, OnEmpty, Origin, Source};
 pub use syntax::{BYTE_ORDER_MARK, MAX_FILE_SIZE};
+pub use telling::{Expect, Telling};
 
 use self::field::Field;
 use crate::schedule::Zone;
@@ -58,6 +64,8 @@ pub struct Config {
     pub daemon: DaemonConfig,
     pub log: LogConfig,
     pub history: HistoryConfig,
+    /// `[notify]`, by name.
+    pub channels: BTreeMap<ChannelName, Arc<Channel>>,
     /// By name, sorted.
     pub jobs: BTreeMap<JobName, Arc<Job>>,
 }

@@ -1,4 +1,4 @@
-//! Names of jobs and files.
+//! Names of jobs, channels and files.
 
 use super::field::Field;
 use super::problem::{Problem, Report, is_unprintable, shown};
@@ -7,7 +7,7 @@ use super::problem::{Problem, Report, is_unprintable, shown};
 const MAX_NAME: usize = 64;
 
 /// Names are letters, digits, `_ - .` of any script, and begin with a letter or digit.
-pub(super) fn bad_name(name: &str, span: std::ops::Range<usize>) -> Option<Problem> {
+pub(super) fn bad_name(noun: &str, name: &str, span: std::ops::Range<usize>) -> Option<Problem> {
     let length = name.chars().count();
     let allowed = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.');
     let reason = if name.is_empty() {
@@ -23,7 +23,7 @@ pub(super) fn bad_name(name: &str, span: std::ops::Range<usize>) -> Option<Probl
     } else {
         return None;
     };
-    let problem = Problem::error(span, format!("the job name \"{}\" {reason}", shown(name)));
+    let problem = Problem::error(span, format!("the {noun} name \"{}\" {reason}", shown(name)));
     Some(problem.help("names are letters, digits, `_`, `-` and `.`, begin with a letter or digit, and have at most 64 characters"))
 }
 

@@ -90,7 +90,8 @@ impl<'a> Reader<'a> {
         let defaults = table.map(|table| self.draft(Place::Defaults, table)).unwrap_or_default();
         let process = self.process_of(&Draft::default(), &daemon, &defaults);
         template_check::work(&defaults, &Shape::Unknown, &process, &mut self.report);
-        let known = ["include", "daemon", "log", "history", "defaults", "jobs"];
+        let channels = self.channels(field("notify"), &process, &daemon.timezone);
+        let known = ["include", "daemon", "log", "history", "notify", "defaults", "jobs"];
         let mut meant_as_jobs = false;
         for (key, span, value) in fields(root) {
             if !known.contains(&key) {
@@ -103,7 +104,7 @@ impl<'a> Reader<'a> {
         }
         let mut jobs = own.map(|field| self.jobs(field, &daemon, &defaults)).unwrap_or_default();
         let included = self.include(root, documents, &daemon, &defaults, &mut jobs);
-        (Some(Config { daemon, log, history, jobs }), included)
+        (Some(Config { daemon, log, history, channels, jobs }), included)
     }
 
     /// A table or key at the top that is none of ours; whether it was meant as a job or as the table of jobs.
@@ -221,7 +222,7 @@ impl<'a> Reader<'a> {
                 self.not_a_job(name, span, Field { name, value, source: self.source });
                 continue;
             };
-            if let Some(problem) = bad_name(name, span.clone()) {
+            if let Some(problem) = bad_name("job", name, span.clone()) {
                 self.report.push(problem);
             }
             if let Some(job) = self.job(name, span, table, daemon, defaults) {
@@ -257,7 +258,7 @@ impl<'a> Reader<'a> {
         let process = self.process_of(&draft, daemon, defaults);
         let shape = if draft.written.targets.is_some() && draft.targets.is_none() { Shape::Unknown } else { Shape::of(&targets) };
         let chunk = draft.chunk.or(defaults.chunk).unwrap_or(1);
-        let shape = if chunk > 1 && !matches!(draft.work, Some(Work::Handler(_))) { Shape::Chunk } else { shape };
+        let shape = if chunk > 1 && !matches!(draft.work, Some(Work::Handler(_) | Work::Http(_))) { Shape::Chunk } else { shape };
         template_check::work(&draft, &shape, &process, &mut self.report);
         self.check_sense(&draft, defaults, &targets);
         let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
@@ -268,6 +269,14 @@ impl<'a> Reader<'a> {
         }
         let after = draft.after.iter().flatten().map(|(name, _)| name.clone()).collect();
         let except = draft.except.or_else(|| defaults.except.clone()).filter(|except| !except.is_empty()).map(Arc::new);
+        let telling = draft.telling.build(&defaults.telling);
+        let work = draft.work?;
+        let mut retry = draft.retry.build(&defaults.retry);
+        let is_request = matches!(work, Work::Http(_));
+        if is_request {
+            // A request has no exit code: all its failures are tried again.
+            retry.on_exit.clear();
+        }
         Some(Job {
             name: name.into(),
             description: draft.description.or_else(|| defaults.description.clone()),
@@ -276,15 +285,15 @@ impl<'a> Reader<'a> {
             after,
             jitter: draft.jitter.or(defaults.jitter).unwrap_or_default(),
             enabled: draft.enabled.or(defaults.enabled).unwrap_or(true),
-            work: draft.work?,
+            work,
             targets,
             concurrency: draft.concurrency.or(defaults.concurrency).unwrap_or(CONCURRENCY),
-            chunk: draft.chunk.or(defaults.chunk).unwrap_or(1),
+            chunk: if is_request { 1 } else { chunk },
             canary: draft.canary.or(defaults.canary).unwrap_or(0),
             rate: draft.rate.or(defaults.rate),
             partial_timeout: draft.partial_timeout.or(defaults.partial_timeout),
             timeout: draft.timeout.or(defaults.timeout),
-            retry: draft.retry.build(&defaults.retry),
+            retry,
             max_failures: draft.max_failures.or(defaults.max_failures).unwrap_or(MaxFailures::Any),
             gather: draft.gather.or_else(|| defaults.gather.clone()),
             overlap: draft.overlap.or(defaults.overlap).unwrap_or(Overlap::Skip),
@@ -292,6 +301,9 @@ impl<'a> Reader<'a> {
             on_interrupted: draft.on_interrupted.or(defaults.on_interrupted).unwrap_or(Interrupted::Resume),
             stop: draft.stop.build(defaults.stop),
             process,
+            telling: (!telling.is_empty()).then(|| Arc::new(telling)),
+            expect: draft.expect.or(defaults.expect).unwrap_or_default(),
+            ping: draft.ping.map(Into::into),
             output_max_size: draft.output_max_size.or(defaults.output_max_size).unwrap_or(OUTPUT_MAX_SIZE),
         })
     }
@@ -304,8 +316,9 @@ impl<'a> Reader<'a> {
         }
         if !draft.written.handler {
             let problem = Problem::error(span.clone(), format!("the job `{name}` has no handler: nothing to do"));
-            self.report
-                .push(problem.help("add exactly one of `command`, `shell` and `handler`, such as `command = [\"/usr/bin/backup\"]`"));
+            self.report.push(
+                problem.help("add exactly one of `command`, `shell`, `http` and `handler`, such as `command = [\"/usr/bin/backup\"]`"),
+            );
         }
         if let [(first, place), others @ ..] = draft.written.handlers.as_slice() {
             for (other, span) in others {
@@ -323,8 +336,8 @@ impl<'a> Reader<'a> {
         {
             self.report.push(Problem::warning(span.clone(), "`partial_timeout` is longer than `timeout`, so it never applies"));
         }
-        if let (Some(Work::Handler(_)), Some(span)) = (&draft.work, &draft.written.chunk) {
-            let problem = Problem::error(span.clone(), "`chunk` is for processes: a handler works on one target at a time");
+        if let (Some(Work::Handler(_) | Work::Http(_)), Some(span)) = (&draft.work, &draft.written.chunk) {
+            let problem = Problem::error(span.clone(), "`chunk` is for processes: a handler or request works on one target at a time");
             self.report.push(problem.help("leave it out, or raise `concurrency`"));
         }
         if let (Targets::None, Some(_), Some(span)) = (targets, draft.chunk, &draft.written.chunk)

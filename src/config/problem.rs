@@ -204,6 +204,10 @@ impl Report {
         self.push(Problem::error(span, message));
     }
 
+    pub(super) fn errors(&self) -> usize {
+        self.errors
+    }
+
     pub(super) fn has_errors(&self) -> bool {
         self.errors > 0
     }

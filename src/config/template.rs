@@ -9,6 +9,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Enumerator, Object, Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::{Target, TargetValue};
 
 /// The most steps of one rendering, so that a loop in a template ends.
@@ -25,6 +27,8 @@ pub(super) const NOMINAL_FIELDS: [&str; 13] =
     ["date", "time", "datetime", "rfc3339", "year", "month", "day", "hour", "minute", "second", "weekday", "timestamp", "zone"];
 
 static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(environment);
+
+static URL: LazyLock<Environment<'static>> = LazyLock::new(url_environment);
 
 static SHELL: LazyLock<Environment<'static>> = LazyLock::new(shell_environment);
 
@@ -79,6 +83,17 @@ pub fn render_shell(template: &str, values: &Values) -> Result<String, TemplateE
     render_in(&SHELL, template, values)
 }
 
+/// Renders a URL: every value is percent-encoded, so that it stays within its part. `| safe` inserts one as it stands.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_url(template: &str, values: &Values) -> Result<String, TemplateError> {
+    if !template.contains('{') {
+        return Ok(template.to_owned());
+    }
+    render_in(&URL, template, values)
+}
+
 fn render_in(environment: &Environment<'static>, template: &str, values: &Values) -> Result<String, TemplateError> {
     let shown = || super::problem::shown(template);
     let text = environment
@@ -120,6 +135,22 @@ fn shell_environment() -> Environment<'static> {
             return out.write_str(&words.join(" ")).map_err(Error::from);
         }
         out.write_str(&quoted(&value.to_string())).map_err(Error::from)
+    });
+    environment
+}
+
+/// All but the characters that a URL never gives a meaning to (RFC 3986, 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+fn url_environment() -> Environment<'static> {
+    let mut environment = environment();
+    environment.set_formatter(|out, _, value| {
+        if value.is_undefined() {
+            return Err(Error::from(ErrorKind::UndefinedError));
+        }
+        let text = value.to_string();
+        let written = if value.is_safe() { out.write_str(&text) } else { write!(out, "{}", utf8_percent_encode(&text, RESERVED)) };
+        written.map_err(Error::from)
     });
     environment
 }
@@ -258,6 +289,17 @@ mod tests {
             ("a\nb", "echo 'a\nb'"),
         ] {
             assert_eq!(render_shell("echo {{ target }}", &values(target)).expect("a script"), script);
+        }
+    }
+
+    #[test]
+    fn every_value_in_a_url_stays_within_its_part() {
+        for (template, target, url) in [
+            ("http://a/{{ target }}?n={{ index }}", "a b/c?d=e&f#g", "http://a/a%20b%2Fc%3Fd%3De%26f%23g?n=3"),
+            ("http://a/{{ target }}", "../서울", "http://a/..%2F%EC%84%9C%EC%9A%B8"),
+            ("{{ target | safe }}", "http://a/b?c=d", "http://a/b?c=d"),
+        ] {
+            assert_eq!(render_url(template, &values(target)).expect("a URL"), url);
         }
     }
 

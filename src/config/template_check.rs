@@ -98,10 +98,14 @@ fn source(field: Field<'_>, process: &Process, report: &mut Report) {
     }
 }
 
-fn each(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
-    match field.as_array() {
-        Some(array) => array.iter().for_each(|value| check(field.with(value), shape, process, report)),
-        None => check(field, shape, process, report),
+/// Checks every string of a value, however deep.
+pub(super) fn each(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
+    if let Some(array) = field.as_array() {
+        array.iter().for_each(|value| each(field.with(value), shape, process, report));
+    } else if let Some(table) = field.as_table() {
+        table.values().for_each(|value| each(field.with(value), shape, process, report));
+    } else {
+        check(field, shape, process, report);
     }
 }
 

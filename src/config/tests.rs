@@ -1,7 +1,9 @@
 //! What a file may get wrong, and what it is told then: a row for each, the line, and the words that must be there.
 
+mod channels;
 mod include;
 mod not_toml;
+mod requests;
 mod sources;
 mod times;
 mod usable;
@@ -204,7 +206,7 @@ fn keys_that_are_not_known() {
             ("retyr = { attempts = 3 }", 1, &["did you mean `retry`?"]),
             ("frobnicate = 3", 1, &["unknown key `frobnicate`", "allowed here"]),
             ("\"a\\u001b[2Jb\" = 3", 1, &["unknown key `a\\u{1b}[2Jb`"]),
-            ("http = { url = \"x\" }", 1, &["`http` is not supported yet"]),
+            ("worker = \"x\"", 1, &["`worker` is not supported yet"]),
             ("user = \"root\"", 1, &["`user` is not supported yet"]),
         ],
     );

@@ -13,8 +13,9 @@ use super::plans::{Keeper, Loader};
 use super::{Progress, clock, foreground, narrate};
 use crate::config::{Config, HistoryConfig};
 use crate::engine::{self, Answer, Effect, Engine, Event, PlanEnd, Record, RunId, RunInfo, RunKey, RunOutcome, Ticket};
+use crate::notify::Bell;
 use crate::runner::{ResultLines, Runner};
-use crate::store::{PartialView, Reader, Retention, Unwritten, Writer};
+use crate::store::{PartialView, Reader, Recorder, Retention, Unwritten, Writer};
 
 /// What is not kept is looked for so often, while runs end.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
@@ -33,6 +34,8 @@ pub(super) struct Core {
     waiting: HashMap<RunKey, Vec<oneshot::Sender<()>>>,
     last_ticket: u64,
     progress: Option<Box<dyn Progress>>,
+    /// Rung when people are to be told of something.
+    bell: Option<Bell>,
     /// How the run that ended last has ended.
     pub(super) last_outcome: Option<RunOutcome>,
     /// When what is not kept was last forgotten, on the monotonic clock.
@@ -64,6 +67,7 @@ impl Core {
             waiting: HashMap::new(),
             last_ticket: 0,
             progress: None,
+            bell: None,
             last_outcome: None,
             finished: false,
         }
@@ -72,6 +76,15 @@ impl Core {
     /// Reports the progress of runs to `progress` from now on.
     pub(super) fn observe(&mut self, progress: Box<dyn Progress>) {
         self.progress = Some(progress);
+    }
+
+    /// Has messages delivered, once they are on disk.
+    pub(super) fn announce_with(&mut self, bell: Bell) {
+        self.bell = Some(bell);
+    }
+
+    pub(super) fn recorder(&self) -> Recorder {
+        self.writer.recorder()
     }
 
     /// Lets the engine take one event, and performs what it asks for.
@@ -182,7 +195,10 @@ impl Core {
             | Record::Decided { .. }
             | Record::Claimed { .. }
             | Record::Retried { .. }
-            | Record::Released { .. } => None,
+            | Record::Released { .. }
+            | Record::Told(_)
+            | Record::Standing { .. }
+            | Record::Posted(_) => None,
         };
         let job = match &record {
             Record::Decided { job, .. } => self.engine.job(job),
@@ -196,7 +212,11 @@ impl Core {
             Record::Finished(summary) => Some(summary.run),
             _ => None,
         };
+        let bell = self.bell.clone().filter(|_| !record.tells().is_empty());
         self.writer.record(record);
+        if let Some(bell) = bell {
+            self.writer.once_written(move || bell.ring());
+        }
         if ended.is_some() {
             self.forget();
         }

@@ -141,6 +141,9 @@ pub(super) fn report(progress: &mut dyn Progress, record: &Record) {
         | Record::Claimed { .. }
         | Record::Retried { .. }
         | Record::Released { .. }
+        | Record::Told(_)
+        | Record::Standing { .. }
+        | Record::Posted(_)
         | Record::Replanned { .. } => {}
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             Some(Box::new(move || partial_ended(&ended, &run)))
         }
         (Record::Finished(summary), run) => {
-            let (run, summary) = (run.map(Arc::clone), RunSummary { output: None, result: None, ..(**summary).clone() });
+            let (run, summary) = (run.map(Arc::clone), RunSummary { output: None, result: None, tells: Vec::new(), ..(**summary).clone() });
             Some(Box::new(move || {
                 finished(&summary, run.as_deref());
                 summary.runs().for_each(|run| fired(run));
@@ -54,6 +54,9 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             | Record::Claimed { .. }
             | Record::Retried { .. }
             | Record::Released { .. }
+            | Record::Told(_)
+            | Record::Standing { .. }
+            | Record::Posted(_)
             | Record::Partial(_),
             _,
         ) => None,

@@ -22,6 +22,7 @@ use super::{Daemon, memory, open};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine, Wakeup};
 use crate::log::{self, Log};
+use crate::notify::{self, Notifier};
 use crate::store::{self, Health, StateLock};
 use crate::web::{self, Control, ReloadReport, Request};
 
@@ -59,6 +60,7 @@ struct Server {
     /// `None` where the embedding program logs.
     log: Option<Log>,
     reloader: Reloader,
+    notifier: Notifier,
     facts: Facts,
     steps: Steps,
     systemd: Systemd,
@@ -98,6 +100,9 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let runner = open::runner(&state_dir, daemon.handlers, &interrupted, engine_events);
     let (engine, effects) = Engine::recover(Arc::clone(&config), opened.recovery, opened.boot_id, clock::now());
     let mut core = Core::new(engine, opened.writer, runner, &config);
+    let settings = notify::Settings { clock: clock::now, state_dir: state_dir.to_path_buf(), recorder: core.recorder() };
+    let notifier = Notifier::start(settings, Arc::clone(&config));
+    core.announce_with(notifier.bell());
     core.perform(effects);
     core.forget();
 
@@ -107,12 +112,12 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let api = tokio::spawn(web::serve(listener, Control::new(requests_to_loop), records));
     let facts = Facts::new(&daemon.config, hash);
     let reloader = Reloader::new(daemon.config, handlers, loaded_events);
-    let mut server = Server { core, config, log, reloader, facts, steps: Steps::notice(), systemd, _lock: lock };
+    let mut server = Server { core, config, log, reloader, facts, notifier, steps: Steps::notice(), systemd, _lock: lock };
     memory::give_back();
     server.announce_ready();
     let outcome = server.run(&mut sources).await;
     api.abort();
-    server.leave();
+    server.leave().await;
     outcome
 }
 
@@ -287,6 +292,7 @@ impl Server {
         }
         self.config = Arc::new(new);
         self.core.handle(engine::Event::ConfigLoaded(Arc::clone(&self.config)));
+        self.notifier.configure(Arc::clone(&self.config));
         self.core.keep(self.config.history);
         self.facts.reloaded(hash);
         memory::give_back();
@@ -304,7 +310,8 @@ impl Server {
     }
 
     /// Everything to the disk, and the last line.
-    fn leave(self) {
+    async fn leave(self) {
+        self.notifier.close().await;
         if let Err(error) = self.core.close(FLUSH_DEADLINE) {
             error!("batchd leaves with records that are not on disk: {error}");
         } else {

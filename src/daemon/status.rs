@@ -52,6 +52,8 @@ impl Facts {
             draining: self.leaving > 0,
             reload_problems: self.reload_problems.clone(),
             store: store_state(&self.health),
+            // The router adds them from the records.
+            channels: Vec::new(),
             runs: engine.runs().map(|run| live_run(&run)).collect(),
         }
     }

@@ -111,6 +111,15 @@ impl Engine {
         for name in ahead {
             self.start_accounting(&name, Beginning::ClockSet, Some(Arc::clone(&boot_id)), now, effects);
         }
+        let behind = |state: &JobState| state.standing.heard > now.wall;
+        let waiting = self.jobs.iter_mut().filter(|(_, state)| behind(state)).map(|(name, state)| {
+            state.standing.heard = now.wall;
+            Arc::clone(name)
+        });
+        let waiting: Vec<_> = waiting.collect();
+        for name in waiting {
+            self.await_success(&name);
+        }
         let far = self.starts.split_off(&(now.wall + MAX_WAIT, RunKey(i64::MAX)));
         for (at, key) in far {
             let at = now.wall + at.duration_since(before.wall).max(SignedDuration::ZERO);

@@ -94,7 +94,7 @@ impl Engine {
     }
 
     /// While a job is paused, its nominal times are suppressed as they fall due; what is live goes on.
-    pub(super) fn pause(&mut self, name: &JobName, paused: bool, ticket: Ticket, effects: &mut Vec<Effect>) {
+    pub(super) fn pause(&mut self, name: &JobName, paused: bool, ticket: Ticket, now: Now, effects: &mut Vec<Effect>) {
         let Some(state) = self.jobs.get_mut(name).filter(|state| !state.removed) else {
             return effects.push(Effect::Answer { ticket, answer: Answer::UnknownJob });
         };
@@ -102,6 +102,7 @@ impl Engine {
         state.paused = paused;
         if changed {
             effects.push(Effect::Record(Record::Paused { job: Arc::clone(name), paused }));
+            if paused { self.await_success(name) } else { self.await_success_from(name, now, effects) }
         }
         effects.push(Effect::WhenDurable(Then::Answer { ticket, answer: Answer::Paused { changed } }));
     }

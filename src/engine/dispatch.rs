@@ -29,6 +29,11 @@ impl Engine {
         if run.phase == Phase::Planning {
             effects.push(Effect::WhenDurable(Then::Fired { run: key }));
         }
+        let (info, tells) = (Arc::clone(&run.info), run.info.job.telling.as_ref().is_some_and(|telling| !telling.late.is_empty()));
+        if let Some(within) = info.job.expect.within.filter(|_| tells && !self.by_hand) {
+            run.late = Some(self.timers.set(now.monotonic + within, Timer::Late { run: key }));
+        }
+        self.ping_start(&info, now, effects);
         self.stand_in_line(key, now);
     }
 

@@ -123,7 +123,7 @@ impl Engine {
         let outcome = run.outcome(gathered.as_ref().map(|end| end.outcome));
         let follows = self.follows(&run.info, outcome, now);
         let (result, output) = gathered.map_or((None, None), |end| (end.result.map(Into::into), end.output));
-        let summary = RunSummary {
+        let mut summary = RunSummary {
             run: key,
             outcome,
             ended: now.wall,
@@ -134,7 +134,10 @@ impl Engine {
             result,
             output,
             follows: follows.clone(),
+            tells: Vec::new(),
+            standing: None,
         };
+        self.tell_of_end(&run.info, &mut summary);
         effects.push(Effect::Record(Record::Finished(Box::new(summary))));
         self.enter_follows(&follows, now, effects);
         self.begin_next(&run.info.job.name, now, effects);
@@ -154,6 +157,7 @@ impl Engine {
         let run = self.runs.remove(&key)?;
         self.timers.cancel(run.timer);
         self.timers.cancel(run.pace_timer);
+        self.timers.cancel(run.late);
         self.starts.remove(&(run.not_before, key));
         if let Some(state) = self.jobs.get_mut(&run.info.job.name) {
             state.live.retain(|live| *live != key);

@@ -8,7 +8,7 @@ use super::catch_up::{self, MISFIRE_GRACE, Newest, Span, Step};
 use super::overlap::{self, Beside, Verdict};
 use super::run::{Run, StopReason};
 use super::{Beginning, Cause, Decides, Decision, Effect, Engine, JobState, LEAD, Now, Record, RunId, RunInfo, RunKey};
-use super::{accounting, follow};
+use super::{accounting, follow, telling};
 use crate::config::{Config, Job, JobName};
 use crate::schedule;
 
@@ -32,7 +32,7 @@ impl Engine {
             let Some(state) = self.jobs.get_mut(&name) else { continue };
             state.due = None;
             if let Some(span) = state.take_backlog(now) {
-                effects.push(decided(&name, span, now));
+                effects.push(decided(&state.job, span, now));
             }
             let (nominals, more) = state.take_due(horizon);
             looked_at += nominals.len() + 1;
@@ -57,7 +57,7 @@ impl Engine {
         let several = steps.iter().filter(|step| matches!(step, Step::Run(..))).count() > 1;
         for step in steps {
             match step {
-                Step::Decide(span) => effects.push(decided(name, span, now)),
+                Step::Decide(span) => effects.push(decided(&job, span, now)),
                 Step::Run(nominal, cause) => {
                     let id = RunId::repeated(name, cause, nominal, repeat.of(nominal));
                     self.fire(&job, id, nominal, cause, several, now, effects);
@@ -73,7 +73,7 @@ impl Engine {
         match self.admit(name, caught_up, now, effects) {
             Verdict::Skip => {
                 let skipped = Span { first: nominal, last: nominal, count: 1, decision: Decision::Skipped };
-                effects.push(decided(name, skipped, now));
+                effects.push(decided(job, skipped, now));
             }
             verdict => {
                 let (key, targets) = (self.next_key(now), job.targets.of_run());
@@ -130,6 +130,7 @@ impl Engine {
                     if moved {
                         self.schedule(name, effects);
                     }
+                    self.await_success(name);
                     continue;
                 }
                 Beginning::Changed
@@ -138,6 +139,7 @@ impl Engine {
                 Beginning::New
             };
             self.start_accounting(name, beginning, Some(Arc::clone(&self.boot_id)), now, effects);
+            self.await_success_from(name, now, effects);
         }
         let gone: Vec<_> = self.jobs.keys().filter(|name| !config.jobs.contains_key(*name)).cloned().collect();
         self.successors = follow::successors(&config);
@@ -159,6 +161,7 @@ impl Engine {
         for run in state.waiting.iter().chain(&state.filling).copied().collect::<Vec<_>>() {
             self.stop_run(run, StopReason::Cancelled, now, effects);
         }
+        self.await_success(name);
         self.end_accounting(name, accounted, now, effects);
         self.forget_if_unused(name);
     }
@@ -248,7 +251,8 @@ pub(super) fn not_before(run: &RunInfo) -> Timestamp {
     }
 }
 
-fn decided(job: &JobName, span: Span, now: Now) -> Effect {
+fn decided(job: &Job, span: Span, now: Now) -> Effect {
     let Span { first, last, count, decision } = span;
-    Effect::Record(Record::Decided { job: Arc::clone(job), first, last, count, decision, at: now.wall })
+    let tells = if decision == Decision::Missed { telling::of_missed(job, (first, last), count, now) } else { Vec::new() };
+    Effect::Record(Record::Decided { job: Arc::clone(&job.name), first, last, count, decision, at: now.wall, tells })
 }

@@ -4,6 +4,7 @@
 //! - `accounting`, `catch_up`, `overlap`, `pace`, `retry`: one policy each, a pure function with a table of tests.
 //! - `fire`: from nominal times to runs. `by_hand`: what people ask for. `follow`: what runs after it. `run`: the state of one run. `dispatch`: which partial starts next.
 //! - `planning`: targets that are read when a run begins.
+//! - `telling`: who is told of what. `posted`: what becomes of it.
 //! - `ending`: from ended attempts to the end of the run. `stopping`: timeouts, cancel, replace, drain.
 //! - `recovery`: what a restart takes up again; `replan`: of a run whose targets were edited meanwhile.
 //!
@@ -23,12 +24,14 @@ mod outcome;
 mod overlap;
 mod pace;
 mod planning;
+mod posted;
 mod record;
 mod recovery;
 mod replan;
 mod retry;
 mod run;
 mod stopping;
+mod telling;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -48,9 +51,11 @@ pub use self::indexes::Indexes;
 pub use self::outcome::{Beginning, Cause, Decision, Outcome, RunOutcome};
 pub use self::overlap::MAX_RUNS_PER_JOB;
 pub use self::planning::PlanEnd;
+pub use self::posted::{LetterKey, Posted};
 pub use self::record::{Decides, Follow, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
 use self::run::Run;
 pub use self::run::{Counts, MAX_WAITING_RETRIES, Phase};
+pub use self::telling::{FailedTarget, Kind, MAX_NAMED_TARGETS, Notice, Standing, Tell};
 use self::timers::{Timer, Timers};
 use crate::config::{Config, Job, JobName};
 
@@ -69,6 +74,8 @@ pub struct Engine {
     fires: BTreeSet<(Timestamp, JobName)>,
     /// Runs that wait for their instant.
     starts: BTreeSet<(Timestamp, RunKey)>,
+    /// When a success of each job is overdue, of those for which people are told.
+    overdue: BTreeSet<(Timestamp, JobName)>,
     timers: Timers,
     successors: Successors,
     /// Runs with a partial to start, in turn: a fair share of `max_partials` for each.
@@ -113,6 +120,9 @@ struct JobState {
     /// Nominal times for which some of the jobs before this one have succeeded.
     joins: Joins,
     paused: bool,
+    standing: Standing,
+    /// The entry of this job in `overdue`.
+    overdue_at: Option<Timestamp>,
     /// No longer in the configuration; kept until its last run has ended.
     removed: bool,
 }
@@ -167,6 +177,7 @@ impl Engine {
             retired: BTreeMap::new(),
             fires: BTreeSet::new(),
             starts: BTreeSet::new(),
+            overdue: BTreeSet::new(),
             timers: Timers::default(),
             successors,
             line: VecDeque::new(),
@@ -202,7 +213,7 @@ impl Engine {
             Event::RetryAsked { job, targets, nominal, ticket } => {
                 self.retry(&job, &targets, nominal, ticket, now, &mut effects);
             }
-            Event::Paused { job, paused, ticket } => self.pause(&job, paused, ticket, &mut effects),
+            Event::Paused { job, paused, ticket } => self.pause(&job, paused, ticket, now, &mut effects),
             Event::Backfilled { job, nominals, ticket } => self.backfill(&job, &nominals, ticket, now, &mut effects),
             Event::Cancelled { run, ticket } => self.cancel(run, ticket, now, &mut effects),
             Event::Drain => self.drain(now, &mut effects),
@@ -216,7 +227,8 @@ impl Engine {
     pub fn next_wakeup(&self) -> Wakeup {
         let fire = if self.decides_fires() { self.fires.first().map(|(due, _)| *due - LEAD) } else { None };
         let start = self.starts.first().map(|(at, _)| *at);
-        Wakeup { wall: fire.into_iter().chain(start).min(), monotonic: self.timers.next() }
+        let overdue = self.overdue.first().map(|(at, _)| *at).filter(|_| self.mode == Mode::Serving);
+        Wakeup { wall: fire.into_iter().chain(start).chain(overdue).min(), monotonic: self.timers.next() }
     }
 
     /// The next fire and its job, jitter included.
@@ -280,6 +292,7 @@ impl Engine {
             self.starts.remove(&(at, run));
             self.instant_has_come(run, now, effects);
         }
+        self.tell_overdue(now, effects);
         self.dispatch(now, effects);
         self.leave_when_idle(effects);
     }
@@ -298,6 +311,7 @@ impl Engine {
             Timer::Run { run } => self.stop_run(run, run::StopReason::TimedOut, now, effects),
             Timer::KillPlan { run } => effects.push(Effect::StopPlan { run, stop: Stop::Kill }),
             Timer::KillGather { run } => effects.push(Effect::StopGather { run, stop: Stop::Kill }),
+            Timer::Late { run } => self.run_is_late(run, now, effects),
             Timer::Drain => self.stop_now(now, effects),
         }
     }
@@ -337,6 +351,8 @@ impl JobState {
             filling: VecDeque::new(),
             joins: Joins::new(),
             paused: false,
+            standing: Standing { failures: 0, heard: watermark },
+            overdue_at: None,
             removed: false,
         }
     }

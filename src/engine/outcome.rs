@@ -99,6 +99,18 @@ names!(Beginning {
     ClockSet => "clock_set",
     Upgraded => "upgraded",
 });
+names!(super::telling::Kind {
+    Failure => "failure",
+    Failing => "failing",
+    Recovery => "recovery",
+    Missed => "missed",
+    Late => "late",
+    Start => "start",
+    Success => "success",
+    Fail => "fail",
+    Log => "log",
+    Test => "test",
+});
 names!(Cause {
     Schedule => "schedule",
     Manual => "manual",

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Accounted, Beginning, CapturedOutput, Cause, Decision, Indexes, Outcome, Repeat, RunOutcome, Usage};
+use super::{Accounted, Beginning, CapturedOutput, Cause, Decision, Indexes, Outcome, Posted, Repeat, RunOutcome, Standing, Tell, Usage};
 use crate::config::{Job, JobName, Target, Targets};
 
 /// A run's short name inside the program and the database: ascending in the order of creation.
@@ -91,7 +91,7 @@ pub enum Record {
     Removed { job: JobName },
     /// `count` nominal times of the job from `first` to `last` are decided without a run, all alike; the watermark moves to
     /// `last`.
-    Decided { job: JobName, first: Timestamp, last: Timestamp, count: u64, decision: Decision, at: Timestamp },
+    Decided { job: JobName, first: Timestamp, last: Timestamp, count: u64, decision: Decision, at: Timestamp, tells: Vec<Tell> },
     /// A run exists, with its plan, and what it decides. Starts nothing by itself.
     Fired { run: Arc<RunInfo>, decides: Decides },
     /// The targets of a run have been read for the first time, and are in the store: it has so many partials.
@@ -109,6 +109,12 @@ pub enum Record {
     Partial(Box<PartialRecord>),
     /// A run has ended.
     Finished(Box<RunSummary>),
+    /// Somebody is to be told, of what is no record of its own.
+    Told(Box<Tell>),
+    /// How a job stands, where that is not the work of a run.
+    Standing { job: JobName, standing: Standing },
+    /// A delivery has come a step further.
+    Posted(Posted),
 }
 
 /// What a new run decides. It is one record with the run, so that a crash leaves both or neither.
@@ -165,6 +171,22 @@ pub struct RunSummary {
     pub output: Option<CapturedOutput>,
     /// What the jobs make of it that run after this one.
     pub follows: Vec<Follow>,
+    /// Who is told of it.
+    pub tells: Vec<Tell>,
+    /// How the job stands now, if it is otherwise than before.
+    pub standing: Option<Standing>,
+}
+
+impl Record {
+    /// Who is told of it.
+    pub fn tells(&self) -> &[Tell] {
+        match self {
+            Self::Decided { tells, .. } => tells,
+            Self::Finished(summary) => &summary.tells,
+            Self::Told(tell) => std::slice::from_ref(tell),
+            _ => &[],
+        }
+    }
 }
 
 impl RunSummary {
@@ -210,6 +232,8 @@ pub struct RecoveredJob {
     /// Whether the start of its accounting is on record; releases before 0.2 did not write it.
     pub accounting: bool,
     pub paused: bool,
+    /// `None` where no release has recorded it.
+    pub standing: Option<Standing>,
     /// The boot in which `@reboot` was last decided.
     pub boot_id: Option<Arc<str>>,
 }

@@ -10,7 +10,7 @@ use super::run::Run;
 use super::{
     Beginning, Cause, Decides, Effect, Engine, Indexes, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo,
 };
-use super::{MAX_WAIT, RunId, RunKey, RunOutcome, RunSummary, accounting, fire};
+use super::{MAX_WAIT, RunId, RunOutcome, RunSummary, accounting, fire};
 use crate::config::{Interrupted, Job, JobName, Overlap};
 
 /// The error of an attempt whose end nobody saw.
@@ -36,12 +36,14 @@ impl Engine {
             if let Some(known) = known {
                 state.accounted = known.into();
                 state.paused = known.paused;
+                state.standing = known.standing.unwrap_or(state.standing);
             }
             self.jobs.insert(Arc::clone(&name), state);
             match beginning(&job, known, now) {
                 Some(beginning) => self.start_accounting(&name, beginning, boot_id, now, effects),
                 None => self.schedule(&name, effects),
             }
+            self.await_success(&name);
             let paused = known.is_some_and(|known| known.paused);
             if booted && !paused && job.enabled && job.timetable.fires_at_boot() {
                 self.fire_at_boot(&job, now, effects);
@@ -75,12 +77,13 @@ impl Engine {
     pub(super) fn take_up_runs(&mut self, runs: Vec<RecoveredRun>, now: Now, effects: &mut Vec<Effect>) {
         for recovered in runs {
             let Some(job) = self.config.jobs.get(&recovered.job).map(Arc::clone) else {
-                interrupted(&recovered, "the job is no longer in the configuration", now, effects);
+                self.interrupted(recovered, None, "the job is no longer in the configuration", now, effects);
                 continue;
             };
             let started = recovered.claimed > 0;
             if started && job.on_interrupted == Interrupted::Fail {
-                interrupted(&recovered, "the daemon died during the run, and `on_interrupted` is \"fail\"", now, effects);
+                let reason = "the daemon died during the run, and `on_interrupted` is \"fail\"";
+                self.interrupted(recovered, Some(&job), reason, now, effects);
                 continue;
             }
             self.take_up_run(recovered, &job, now, effects);
@@ -95,7 +98,8 @@ impl Engine {
         // By hand, the targets were chosen: none joins them.
         let grows = !matches!(recovered.cause, Cause::Manual | Cause::Retry);
         let Some(Plan { targets, unlisted }) = replan(&recovered.targets, &job.targets, grows) else {
-            return interrupted(&recovered, "its job has got `targets` since, or has none any more", now, effects);
+            let reason = "its job has got `targets` since, or has none any more";
+            return self.interrupted(recovered, Some(job), reason, now, effects);
         };
         let (lost, edited) = (lost(&recovered), targets != recovered.targets || !unlisted.is_empty());
         let RecoveredRun { key, id, cause, nominal, fired, ended, retrying, .. } = recovered;
@@ -133,6 +137,16 @@ impl Engine {
         }
         let start = self.may_start_beside_others(&job.name);
         self.enter(run, start, now, effects);
+    }
+
+    /// Ends a run that is not taken up again. `job`: its job, where that is still there.
+    fn interrupted(&mut self, recovered: RecoveredRun, job: Option<&Arc<Job>>, reason: &str, now: Now, effects: &mut Vec<Effect>) {
+        let mut summary = interrupted(&recovered, reason, now);
+        if let Some(job) = job {
+            let RecoveredRun { key, id, cause, nominal, fired, targets, .. } = recovered;
+            self.tell_of_end(&RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets }, &mut summary);
+        }
+        effects.push(Effect::Record(Record::Finished(Box::new(summary))));
     }
 
     fn may_start_beside_others(&self, name: &JobName) -> bool {
@@ -184,8 +198,8 @@ fn lost_attempt(info: &RunInfo, index: u32, attempt: u32, now: Now) -> PartialRe
     }
 }
 
-/// Ends a run that is not taken up again.
-fn interrupted(recovered: &RecoveredRun, reason: &str, now: Now, effects: &mut Vec<Effect>) {
+/// The end of a run that is not taken up again.
+fn interrupted(recovered: &RecoveredRun, reason: &str, now: Now) -> RunSummary {
     let ended = |wanted: fn(Outcome) -> bool| {
         let wanted = recovered.ended.iter().filter(|(_, outcome, _)| wanted(*outcome));
         wanted.map(|(indexes, ..)| indexes.end - indexes.start).sum::<u32>()
@@ -195,9 +209,8 @@ fn interrupted(recovered: &RecoveredRun, reason: &str, now: Now, effects: &mut V
     let failed = ended(|outcome| !matches!(outcome, Outcome::Succeeded | Outcome::Cancelled));
     let lost = u32::try_from(lost(recovered).len() + recovered.retrying.len()).unwrap_or(u32::MAX);
     let never_started = recovered.targets.partials().saturating_sub(succeeded + cancelled + failed + lost);
-    let key: RunKey = recovered.key;
-    effects.push(Effect::Record(Record::Finished(Box::new(RunSummary {
-        run: key,
+    RunSummary {
+        run: recovered.key,
         outcome: RunOutcome::Interrupted,
         ended: now.wall,
         succeeded,
@@ -207,5 +220,7 @@ fn interrupted(recovered: &RecoveredRun, reason: &str, now: Now, effects: &mut V
         result: None,
         output: None,
         follows: Vec::new(),
-    }))));
+        tells: Vec::new(),
+        standing: None,
+    }
 }

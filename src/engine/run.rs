@@ -95,6 +95,8 @@ pub(super) struct Run {
     /// Why it has failed as a whole, for people.
     pub failure: Option<Arc<str>>,
     pub timer: Option<TimerKey>,
+    /// When it is late.
+    pub late: Option<TimerKey>,
     /// How fast it may start attempts, from the first on.
     pub pace: Option<Pace>,
     pub pace_timer: Option<TimerKey>,
@@ -134,6 +136,7 @@ impl Run {
             stopping: None,
             failure: None,
             timer: None,
+            late: None,
             gathering: false,
             in_line: false,
         }

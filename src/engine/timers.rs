@@ -20,6 +20,8 @@ pub(super) enum Timer {
     Run { run: RunKey },
     /// The stopped reading of the targets has had its grace.
     KillPlan { run: RunKey },
+    /// The run has gone on for `expect.within`.
+    Late { run: RunKey },
     /// The stopped gather command has had its grace.
     KillGather { run: RunKey },
     /// The drain has gone on for `drain_timeout`.

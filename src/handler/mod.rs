@@ -1,4 +1,4 @@
-//! Carry out one attempt: a command, a shell script, or a handler of the embedding program.
+//! Carry out one attempt: a command, a shell script, a request, or a handler of the embedding program.
 //!
 //! The runner hands over an [`Attempt`] with a [`StopLine`] and gets back an [`Ended`]. Nothing here decides anything: timeouts,
 //! retries and cancels are the engine's, and arrive as stops.
@@ -7,6 +7,7 @@ mod chunk;
 mod command;
 mod env_file;
 mod environment;
+mod http;
 mod in_process;
 pub(crate) mod listing;
 mod process;
@@ -254,6 +255,7 @@ impl Ended {
 pub(crate) async fn carry_out(attempt: &Attempt, registry: &Registry, results: &ResultFiles, stops: &StopLine) -> Ended {
     match &attempt.run.job.work {
         Work::Handler(name) => in_process::carry_out(attempt, registry, name, stops).await,
+        Work::Http(work) => http::carry_out(attempt, work, stops).await,
         Work::Command(argv) => run_process(attempt, Source::Argv(argv), chunk::lines(attempt), results, stops).await,
         Work::Shell(script) => run_process(attempt, Source::Script(script), chunk::lines(attempt), results, stops).await,
     }

@@ -91,7 +91,7 @@ fn read(file: &File, path: &Path) -> Result<Vec<u8>, ResultError> {
 }
 
 /// The text as JSON; `None` when it is not one whole JSON value.
-fn json(text: &[u8]) -> Option<Box<RawValue>> {
+pub(super) fn json(text: &[u8]) -> Option<Box<RawValue>> {
     let text = text.trim_ascii();
     let first = text.first()?;
     let may_be = matches!(first, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n');

@@ -53,6 +53,11 @@ pub(super) fn render<'a>(text: &'a str, values: &Values<'_>) -> Result<Cow<'a, s
     if text.contains('{') { template::render(text, values.made()).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
 }
 
+/// Renders a URL: each value is percent-encoded.
+pub(super) fn render_url<'a>(text: &'a str, values: &Values<'_>) -> Result<Cow<'a, str>, TemplateError> {
+    if text.contains('{') { template::render_url(text, values.made()).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
+}
+
 /// Renders a template of a shell script: each value is one quoted word.
 pub(super) fn render_shell<'a>(text: &'a str, values: &Values<'_>) -> Result<Cow<'a, str>, TemplateError> {
     if text.contains('{') { template::render_shell(text, values.made()).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }

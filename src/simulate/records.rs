@@ -29,6 +29,7 @@ impl Records {
                     fingerprint: *fingerprint,
                     accounting: true,
                     paused,
+                    standing: self.jobs.get(&job.name).and_then(|known| known.standing),
                     boot_id: boot_id.clone(),
                 };
                 self.jobs.insert(Arc::clone(&job.name), row);
@@ -70,6 +71,8 @@ impl Records {
                     row.ended.insert(at, (partial.index..partial.index + 1, partial.outcome, partial.attempt));
                 }
             }),
+            Record::Standing { job, standing } => self.job(job, |row| row.standing = Some(*standing)),
+            Record::Told(_) | Record::Posted(_) => {}
             Record::Finished(summary) => {
                 self.runs.remove(&summary.run);
                 summary.follows.iter().for_each(|follow| self.follow(follow));

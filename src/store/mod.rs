@@ -6,6 +6,7 @@
 mod error;
 pub mod identity;
 mod lock;
+pub mod outbox;
 mod plan;
 mod reserve;
 pub mod sqlite;
@@ -22,7 +23,7 @@ pub use lock::{LockError, StateLock};
 pub use plan::{PlanAnswer, PlanStep};
 pub use sqlite::{Reader, Sqlite};
 pub use view::{AccountingView, DecisionView, OutputView, PartialCounts, PartialView, RunFilter, RunView};
-pub use writer::{Health, Planner, Unwritten, Writer};
+pub use writer::{Health, Planner, Recorder, Unwritten, Writer};
 
 use crate::engine::{Record, Recovery, RunId};
 

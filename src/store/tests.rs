@@ -9,11 +9,11 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::config::{
-    CatchUp, CatchUpPolicy, Interrupted, Job, MaxFailures, Overlap, Retry, StopPolicy, Target, TargetValue, Targets, Work,
+    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, MaxFailures, Overlap, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
 use crate::engine::{
     Accounted, Beginning, CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RecoveredRun, Repeat, RunInfo, RunKey,
-    RunOutcome, RunSummary, Usage,
+    RunOutcome, RunSummary, Standing, Usage,
 };
 use crate::schedule::{Dst, Timetable, Zone};
 
@@ -52,6 +52,9 @@ fn job(name: &str) -> Arc<Job> {
         on_interrupted: Interrupted::Resume,
         stop: StopPolicy { signal: 15, grace: Duration::from_secs(10) },
         process: Arc::default(),
+        telling: None,
+        expect: Expect::default(),
+        ping: None,
         output_max_size: 1024,
     })
 }
@@ -84,7 +87,7 @@ fn accounting(name: &str, since: i64, beginning: Beginning) -> Record {
 
 pub(super) fn missed(job: &str, seconds: i64) -> Record {
     let (first, last) = (at(seconds), at(seconds));
-    Record::Decided { job: job.into(), first, last, count: 1, decision: Decision::Missed, at: at(seconds) }
+    Record::Decided { job: job.into(), first, last, count: 1, decision: Decision::Missed, at: at(seconds), tells: vec![] }
 }
 
 fn fired_as(key: i64, name: &str, seconds: i64, targets: Targets, decides: Decides) -> Record {
@@ -150,6 +153,8 @@ fn finished(key: i64, outcome: RunOutcome) -> Record {
         result: Some(json(r#"{"rows":3}"#).into()),
         output: Some(CapturedOutput { head: b"sum\n".to_vec(), tail: vec![], cut: 0 }),
         follows: vec![],
+        tells: vec![],
+        standing: None,
     }))
 }
 
@@ -315,6 +320,7 @@ fn an_abandoned_run_counts_what_it_left() {
 mod accountings;
 mod files;
 mod forgetting;
+mod outbox;
 mod plans;
 mod restart;
 mod views;

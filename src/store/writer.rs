@@ -5,6 +5,7 @@
 
 mod planner;
 mod queue;
+mod recorder;
 mod side;
 
 use std::fmt;
@@ -14,8 +15,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use self::planner::Planner;
-use self::queue::{Message, Shared, Told};
-use self::side::{Ended, FULL_GROUP, WriterSide};
+use self::queue::{Message, Shared};
+pub use self::recorder::Recorder;
+use self::side::{Ended, WriterSide};
 use super::{Epoch, Retention, Store};
 use crate::engine::{Record, Then};
 
@@ -70,17 +72,12 @@ impl Writer {
 
     /// Put a record behind all others. Never waits. After [`Health::Failed`] it is dropped.
     pub fn record(&self, record: Record) {
-        let mut queue = self.shared.queue();
-        if queue.ended {
-            return;
-        }
-        queue.messages.push_back(Message::Record(record));
-        self.shared.backlog.fetch_add(1, Ordering::Relaxed);
-        let waiting = queue.messages.len();
-        drop(queue);
-        if waiting == 1 || waiting == FULL_GROUP {
-            self.shared.changed.notify_all();
-        }
+        self.shared.record(record);
+    }
+
+    /// For those who record beside the loop.
+    pub fn recorder(&self) -> Recorder {
+        Recorder(Arc::clone(&self.shared))
     }
 
     /// Have `then` handed to `notify` once all that was recorded before is on disk.
@@ -97,10 +94,7 @@ impl Writer {
 
     /// Have `told` called on the thread once all that was recorded before is on disk. Hurries nothing.
     pub fn once_written(&self, told: impl FnOnce() + Send + 'static) {
-        let mut queue = self.shared.queue();
-        if !queue.ended {
-            queue.messages.push_back(Message::OnceWritten(Told(Box::new(told))));
-        }
+        self.shared.once_written(told);
     }
 
     /// Have what `retention` does not keep forgotten, step by step, while nothing is to be written.

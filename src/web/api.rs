@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Job;
 use crate::engine::{Cause, RunId, RunKey};
+pub use crate::store::outbox::ChannelView;
 pub use crate::store::{OutputView, PartialCounts, PartialView, RunView};
 
 /// A page of runs, newest first.
@@ -64,6 +65,8 @@ pub struct LiveStatus {
     /// Why the last reload was refused, a line a problem; empty when it was applied.
     pub reload_problems: Vec<String>,
     pub store: StoreState,
+    /// The channels in which messages wait or were given up.
+    pub channels: Vec<ChannelView>,
     /// The live runs, oldest first.
     pub runs: Vec<LiveRun>,
 }

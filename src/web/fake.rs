@@ -136,6 +136,10 @@ impl History for FakeHistory {
         Ok(ids.iter().filter(|id| self.runs.iter().any(|run| run.id == **id)).cloned().collect())
     }
 
+    fn channels(&self) -> Result<Vec<crate::store::outbox::ChannelView>, HistoryError> {
+        Ok(Vec::new())
+    }
+
     fn last_runs(&self) -> Result<Vec<RunView>, HistoryError> {
         Ok(self.runs.iter().map(|run| (&run.job, run)).collect::<BTreeMap<_, _>>().into_values().cloned().collect())
     }
@@ -211,6 +215,7 @@ pub(crate) fn status() -> LiveStatus {
         draining: false,
         reload_problems: Vec::new(),
         store: StoreState { healthy: true, reason: None, since: None },
+        channels: Vec::new(),
         runs: vec![live],
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::engine::{RunId, RunKey};
 pub use crate::store::RunFilter;
+use crate::store::outbox::ChannelView;
 use crate::store::{OutputView, PartialCounts, PartialView, RunView};
 
 /// Why the records cannot tell.
@@ -27,6 +28,8 @@ pub trait History: Send + Sync {
     fn targets(&self, run: RunKey, open: bool) -> Result<Vec<String>, HistoryError>;
     /// Those of the ids that have a run.
     fn existing(&self, ids: &[RunId]) -> Result<Vec<RunId>, HistoryError>;
+    /// The channels in which messages wait or were given up.
+    fn channels(&self) -> Result<Vec<ChannelView>, HistoryError>;
     /// The latest run of each job.
     fn last_runs(&self) -> Result<Vec<RunView>, HistoryError>;
     /// At most `limit` partials in target order, from the first after the index `after`; with `failed`, only those that

@@ -24,7 +24,8 @@ use crate::engine::{Answer, Cause, MAX_RUNS_PER_JOB, RunId};
 const MAX_TARGETS: usize = 10_000;
 
 pub(super) async fn status(State(site): State<Site>) -> Result<Json<LiveStatus>, Refusal> {
-    let status = site.control()?.ask(|reply| Request::Status { reply }).await?;
+    let mut status = site.control()?.ask(|reply| Request::Status { reply }).await?;
+    status.channels = site.read(|history| history.channels()).await?;
     Ok(Json(status))
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::history::{History, HistoryError};
 use crate::engine::{RunId, RunKey};
+use crate::store::outbox::ChannelView;
 use crate::store::{LookupError, OutputView, PartialCounts, PartialView, Reader, RunFilter, RunView, StoreError};
 
 /// Reads the database of a state directory. It is opened when it is first asked, so that it may not exist yet.
@@ -62,6 +63,10 @@ impl History for Records {
 
     fn existing(&self, ids: &[RunId]) -> Result<Vec<RunId>, HistoryError> {
         self.ask(Vec::new(), |reader| reader.existing(ids))
+    }
+
+    fn channels(&self) -> Result<Vec<ChannelView>, HistoryError> {
+        self.ask(Vec::new(), Reader::channels)
     }
 
     fn last_runs(&self) -> Result<Vec<RunView>, HistoryError> {

@@ -2,7 +2,9 @@
 
 mod daemon;
 mod disk;
+mod hook;
 mod kill;
+mod notify;
 mod readme;
 mod site;
 mod targets;

@@ -136,7 +136,7 @@ fn check_file(block: &Block) {
 /// A job with these keys, and with those that every job needs.
 fn job_around(fragment: &str) -> String {
     let keys: toml::Table = fragment.parse().unwrap_or_default();
-    let has_work = ["command", "shell", "handler"].iter().any(|key| keys.contains_key(*key));
+    let has_work = ["command", "shell", "http", "handler"].iter().any(|key| keys.contains_key(*key));
     let schedule = if keys.contains_key("schedule") { "" } else { "schedule = \"manual\"\n" };
     let work = if has_work { "" } else { "command = [\"/bin/true\"]\n" };
     format!("[jobs.fragment]\n{schedule}{work}{fragment}")

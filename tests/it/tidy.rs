@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room → the rooms it may use. An arrow only goes down, and rooms of one height do not know each other.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("schedule", &[]),
     ("config", &["schedule"]),
     ("engine", &["config", "schedule"]),
@@ -12,16 +12,21 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("audit", &["engine", "config", "schedule"]),
     ("simulate", &["engine", "config", "schedule"]),
     ("log", &["config", "schedule"]),
-    ("handler", &["log", "engine", "config", "schedule"]),
-    ("notify", &["log", "engine", "config", "schedule"]),
+    ("http", &[]),
+    ("handler", &["http", "log", "engine", "config", "schedule"]),
     ("store", &["log", "engine", "config", "schedule"]),
+    // What waits to be delivered lies in the store.
+    ("notify", &["http", "handler", "store", "log", "engine", "config", "schedule"]),
     // The API shows the views of the store.
     ("web", &["store", "log", "engine", "config", "schedule"]),
     ("runner", &["handler", "log", "engine", "config", "schedule"]),
-    ("daemon", &["runner", "store", "web", "notify", "handler", "log", "engine", "config", "schedule"]),
+    ("daemon", &["runner", "store", "web", "notify", "handler", "http", "log", "engine", "config", "schedule"]),
     (
         "cli",
-        &["exchange", "audit", "simulate", "daemon", "runner", "store", "web", "notify", "handler", "log", "engine", "config", "schedule"],
+        &[
+            "exchange", "audit", "simulate", "daemon", "runner", "store", "web", "notify", "handler", "http", "log", "engine", "config",
+            "schedule",
+        ],
     ),
 ];
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use batchd::config::{Interrupted, JobName, Overlap, Target, Targets};
-use batchd::engine::{Cause, Outcome, RunInfo, RunOutcome};
+use batchd::engine::{Cause, Kind, Outcome, RunInfo, RunOutcome};
 use jiff::Timestamp;
 
+use crate::disk::RunRow;
 use crate::world::World;
 
 /// Before an attempt starts.
@@ -64,6 +65,7 @@ pub(crate) fn ended(world: &World, periods: &BTreeMap<&str, i64>, until: Timesta
     }
     for (key, run) in &world.disk.runs {
         let outcome = run.outcome.unwrap_or_else(|| panic!("{} has no end", run.id));
+        told(world, run, outcome);
         let (succeeded, failed, cancelled) = run.counts;
         let keys: Vec<_> =
             (0..run.targets.partials()).filter_map(|index| world.disk.target(*key, index)).map(|target| target.key).collect();
@@ -80,6 +82,22 @@ pub(crate) fn ended(world: &World, periods: &BTreeMap<&str, i64>, until: Timesta
         let recorded = run.partials.values().filter(|(outcome, ..)| *outcome == Outcome::Succeeded).count();
         assert_eq!(recorded, succeeded as usize, "{}: successes counted and recorded differ", run.id);
         assert!(run.successes.values().all(|count| *count <= 1), "{}: a partial succeeded twice", run.id);
+    }
+}
+
+/// Of each run that did not succeed, and of each that was pinged, people are told.
+fn told(world: &World, run: &RunRow, outcome: RunOutcome) {
+    let Some(job) = world.config.jobs.get(run.job.as_str()) else { return };
+    let has = |lane: &str, kind: Kind, about: String| world.disk.told.contains(&(lane.to_owned(), run.job.clone(), kind, about));
+    let bad = matches!(outcome, RunOutcome::Failed | RunOutcome::TimedOut | RunOutcome::Interrupted);
+    if bad && job.telling.is_some() {
+        let nominal = run.nominal.to_string();
+        let failure = [Kind::Failure, Kind::Failing].iter().any(|kind| has("ops", *kind, nominal.clone()));
+        assert!(failure, "{}: nobody is told that it ended as {outcome}", run.id);
+    }
+    if job.ping.is_some() {
+        let ends = [Kind::Success, Kind::Fail, Kind::Log].iter().filter(|kind| has("ping", **kind, run.id.to_string())).count();
+        assert_eq!(ends, 1, "{}: pings for its end", run.id);
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use batchd::config::{JobName, Target, Targets};
 use batchd::engine::{
-    Cause, Decides, Decision, Follow, Outcome, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunOutcome,
+    Cause, Decides, Decision, Follow, Kind, Notice, Outcome, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey,
+    RunOutcome, RunSummary, Tell,
 };
 use jiff::Timestamp;
 
@@ -62,6 +63,8 @@ pub(crate) struct Disk {
     pub(crate) plans: BTreeMap<RunKey, Plan>,
     /// Jobs that wait for others, the nominal time, and one that has succeeded for it.
     pub(crate) joined: BTreeSet<(JobName, Timestamp, JobName)>,
+    /// What people were told: lane, job, kind, about.
+    pub(crate) told: BTreeSet<(String, String, Kind, String)>,
     /// The last daemon has drained: it has told of all that it started.
     pub(crate) left_in_order: bool,
     /// Of the runs.
@@ -83,6 +86,7 @@ impl Disk {
                     fingerprint: *fingerprint,
                     accounting: true,
                     paused,
+                    standing: self.watermarks.get(&*job.name).and_then(|row| row.standing),
                     boot_id: boot_id.clone(),
                 };
                 self.watermarks.insert(job.name.to_string(), row);
@@ -96,7 +100,8 @@ impl Disk {
                     row.paused = false;
                 }
             }
-            Record::Decided { job, first, last, count, decision, .. } => {
+            Record::Decided { job, first, last, count, decision, tells, .. } => {
+                self.tell_all(tells);
                 let row = self.watermarks.get_mut(&**job).expect("a decision follows a watermark");
                 assert!(*first > row.watermark, "{job}: {first} was decided before");
                 row.watermark = *last;
@@ -142,14 +147,48 @@ impl Disk {
                 row.partials.insert(partial.index, (partial.outcome, partial.attempt, partial.retry.is_some()));
                 *row.successes.entry(partial.index).or_default() += u32::from(partial.outcome == Outcome::Succeeded);
             }
+            Record::Told(tell) => self.tell(tell),
+            Record::Standing { job, standing } => self.watermarks.get_mut(&**job).expect("a job is known").standing = Some(*standing),
+            Record::Posted(posted) => panic!("nobody delivers here: {posted:?}"),
             Record::Finished(summary) => {
                 let row = self.live(summary.run);
                 row.outcome = Some(summary.outcome);
                 row.counts = (summary.succeeded, summary.failed, summary.cancelled);
+                let job = row.job.clone();
+                self.stand(&job, summary);
+                self.tell_all(&summary.tells);
                 for follow in &summary.follows {
                     self.follow(follow);
                 }
             }
+        }
+    }
+
+    fn tell_all(&mut self, tells: &[Tell]) {
+        for tell in tells {
+            self.tell(tell);
+        }
+    }
+
+    /// As the outbox: once.
+    fn tell(&mut self, tell: &Tell) {
+        let Notice { event, job, .. } = &tell.notice;
+        let lanes = if event.is_ping() { vec!["ping".to_owned()] } else { tell.to.iter().map(ToString::to_string).collect() };
+        self.told.extend(lanes.into_iter().map(|lane| (lane, job.clone(), *event, tell.about.clone())));
+    }
+
+    /// Each end that is not a success counts, and a success of the whole job ends the count.
+    fn stand(&mut self, job: &str, summary: &RunSummary) {
+        let Some(known) = self.watermarks.get_mut(job) else { return };
+        let before = known.standing.map_or(0, |standing| standing.failures);
+        known.standing = summary.standing.or(known.standing);
+        let after = known.standing.map_or(0, |standing| standing.failures);
+        match summary.outcome {
+            RunOutcome::Failed | RunOutcome::TimedOut | RunOutcome::Interrupted => {
+                assert!(after == before + 1 || summary.tells.is_empty(), "{job}: {before} failures, then {after}");
+            }
+            RunOutcome::Succeeded | RunOutcome::PartlyFailed => assert!(after == 0 || after == before, "{job}: {before}, then {after}"),
+            RunOutcome::Cancelled => assert_eq!(after, before, "{job}: a cancelled run counts"),
         }
     }
 

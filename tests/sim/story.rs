@@ -18,13 +18,18 @@ const FIXED: &str = r#"
 [daemon]
 max_partials = 5
 drain_timeout = "20s"
+[notify.ops]
+command = ["true"]
 [defaults]
+notify = { failure = "ops", recovery = "ops", missed = "ops", late = "ops", failing = { for = 2, to = "ops" } }
+expect = { within = "40s", every = "100s" }
 stop = { grace = "5s" }
 timeout = "5m"
 partial_timeout = "50s"
 [jobs.plain]
 schedule = "@every 60s"
 command = ["true"]
+ping = "https://example.org/plain"
 [jobs.fan]
 schedule = "@every 120s"
 command = ["true"]

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::cli::Look;
-use crate::config::{Config, JobName, Problems, Target, TargetValue};
+use crate::config::{Channel, Config, JobName, Problems, Target, TargetValue};
 use crate::daemon::source::{self, LoadError};
 use crate::daemon::{Progress, Ran};
 use crate::engine::{Cause, Outcome, RunId, RunInfo, RunOutcome, RunSummary};
@@ -36,6 +36,10 @@ impl Rooms for FakeRooms {
 
     fn history(&self, _: &Path) -> Arc<dyn History> {
         FakeHistory { runs: vec![ended(self.outcome)], ..FakeHistory::example() }.share()
+    }
+
+    fn try_out(&self, _: &Channel, _: &Path) -> Result<Result<(), String>, Failure> {
+        Ok(Ok(()))
     }
 
     fn serve(&self, _: &Path) -> Result<Exit, Failure> {
@@ -66,6 +70,8 @@ impl Rooms for FakeRooms {
             result: None,
             output: None,
             follows: vec![],
+            tells: vec![],
+            standing: None,
         });
         Ok(Ran { id: run.id, outcome: self.outcome, interrupted_by: self.interrupted_by })
     }

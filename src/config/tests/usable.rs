@@ -45,6 +45,22 @@ fn a_job_overrides_the_defaults_part_by_part() {
 }
 
 #[test]
+fn a_request_is_read() {
+    let request = |line: &str| {
+        let config = load(&format!("[defaults]\nretry = {{ attempts = 2, on_exit = [75] }}\n[jobs.a]\nschedule = \"manual\"\n{line}\n"));
+        let Work::Http(request) = &config.jobs["a"].work else { panic!("{:?}", config.jobs["a"].work) };
+        assert_eq!((config.jobs["a"].retry.attempts, config.jobs["a"].retry.on_exit.len()), (2, 0));
+        HttpWork::clone(request)
+    };
+    let plain = request("http = { url = \"http://a.test/{{ job }}\" }");
+    assert_eq!((&*plain.method, &*plain.url, plain.redirects, plain.allow_link_local), ("GET", "http://a.test/{{ job }}", 0, false));
+    assert!([200, 299].iter().all(|status| plain.expect[0].has(*status)) && !plain.expect[0].has(300));
+    let full = request("http = { url = \"http://a.test/\", body = \"{}\", headers = { A = \"1\" }, expect = [\"3xx\", 404] }");
+    assert_eq!((&*full.method, full.headers, full.body.as_deref()), ("POST", vec![("A".to_owned(), "1".to_owned())], Some("{}")));
+    assert_eq!(full.expect, [Expected::Class(3), Expected::Status(404)]);
+}
+
+#[test]
 fn targets_are_identified_by_their_keys() {
     let keys = |line: &str| -> Vec<String> {
         let config = load(&job(line));

@@ -170,7 +170,7 @@ fn command(job: &Job, shell: &str, facts: Facts<'_>) -> Result<String, String> {
             let words: Option<Vec<String>> = argv.iter().map(|argument| plain(argument).map(word)).collect();
             (words.ok_or(TEMPLATE)?.join(" "), None)
         }
-        Work::Handler(_) => return Err("a crontab runs programs only".to_owned()),
+        Work::Handler(_) | Work::Http(_) => return Err("a crontab runs programs only".to_owned()),
     };
     let directory = job.process.directory().to_string_lossy().into_owned();
     let home = facts.owner.and_then(facts.home);

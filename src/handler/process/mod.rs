@@ -6,7 +6,7 @@
 pub(super) mod descriptors;
 pub(crate) mod feed;
 pub mod leftovers;
-mod output;
+pub(super) mod output;
 mod spawn;
 pub(super) mod tree;
 #[expect(unsafe_code, reason = "system calls that no safe crate has")]

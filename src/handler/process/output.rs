@@ -78,7 +78,8 @@ impl Output {
     }
 }
 
-fn shorten(text: &str) -> String {
+/// The beginning of a text, short enough for a reason.
+pub(in crate::handler) fn shorten(text: &str) -> String {
     if text.len() <= REASON_MAX_BYTES {
         return text.to_owned();
     }
@@ -119,6 +120,13 @@ impl Capture {
         }
         (!head.is_empty() || cut > 0).then_some(CapturedOutput { head, tail, cut })
     }
+}
+
+/// What is kept of bytes that are all there.
+pub(in crate::handler) fn captured(bytes: &[u8], limit: usize) -> Option<CapturedOutput> {
+    let mut capture = Capture::new(limit);
+    capture.push(bytes);
+    capture.finish()
 }
 
 /// Cuts one stream into lines.

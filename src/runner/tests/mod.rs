@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::config::{
-    CatchUp, CatchUpPolicy, Interrupted, Job, MaxFailures, Overlap, Process, Retry, StopPolicy, TargetValue, Targets, Work,
+    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, MaxFailures, Overlap, Process, Retry, StopPolicy, TargetValue, Targets, Work,
 };
 use crate::engine::{Cause, RunId};
 use crate::schedule::{Dst, Timetable, Zone};
@@ -142,6 +142,9 @@ fn job(work: Work, base: &Path) -> Job {
         on_interrupted: Interrupted::Resume,
         stop: StopPolicy { signal: 15, grace: Duration::from_secs(10) },
         process: Process { cwd: None, base: base.to_owned(), env: BTreeMap::new(), env_file: None, inherit_env: Vec::new() }.into(),
+        telling: None,
+        expect: Expect::default(),
+        ping: None,
         output_max_size: 1024 * 1024,
     }
 }

@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod jobs;
+mod outbox;
 mod outputs;
 
 use std::collections::BTreeMap;
@@ -136,7 +137,10 @@ impl Append<'_> {
             }
             Record::Removed { job } => self.remove_job(job),
             Record::Paused { job, paused } => self.change_job(job, "UPDATE job SET paused = ?2 WHERE name = ?1", params![&**job, paused]),
-            Record::Decided { job, first, last, count, decision, at } => self.decide(job, (*first, *last), *count, *decision, None, *at),
+            Record::Decided { job, first, last, count, decision, at, tells } => {
+                self.decide(job, (*first, *last), *count, *decision, None, *at)?;
+                tells.iter().try_for_each(|tell| self.tell(tell))
+            }
             Record::Fired { run, decides } => self.fired(run, decides),
             Record::Claimed { run, upto, at } => self.change_run(
                 *run,
@@ -156,6 +160,9 @@ impl Append<'_> {
             Record::Replanned { run, dropped, at } => self.replanned(run, dropped, *at),
             Record::Partial(partial) => self.partial(partial),
             Record::Finished(summary) => self.finished(summary),
+            Record::Told(tell) => self.tell(tell),
+            Record::Standing { job, standing } => self.stands(job, *standing),
+            Record::Posted(posted) => self.posted(posted),
         }
     }
 
@@ -276,7 +283,11 @@ impl Append<'_> {
         for follow in &summary.follows {
             self.follow(follow)?;
         }
-        self.gather_output(summary.run, summary.output.as_ref())
+        self.gather_output(summary.run, summary.output.as_ref())?;
+        if let Some(standing) = summary.standing {
+            self.run_stands(summary.run, standing)?;
+        }
+        summary.tells.iter().try_for_each(|tell| self.tell(tell))
     }
 
     fn follow(&self, follow: &Follow) -> Result<(), Refusal> {

@@ -138,8 +138,11 @@ fn forget_decisions(connection: &Connection, retention: &Retention) -> rusqlite:
     let before = values::micros(retention.before);
     let decisions = "DELETE FROM decision WHERE at < ?1 AND rowid IN (SELECT rowid FROM decision ORDER BY rowid LIMIT ?2)";
     let gone = connection.prepare_cached(decisions)?.execute(params![before, STEP])?;
+    let told =
+        "DELETE FROM outbox WHERE key IN (SELECT key FROM outbox INDEXED BY outbox_ended WHERE ended IS NOT NULL AND ended < ?1 LIMIT ?2)";
+    let told = connection.prepare_cached(told)?.execute(params![before, STEP])?;
     if gone == 0 {
-        return Ok(false);
+        return Ok(told == STEP as usize);
     }
     if connection.execute("UPDATE pruned SET before = max(before, ?1)", [before])? == 0 {
         connection.execute("INSERT INTO pruned (before) VALUES (?1)", [before])?;

@@ -6,6 +6,7 @@
 mod accounts;
 mod append;
 mod forget;
+mod outbox;
 mod plan;
 mod reader;
 mod recover;

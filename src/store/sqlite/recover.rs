@@ -7,7 +7,7 @@ use rusqlite::{Connection, Result, Row};
 
 use super::values;
 use crate::config::JobName;
-use crate::engine::{Cause, Outcome, RecoveredJob, RecoveredRun, Recovery, RunId, RunKey};
+use crate::engine::{Cause, Outcome, RecoveredJob, RecoveredRun, Recovery, RunId, RunKey, Standing};
 
 pub(super) fn recover(connection: &Connection, node: &str) -> Result<Recovery> {
     let mut recovery = Recovery {
@@ -25,7 +25,7 @@ pub(super) fn recover(connection: &Connection, node: &str) -> Result<Recovery> {
 fn jobs(connection: &Connection) -> Result<Vec<RecoveredJob>> {
     let mut statement = connection.prepare(
         "SELECT name, watermark, fingerprint, boot_id, repeats_until, repeat,
-            EXISTS (SELECT 1 FROM accounting WHERE job = name AND upto IS NULL), paused
+            EXISTS (SELECT 1 FROM accounting WHERE job = name AND upto IS NULL), paused, failures, heard
          FROM job ORDER BY name",
     )?;
     let rows = statement.query_map([], |row| {
@@ -37,6 +37,9 @@ fn jobs(connection: &Connection) -> Result<Vec<RecoveredJob>> {
             repeat: values::repeat(row, 4)?,
             accounting: row.get(6)?,
             paused: row.get(7)?,
+            standing: values::optional_time(row, 9)?
+                .map(|heard| Ok::<_, rusqlite::Error>(Standing { failures: row.get(8)?, heard }))
+                .transpose()?,
         })
     })?;
     rows.collect()

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x6274_6364;
 
 /// The script at position N takes a database from version N to N + 1. Released scripts are never edited.
-const MIGRATIONS: [&str; 5] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
+const MIGRATIONS: [&str; 6] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
 
 const VERSION_1: &str = "
 -- Who writes. `epoch` fences the earlier writers of a node.
@@ -164,9 +164,41 @@ CREATE UNIQUE INDEX planned_by_key ON planned (run, key);
 ALTER TABLE run ADD COLUMN listing INTEGER NOT NULL DEFAULT 0;
 ";
 
+const VERSION_6: &str = "
+-- Runs in a row that did not succeed, and since when a success is awaited.
+ALTER TABLE job ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN heard INTEGER;
+UPDATE job SET heard = coalesce((SELECT max(ended) FROM run WHERE run.job = job.name AND outcome = 'succeeded'), watermark);
+
+-- What people are told. A lane is a channel, or the pings of one job (`ping:JOB`); `about` is what is told once; `message` is JSON.
+-- `trying`: an attempt may be under way; `unsure`: an earlier one may have arrived; `lead`: the first of those that went as one.
+-- Ended with an error: given up.
+CREATE TABLE outbox (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    job TEXT NOT NULL,
+    about TEXT NOT NULL,
+    message TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    next INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    trying INTEGER NOT NULL DEFAULT 0,
+    unsure INTEGER NOT NULL DEFAULT 0,
+    lead INTEGER,
+    ended INTEGER,
+    error TEXT
+) STRICT;
+CREATE UNIQUE INDEX outbox_once ON outbox (lane, job, kind, about);
+CREATE INDEX outbox_open ON outbox (lane, key) WHERE ended IS NULL;
+CREATE INDEX outbox_given_up ON outbox (lane, key) WHERE ended IS NOT NULL AND error IS NOT NULL;
+CREATE INDEX outbox_ended ON outbox (ended) WHERE ended IS NOT NULL;
+";
+
 /// The version this release writes and reads.
-pub(super) const VERSION: i64 = 5;
-const _: () = assert!(MIGRATIONS.len() == 5 && VERSION == 5, "each version has its script");
+pub(super) const VERSION: i64 = 6;
+const _: () = assert!(MIGRATIONS.len() == 6 && VERSION == 6, "each version has its script");
 
 /// What a file says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

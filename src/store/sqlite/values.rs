@@ -110,6 +110,12 @@ pub(super) fn optional_json(row: &Row<'_>, column: usize) -> Result<Option<Box<R
     RawValue::from_string(text).map(Some).map_err(|error| unreadable(column, "JSON", &error.to_string()))
 }
 
+/// A value that was written by [`json_text`].
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|_| unreadable(column, "JSON", text))
+}
+
 /// Whether the database answered, but with what cannot have been written.
 pub(super) fn is_unreadable(error: &Error) -> bool {
     matches!(error, Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..))

@@ -67,12 +67,14 @@ fn a_database_of_version_1_is_taken_over() {
     drop(store);
     let connection = rusqlite::Connection::open(dir.path().join(DATABASE_FILE)).expect("opens");
     let as_version_1 = "DROP TABLE planned; ALTER TABLE run DROP COLUMN listing; DROP TABLE captured; DROP TABLE accounting; DROP TABLE joined; DROP TABLE pruned; ALTER TABLE job DROP COLUMN paused; ALTER TABLE decision DROP COLUMN accounting; ALTER TABLE job DROP COLUMN repeats_until;
-        ALTER TABLE job DROP COLUMN repeat; ALTER TABLE partial DROP COLUMN cpu_us; ALTER TABLE partial DROP COLUMN max_rss; PRAGMA user_version = 1;";
+        ALTER TABLE job DROP COLUMN repeat; ALTER TABLE partial DROP COLUMN cpu_us; ALTER TABLE partial DROP COLUMN max_rss;
+        DROP TABLE outbox; ALTER TABLE job DROP COLUMN failures; ALTER TABLE job DROP COLUMN heard; PRAGMA user_version = 1;";
     connection.execute_batch(as_version_1).expect("is as version 1 left it");
     drop(connection);
     let (mut store, epoch) = join(dir.path(), "daemon");
     let job = store.recover().expect("reads back").jobs.pop().expect("one job");
     assert_eq!((job.watermark, job.accounting, job.repeat), (at(60), false, Repeat::NONE));
+    assert_eq!(job.standing, Some(Standing { failures: 0, heard: at(60) }));
     store.append(epoch, &[accounting("sync", 60, Beginning::Upgraded), missed("sync", 120)]).expect("is recorded");
     assert_eq!(rows(dir.path()), "1 upgraded 60..; 60 missed in none; 120 missed in 1");
 }

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Health;
+use super::side::FULL_GROUP;
 use crate::engine::{Record, Then};
 use crate::store::{PlanAnswer, PlanStep, Retention, StoreError};
 
@@ -63,6 +64,27 @@ pub(super) struct Queue {
 impl Shared {
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn record(&self, record: Record) {
+        let mut queue = self.queue();
+        if queue.ended {
+            return;
+        }
+        queue.messages.push_back(Message::Record(record));
+        self.backlog.fetch_add(1, Ordering::Relaxed);
+        let waiting = queue.messages.len();
+        drop(queue);
+        if waiting == 1 || waiting == FULL_GROUP {
+            self.changed.notify_all();
+        }
+    }
+
+    pub(super) fn once_written(&self, told: impl FnOnce() + Send + 'static) {
+        let mut queue = self.queue();
+        if !queue.ended {
+            queue.messages.push_back(Message::OnceWritten(Told(Box::new(told))));
+        }
     }
 
     /// Until something changed or the time has come; may also return early.

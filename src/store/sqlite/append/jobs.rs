@@ -19,7 +19,7 @@ impl Append<'_> {
     ) -> Result<(), Refusal> {
         self.end_accounting(&job.name)?;
         self.execute(
-            "INSERT INTO job (name, watermark, fingerprint, boot_id, repeats_until, repeat) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            "INSERT INTO job (name, watermark, fingerprint, boot_id, repeats_until, repeat, heard) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?2)
              ON CONFLICT (name) DO UPDATE SET watermark = ?2, fingerprint = ?3, boot_id = ?4, repeats_until = ?5, repeat = ?6",
             params![
                 &*job.name,
