@@ -155,7 +155,6 @@ impl Run {
         self.counts.succeeded = succeeded.count();
         self.dropped = dropped.count();
         self.counts.cancelled = self.dropped;
-        self.retries = attempts.keys().map(|index| Reverse((now, *index))).collect();
         let mut known = succeeded.clone();
         known.extend(dropped.iter().chain(attempts.keys().copied()));
         self.todo = known.gaps(0..self.info.targets.partials()).into();
@@ -163,6 +162,7 @@ impl Run {
         self.attempts_before.clone_from(&attempts);
         self.attempts = attempts;
         self.canaries = self.count_canaries();
+        self.line_up(0..self.gate(), now);
     }
 
     /// How many targets are claimed at once: enough that a start never waits for the disk, few enough that a crash leaves
@@ -266,7 +266,7 @@ impl Run {
                 self.count_outcome(outcome);
                 return Some(StopReason::CanaryFailed);
             }
-            self.canaries = self.canaries.saturating_sub(1);
+            self.a_canary_has_succeeded();
         }
         self.count_outcome(outcome);
         let partials = self.info.targets.partials() - self.dropped;
@@ -294,7 +294,7 @@ impl Run {
     /// Gives up what has not started and what waits for another attempt; the latter have failed.
     pub(super) fn give_up(&mut self) {
         self.counts.cancelled += self.todo.drain(..).map(|range| range.end - range.start).sum::<u32>();
-        self.counts.failed += u32::try_from(self.waiting()).unwrap_or(u32::MAX);
+        self.counts.failed += u32::try_from(self.waiting() + self.held()).unwrap_or(u32::MAX);
         self.retries.clear();
         self.retrying.clear();
         self.retried.clear();

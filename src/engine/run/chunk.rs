@@ -1,5 +1,9 @@
 //! What starts together, and what goes first: chunks and canaries.
 
+use std::cmp::Reverse;
+use std::ops::Range;
+use std::time::Duration;
+
 use super::Run;
 
 impl Run {
@@ -24,6 +28,29 @@ impl Run {
     /// Partials from here on wait until all before have succeeded.
     pub(super) fn gate(&self) -> u32 {
         if self.canaries > 0 { self.info.job.canary } else { u32::MAX }
+    }
+
+    /// Makes the further attempts of these partials due.
+    pub(super) fn line_up(&mut self, indexes: Range<u32>, due: Duration) {
+        self.retries.extend(self.attempts.range(indexes).map(|(index, _)| Reverse((due, *index))));
+    }
+
+    /// Partials that had an attempt before a restart, and wait behind the targets that go first.
+    pub(super) fn held(&self) -> usize {
+        if self.canaries > 0 { self.attempts.range(self.info.job.canary..).count() } else { 0 }
+    }
+
+    pub(super) fn a_canary_has_succeeded(&mut self) {
+        self.gate_is_at(self.canaries.saturating_sub(1));
+    }
+
+    /// So many of the targets that go first have still to succeed; with none, all others may start.
+    pub(super) fn gate_is_at(&mut self, canaries: u32) {
+        let opens = self.canaries > 0 && canaries == 0;
+        self.canaries = canaries;
+        if opens {
+            self.line_up(self.info.job.canary..u32::MAX, Duration::ZERO);
+        }
     }
 
     /// Of the targets that go first, those that have still to succeed.

@@ -37,7 +37,7 @@ impl Run {
         }
         self.retries.retain(|Reverse((_, index))| !unlisted.contains(*index));
         self.attempts.retain(|index, _| !unlisted.contains(*index));
-        self.canaries = self.count_canaries();
+        self.gate_is_at(self.count_canaries());
         self.dropped += dropped.count();
         self.counts.cancelled += dropped.count();
         if self.info.job.on_interrupted == Interrupted::Rerun {
