@@ -87,7 +87,7 @@ impl Job {
             overlap: Overlap::Skip,
             catch_up: CatchUp { policy: CatchUpPolicy::None, window: Duration::ZERO, max: 1 },
             on_interrupted: Interrupted::Fail,
-            stop: StopPolicy { signal: nix::sys::signal::Signal::SIGTERM as i32, grace: Duration::from_secs(5) },
+            stop: StopPolicy { signal: nix::sys::signal::Signal::SIGTERM as i32, grace: Duration::from_secs(5), leftovers: Leftovers::Kill },
             process,
             telling: None,
             expect: Expect::default(),
@@ -314,6 +314,14 @@ pub enum Interrupted {
     Rerun,
 }
 
+/// What happens to processes that outlive the one that was started, when that ends by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leftovers {
+    #[default]
+    Kill,
+    Leave,
+}
+
 /// How attempts are stopped: the signal to the whole tree, then SIGKILL after the grace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StopPolicy {
@@ -321,6 +329,7 @@ pub struct StopPolicy {
     pub signal: i32,
     /// 10 s unless configured.
     pub grace: Duration,
+    pub leftovers: Leftovers,
 }
 
 /// The process of an attempt.

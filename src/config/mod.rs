@@ -42,7 +42,7 @@ pub use channel::{Channel, ChannelName, Email, Hook, Secret, SmtpTls, Way};
 pub use definition::{Definition, DefinitionError};
 pub use http::{Expected, HttpWork};
 pub use job::{
-    CatchUp, CatchUpPolicy, Interrupted, Job, JobName, MaxFailures, Overlap, Process, Rate, Retry, Selection, StopPolicy, Target,
+    CatchUp, CatchUpPolicy, Interrupted, Job, JobName, Leftovers, MaxFailures, Overlap, Process, Rate, Retry, Selection, StopPolicy, Target,
     TargetValue, Targets, Work,
 };
 pub use keys::reads_job_key;

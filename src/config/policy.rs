@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::field::{Field, fields};
 use super::keys::unknown_in;
 use super::problem::{Problem, Report, shown};
-use super::{CatchUp, CatchUpPolicy, MaxFailures, Overlap, Rate, Retry, StopPolicy};
+use super::{CatchUp, CatchUpPolicy, Leftovers, MaxFailures, Overlap, Rate, Retry, StopPolicy};
 use crate::schedule::{Dst, Fold, Gap};
 
 /// The most attempts of one partial.
@@ -141,21 +141,28 @@ impl CatchUpDraft {
 pub(super) struct StopDraft {
     signal: Option<i32>,
     grace: Option<Duration>,
+    leftovers: Option<Leftovers>,
 }
 
 impl StopDraft {
     pub(super) fn read(&mut self, field: Field<'_>, report: &mut Report) {
+        const LEFTOVERS: &[(&str, Leftovers)] = &[("kill", Leftovers::Kill), ("leave", Leftovers::Leave)];
         let Some(table) = field.table("{ signal = \"SIGTERM\", grace = \"10s\" }", report) else { return };
-        each(field, table, &["signal", "grace"], report, |key, field, report| match key {
+        each(field, table, &["signal", "grace", "leftovers"], report, |key, field, report| match key {
             "signal" => self.signal = field.signal(report),
-            _ => self.grace = field.duration(report),
+            "grace" => self.grace = field.duration(report),
+            _ => self.leftovers = field.choice(LEFTOVERS, report),
         });
     }
 
-    /// SIGTERM and ten seconds unless configured.
+    /// SIGTERM, ten seconds, and nothing is left, unless configured.
     pub(super) fn build(self, defaults: Self) -> StopPolicy {
         let signal = self.signal.or(defaults.signal).unwrap_or(nix::sys::signal::Signal::SIGTERM as i32);
-        StopPolicy { signal, grace: self.grace.or(defaults.grace).unwrap_or(Duration::from_secs(10)) }
+        StopPolicy {
+            signal,
+            grace: self.grace.or(defaults.grace).unwrap_or(Duration::from_secs(10)),
+            leftovers: self.leftovers.or(defaults.leftovers).unwrap_or_default(),
+        }
     }
 }
 

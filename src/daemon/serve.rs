@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, error, info, warn};
 
 use super::clock::{self, Alarm, Ring, Steps};
 use super::core::Core;
@@ -21,6 +22,7 @@ use super::systemd::{self, Systemd};
 use super::{Daemon, memory, open};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine, Wakeup};
+use crate::handler::{self, NoCgroups};
 use crate::log::{self, Log};
 use crate::notify::{self, Notifier};
 use crate::store::{self, Health, StateLock};
@@ -31,6 +33,9 @@ const MAX_REQUESTS: usize = 256;
 
 /// How long the log and the store may take to reach the disk when the daemon leaves.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Orphans are zombies for so long at the most: one look at a file of procfs, which is empty but for orphans.
+const REAP_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why the daemon did not start, or left with an error.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +95,7 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let alarm = Alarm::new().map_err(ServeError::Clock)?;
     let mut sources = Sources { requests, loaded, shutdown: daemon.shutdown, ..Sources::new(engine, store, signals, alarm) };
 
+    divide_cgroup();
     let mut systemd = Systemd::find();
     if !wait_until_the_clock_is_right(&mut sources, &mut systemd).await? {
         return Ok(());
@@ -113,12 +119,32 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let facts = Facts::new(&daemon.config, hash);
     let reloader = Reloader::new(daemon.config, handlers, loaded_events);
     let mut server = Server { core, config, log, reloader, facts, notifier, steps: Steps::notice(), systemd, _lock: lock };
+    let orphans = AbortOnDropHandle::new(tokio::spawn(reap_orphans()));
     memory::give_back();
     server.announce_ready();
     let outcome = server.run(&mut sources).await;
     api.abort();
+    drop(orphans);
     server.leave().await;
     outcome
+}
+
+/// Reaps the orphans that fall to the daemon, which is their subreaper or the first process of a container. SIGCHLD would tell of
+/// them at once, but also of the end of each attempt, and interrupt the loop for it: a fifth fewer programs a second.
+async fn reap_orphans() {
+    loop {
+        tokio::time::sleep(REAP_PAUSE).await;
+        handler::reap_orphans();
+    }
+}
+
+/// Control groups for the attempts, where they are the daemon's to make.
+fn divide_cgroup() {
+    match handler::divide_cgroup() {
+        Ok(group) => info!("attempts run in control groups of their own, in `{}`", group.display()),
+        Err(reason @ NoCgroups::Indivisible { .. }) => warn!("attempts run without control groups: {reason}"),
+        Err(reason) => debug!("attempts run without control groups: {reason}"),
+    }
 }
 
 /// Decides nothing in 1970: every nominal time since would seem missed once the clock is set. Says whether to go on; a signal

@@ -32,6 +32,7 @@ use command::Source;
 pub use environment::DEFAULT_PATH;
 pub(crate) use in_process::panic_message;
 use process::Streams;
+pub use process::cgroup::{NoCgroups, divide_cgroup};
 pub use process::descriptors::raise_open_files;
 pub(crate) use process::feed::ResultLines;
 pub use process::leftovers;

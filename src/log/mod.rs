@@ -41,6 +41,9 @@ use stamp::monotonic_now;
 /// The target of a program's output lines.
 pub const OUTPUT_TARGET: &str = "batchd::output";
 
+/// Somebody who does not read stderr must not keep the daemon from leaving.
+const CONSOLE_DEADLINE: Duration = Duration::from_secs(1);
+
 /// How long dropping a [`Log`] waits for its last lines; a daemon that drains calls [`Log::flush`] with its own deadline.
 const DROP_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -144,11 +147,11 @@ impl Log {
         self.sinks.file.knock();
     }
 
-    /// Waits until all lines so far are on the disk, at most as long as `deadline`; stderr gets what time is left.
+    /// Waits until all lines so far are on the disk, at most as long as `deadline`; stderr gets what time is left, up to a second.
     pub fn flush(&self, deadline: Duration) -> FlushReport {
         let deadline = monotonic_now() + deadline;
         let left = self.sinks.file.flush(deadline);
-        self.sinks.console.flush(deadline);
+        self.sinks.console.flush(deadline.min(monotonic_now() + CONSOLE_DEADLINE));
         FlushReport { written: self.sinks.desk.written.load(Ordering::Relaxed), left, lost: self.dropped().file }
     }
 

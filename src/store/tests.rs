@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::config::{
-    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, MaxFailures, Overlap, Retry, StopPolicy, Target, TargetValue, Targets, Work,
+    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, Leftovers, MaxFailures, Overlap, Retry, StopPolicy, Target, TargetValue, Targets, Work,
 };
 use crate::engine::{
     Accounted, Beginning, CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RecoveredRun, Repeat, RunInfo, RunKey,
@@ -50,7 +50,7 @@ fn job(name: &str) -> Arc<Job> {
         overlap: Overlap::Skip,
         catch_up: CatchUp { policy: CatchUpPolicy::None, window: Duration::ZERO, max: 1 },
         on_interrupted: Interrupted::Resume,
-        stop: StopPolicy { signal: 15, grace: Duration::from_secs(10) },
+        stop: StopPolicy { signal: 15, grace: Duration::from_secs(10), leftovers: Leftovers::Kill },
         process: Arc::default(),
         telling: None,
         expect: Expect::default(),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -155,7 +155,14 @@ impl Site {
                 }
             }
         });
-        Daemon { child, lines, seen: Vec::new() }
+        Daemon { child, lines, seen: Vec::new(), _unread: None }
+    }
+
+    /// Starts the daemon with a stderr that is a pipe which nobody reads.
+    pub(crate) fn deaf(&self) -> Daemon {
+        let mut child = self.command(&["daemon"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
+        let unread = child.stderr.take();
+        Daemon { child, lines: channel().1, seen: Vec::new(), _unread: unread }
     }
 }
 
@@ -164,6 +171,8 @@ pub(crate) struct Daemon {
     child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
+    /// Open as long as the daemon may write to it.
+    _unread: Option<ChildStderr>,
 }
 
 impl Daemon {

@@ -32,7 +32,7 @@ struct Zoo {
 impl Zoo {
     /// The jobs are called by hand.
     fn new(jobs: &str) -> Self {
-        let site = Site::new(&format!("{jobs}\n[jobs.calm]\nschedule = \"manual\"\nshell = \"seq 100000\"\n"));
+        let site = Site::new(&format!("{jobs}\n[jobs.calm]\nschedule = \"manual\"\nshell = \"seq 5000\"\n"));
         let daemon = site.daemon();
         site.ask(&["trigger", "calm", "--wait"]);
         let idle = until(|| Some(shape(&daemon)).filter(|shape| children(daemon.pid()).is_empty() && shape.descriptors < 100));
@@ -248,4 +248,185 @@ fn what_a_process_took_is_recorded() {
     assert!((96 << 20..200 << 20).contains(&memory), "{row}");
     let shown = zoo.site.ask(&["show", "hungry"]);
     assert!(shown.contains("  used       ") && shown.contains("MiB of memory"), "{shown}");
+}
+
+impl Zoo {
+    /// Head, tail and the bytes cut between them, as they are on record.
+    fn captured(&self) -> (Vec<u8>, Vec<u8>, i64) {
+        let records = rusqlite::Connection::open(self.site.path("state/batchd.db")).expect("the records");
+        let question = "SELECT head, tail, cut FROM output JOIN run ON run.key = output.run WHERE job = 'animal'";
+        records.query_row(question, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("an output")
+    }
+
+    /// The most memory that the daemon ever had.
+    fn check_peak(&self) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon.pid())).expect("it lives");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it has memory");
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+        assert!(peak <= self.idle.rss_kib + 16 * 1024, "{peak} KiB; idle: {:?}", self.idle);
+    }
+}
+
+/// An animal that prints `printed` bytes.
+fn check_flood(script: &str, printed: i64, tail: &[u8]) {
+    let zoo = Zoo::new(&job("animal", "", script));
+    assert_eq!(end(&zoo.run("animal")[""]), ("succeeded", Some(0), None));
+    let (head, end, cut) = zoo.captured();
+    let kept = i64::try_from(head.len() + end.len()).expect("a length");
+    assert_eq!((kept, kept + cut), (1024 * 1024, printed), "{script}");
+    assert!(end.ends_with(tail), "{}", String::from_utf8_lossy(&end[end.len() - 80..]));
+    zoo.check_peak();
+}
+
+#[test]
+fn a_line_without_an_end_is_cut_and_takes_no_memory() {
+    check_flood(r"head -c 100000000 /dev/zero | tr '\0' a", 100_000_000, b"aaaa");
+}
+
+#[test]
+fn lines_without_an_end_are_cut_and_take_no_memory() {
+    check_flood("yes $(printf %0999d 7) | head -c 100000000; echo end", 100_000_004, b"0007\nend\n");
+}
+
+#[test]
+fn nothing_printed_can_pass_for_the_daemons_or_move_a_cursor() {
+    const PRINTED: &[u8] = b"ok\n2026-01-01 00:00:00.000+00:00 INFO  [job=forged run=x] run succeeded\n\x1b[2J\x1b]0;x\x07\n\xe2\x80\xaeevil\n\xff\xfe\0\r\nnone\n";
+    let script = r"printf 'ok\n2026-01-01 00:00:00.000+00:00 INFO  [job=forged run=x] run succeeded\n\033[2J\033]0;x\007\n\342\200\256evil\n\377\376\000\r\nnone\n'; exit 1";
+    let mut zoo = Zoo::new(&job("animal", "", script));
+    zoo.run("animal");
+    assert_eq!(zoo.captured().0.escape_ascii().to_string(), PRINTED.escape_ascii().to_string());
+    zoo.daemon.line("stdout| none");
+    let mut shown = vec![zoo.site.read("logs/batch.log")];
+    for arguments in
+        [&["show", "animal"][..], &["show", "animal", "--json"], &["results", "animal"], &["logs", "animal"], &["logs", "--json"]]
+    {
+        shown.push(zoo.site.ask(arguments));
+    }
+    for text in &shown {
+        let live = text.chars().find(|char| (char.is_control() && !"\n\t".contains(*char)) || *char == '\u{202e}');
+        assert_eq!(live, None, "{text}");
+        let forged = text.lines().find(|line| line.starts_with("2026-01-01") || (line.contains("job=forged") && !line.contains("| ")));
+        assert_eq!(forged, None, "{text}");
+    }
+}
+
+#[test]
+fn what_is_left_on_purpose_lives_on_and_is_named() {
+    let script = "setsid sleep 1000 > /dev/null 2>&1 & echo $! > left; exit 0";
+    let site = Site::new(&job("keeper", "stop = { leftovers = \"leave\" }", script));
+    let mut daemon = site.daemon();
+    site.ask(&["trigger", "keeper", "--wait"]);
+    let line = daemon.line("left running in the background");
+    let pid = site.read("left").trim().to_owned();
+    assert!(line.contains(&format!("{pid} (`sleep`)")), "{line}");
+    assert!(fs::metadata(format!("/proc/{pid}")).is_ok());
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.parse().expect("a pid")), nix::sys::signal::Signal::SIGKILL).expect("it lives");
+    // It fell to the daemon, which reaps it.
+    until(|| children(daemon.pid()).is_empty().then_some(()));
+}
+
+#[test]
+fn as_the_first_process_of_a_container_it_reaps_strangers_and_takes_no_status() {
+    let targets: Vec<_> = (0..50).map(|number| number.to_string()).collect();
+    let script = "setsid sh -c 'sleep 0.05 & exit 0' > /dev/null 2>&1 & exit $BATCHD_TARGET";
+    let keys = format!("concurrency = 10\nstop = {{ leftovers = \"leave\" }}\ntargets = {targets:?}\n");
+    let site = Site::new(&job("strangers", &keys, script));
+    let mut daemon = site.start_under(&["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+    daemon.line("ready");
+    site.batchd(&["trigger", "strangers", "--wait"]);
+    let codes: Vec<_> = site.ask(&["results", "strangers"]).lines().map(str::to_owned).collect();
+    for (number, line) in codes.iter().enumerate() {
+        assert!(line.contains(&format!("\"exit_code\":{number},")), "{line}");
+    }
+    let inside: u32 = children(daemon.pid()).first().and_then(|pid| pid.parse().ok()).expect("the daemon");
+    until(|| children(inside).is_empty().then_some(()));
+    let inside = nix::unistd::Pid::from_raw(i32::try_from(inside).expect("a pid"));
+    nix::sys::signal::kill(inside, nix::sys::signal::Signal::SIGTERM).expect("it lives");
+    assert!(daemon.left().success());
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_delays_neither_a_start_nor_the_end() {
+    let jobs = "[jobs.loud]\nschedule = \"manual\"\ncommand = [\"seq\", \"100000\"]\n[jobs.tick]\nschedule = \"* * * * * *\"\nhandler = \"echo\"\n";
+    let site = Site::new(jobs);
+    let mut daemon = site.deaf();
+    until(|| site.batchd(&["status"]).status.success().then_some(()));
+    site.ask(&["trigger", "loud", "--wait"]);
+    let before = site.ask_json(&["history", "tick"])["runs"].as_array().map_or(0, Vec::len);
+    let late = "SELECT max(started - nominal) FROM (SELECT * FROM run WHERE job = 'tick' ORDER BY key DESC LIMIT 3)";
+    until(|| site.ask_json(&["history", "tick"])["runs"].as_array().filter(|runs| runs.len() >= before + 3).map(drop));
+    let records = rusqlite::Connection::open(site.path("state/batchd.db")).expect("the records");
+    let late: i64 = records.query_row(late, [], |row| row.get(0)).expect("runs");
+    assert!(late < 500_000, "{late} us");
+    let leaving = Instant::now();
+    daemon.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(daemon.left().success());
+    assert!(leaving.elapsed() < Duration::from_secs(9), "{:?}", leaving.elapsed());
+}
+
+/// A control group that is the daemon's to divide, removed in the end; `None` where this machine has none to give.
+struct Delegated(std::path::PathBuf);
+
+impl Delegated {
+    fn make() -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
+        let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+        let path = std::path::Path::new(mount.split(' ').nth(4)?).join(format!("batchd-zoo-{}", std::process::id()));
+        fs::create_dir(&path).ok()?;
+        // As systemd marks what it delegates.
+        let mark = format!("import os; os.setxattr('{}', 'trusted.delegate', b'1')", path.display());
+        let marked = std::process::Command::new("python3").args(["-c", &mark]).status().expect("python runs");
+        Some(Self(path)).filter(|_| marked.success())
+    }
+
+    fn groups(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("it is there").flatten().filter(|entry| entry.path().is_dir());
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        for group in self.groups() {
+            let _ = fs::remove_dir(self.0.join(group));
+        }
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "whoever reads the test's output must know what it could not test")]
+fn nothing_escapes_a_control_group() {
+    let Some(group) = Delegated::make() else {
+        eprintln!("no control groups of version 2 here: the same is tested by session");
+        let script = "setsid sh -c 'setsid sleep 1000 & exit 0' > /dev/null 2>&1 & wait; exit 4";
+        return check("", script, ("failed", Some(4), None), "exit code 4");
+    };
+    // No mark, no session, no parent: only the control group knows.
+    let hidden = "env -i setsid sh -c 'env -i setsid sleep 1000 & exit 0' > /dev/null 2>&1 & wait";
+    let jobs = job("quick", "", &format!("{hidden}; exit 4"))
+        + &job("slow", SHORT, &format!("trap '' TERM; {hidden}; sleep 1000"))
+        + &job("keeper", "stop = { leftovers = \"leave\" }", &format!("{hidden}; exit 0"));
+    let site = Site::new(&jobs);
+    let enter = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.0.display());
+    let mut daemon = site.start_under(&["sh", "-c", &enter, "sh"]);
+    daemon.line("attempts run in control groups of their own");
+    daemon.line("ready");
+    for (job, outcome) in [("quick", "failed"), ("slow", "timed_out")] {
+        site.batchd(&["trigger", job, "--wait"]);
+        let results = site.ask(&["results", job]);
+        assert!(results.contains(&format!("\"outcome\":\"{outcome}\"")), "{results}");
+        assert_eq!(group.groups(), ["daemon"], "{job}");
+        until(|| children(daemon.pid()).is_empty().then_some(()));
+    }
+    daemon.line("killed what was left in the background");
+    site.ask(&["trigger", "keeper", "--wait"]);
+    daemon.line("left running in the background");
+    let mut groups = group.groups();
+    groups.sort();
+    assert_eq!(groups, ["daemon", "left"]);
+    let left = fs::read_to_string(group.0.join("left/cgroup.procs")).expect("the group");
+    assert_eq!(left.lines().count(), 1, "{left}");
+    fs::write(group.0.join("left/cgroup.kill"), "1").expect("it is killed");
+    until(|| children(daemon.pid()).is_empty().then_some(()));
 }

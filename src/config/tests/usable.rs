@@ -20,7 +20,7 @@ fn defaults_are_filled_in() {
     let job = &config.jobs["a"];
     assert_eq!((job.concurrency, job.enabled, job.max_failures), (8, true, MaxFailures::Any));
     assert_eq!(job.catch_up, CatchUp { policy: CatchUpPolicy::Latest, window: Duration::from_secs(86_400), max: 100 });
-    assert_eq!(job.stop, StopPolicy { signal: 15, grace: Duration::from_secs(10) });
+    assert_eq!(job.stop, StopPolicy { signal: 15, grace: Duration::from_secs(10), leftovers: Leftovers::Kill });
     assert_eq!((job.retry.attempts, job.retry.delay, job.overlap), (1, Duration::from_secs(5), Overlap::Skip));
     assert_eq!((job.schedule_text.join("|"), job.timetable.schedules.len()), ("manual".to_owned(), 0));
     assert_eq!(config.log.dir, PathBuf::from("/srv/batch/logs"));

@@ -3,6 +3,7 @@
 //! An attempt ends when its process has exited and its pipes have run dry, or kept quiet for [`DRAIN_QUIET`], at the latest
 //! [`DRAIN_MAX`] after the exit: a child that holds a pipe open cannot hold up a run. What is left of the tree is then killed.
 
+pub(super) mod cgroup;
 pub(super) mod descriptors;
 pub(crate) mod feed;
 pub mod leftovers;
@@ -14,6 +15,8 @@ mod vfork;
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,15 +24,16 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::command::Plan;
 use super::{Attempt, StopLine};
+use crate::config::Leftovers;
 use crate::engine::{CapturedOutput, Usage};
 use crate::log::Stream;
+use cgroup::Cgroup;
 use feed::{FeedError, ResultLines};
-use nix::sys::resource::{UsageWho, getrusage};
 use output::Output;
 pub(super) use spawn::SpawnError;
 use spawn::{Leader, Source, Spawned};
 use tokio::sync::{Semaphore, mpsc};
-use tree::{Killed, Tree, reap_orphans};
+use tree::{Killed, Tree};
 use vfork::Reaped;
 
 /// So many programs are being started at once; a start takes one of the runtime's threads for as long. Ten thousand that fall
@@ -42,6 +46,9 @@ const DRAIN_QUIET: Duration = Duration::from_secs(1);
 
 /// … and never longer than this.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// So many processes are named in a line of the log.
+const NAMED: usize = 10;
 
 /// How a process ended, and what it left.
 #[derive(Debug)]
@@ -86,21 +93,24 @@ impl End {
 
 /// Spawns the process and sees it, and its tree, to the end.
 pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, streams: Streams, stops: &StopLine) -> Result<End, SpawnError> {
+    let name = result_path.file_name().unwrap_or_default().to_string_lossy();
+    let cgroup = Cgroup::make(&name).map_err(|source| SpawnError::Cgroup { source })?.map(Arc::new);
     let turn = STARTS.acquire().await;
-    let spawned = spawn::spawn(plan, streams.stdin.is_some());
+    let spawned = spawn::spawn(plan, streams.stdin.is_some(), cgroup.as_deref());
     drop(turn);
     let Spawned { leader, stdout, stderr, stdin } = spawned?;
     let feeding = streams.stdin.zip(stdin).map(|(lines, stdin)| AbortOnDropHandle::new(tokio::spawn(feed::feed(lines, stdin))));
-    let tree = Tree::new(leader.pid(), result_path);
+    let tree = Tree::new(leader.pid(), result_path, cgroup.clone());
     let mut watch = Watch {
+        attempt,
         leader,
         stdout,
         stderr,
         feeding,
         taker: streams.stdout,
         tree,
+        cgroup,
         output: Output::new(attempt),
-        stop_signal: attempt.run.job.stop.signal,
         drain: None,
         stopped: false,
         notes: Vec::new(),
@@ -111,7 +121,8 @@ pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, stre
 }
 
 /// A live process.
-struct Watch {
+struct Watch<'a> {
+    attempt: &'a Attempt,
     leader: Leader,
     stdout: Source,
     stderr: Source,
@@ -119,8 +130,8 @@ struct Watch {
     /// Takes what comes on stdout instead of the log.
     taker: Option<mpsc::Sender<Vec<u8>>>,
     tree: Tree,
+    cgroup: Option<Arc<Cgroup>>,
     output: Output,
-    stop_signal: i32,
     /// Since the exit.
     drain: Option<Drain>,
     /// Whether any stop was asked for.
@@ -146,7 +157,7 @@ impl Drain {
     }
 }
 
-impl Watch {
+impl Watch<'_> {
     /// Reads, feeds and stops until the process has exited and nothing more is to be read.
     async fn until_quiet(&mut self, stops: &StopLine) {
         let (mut asked, mut killed) = (false, false);
@@ -194,7 +205,7 @@ impl Watch {
     /// Sends the stop signal to the group, and to those of the tree that left it.
     async fn ask(&mut self) {
         self.stopped = true;
-        let (tree, signal) = (self.tree.clone(), self.stop_signal);
+        let (tree, signal) = (self.tree.clone(), self.attempt.run.job.stop.signal);
         self.leader.signal(signal);
         in_background(move || tree.signal_outside_group(signal)).await;
     }
@@ -206,33 +217,32 @@ impl Watch {
         in_background(move || tree.kill()).await.unwrap_or_default()
     }
 
-    /// Reaps the process, kills what is left of its tree, and tells how it ended.
+    /// Reaps the process, ends what is left of its tree, and tells how it ended.
     async fn settle(mut self) -> End {
         let cut = self.stdout.is_open();
-        if self.stdout.is_open() || self.stderr.is_open() {
-            let killed = self.kill().await;
-            self.notes.push(held_by(killed.first()));
+        // Before it is reaped: until then its number is its own, and its session's.
+        let is_held = self.stdout.is_open() || self.stderr.is_open();
+        if is_held {
+            let left = self.see_off().await;
+            self.notes.push(held_by(left.first(), self.leaves()));
         } else if self.stopped {
             self.kill().await;
         }
-        // Most have left nothing: one signal into the void, while the group's number is still theirs.
-        self.leader.kill();
         let reaped = self.leader.reap();
-        let had_company = self.tree.had_company();
-        if reap_orphans() || had_company {
-            let tree = self.tree.clone();
-            let strays = in_background(move || tree.kill_strays()).await.unwrap_or_default();
-            if had_company || !strays.is_empty() {
-                tracing::info!(leader = self.leader.pid().as_raw_pid(), "killed what was left in the background: {strays:?}");
-            }
+        if !(is_held && self.leaves()) && self.tree.is_left() {
+            self.see_off().await;
         }
         let (exit_code, signal, usage) = match reaped {
-            Ok(reaped) => (reaped.status.code(), reaped.status.signal(), Some(usage(&reaped))),
+            Ok(reaped) => (reaped.status.code(), reaped.status.signal(), Some(usage(&reaped, self.cgroup.as_deref()))),
             Err(error) => {
                 self.notes.push(format!("cannot get the exit status: {error}"));
                 (None, None, None)
             }
         };
+        let starved = self.cgroup.as_ref().map_or(0, |cgroup| cgroup.killed_for_memory());
+        if starved > 0 {
+            self.notes.push(format!("the kernel killed {starved} of its processes for want of memory"));
+        }
         let collected = self.output.finish();
         End {
             exit_code,
@@ -246,13 +256,34 @@ impl Watch {
             usage,
         }
     }
+
+    /// Whether what outlives the process stays alive. Stopped means stopped, whatever the job says.
+    fn leaves(&self) -> bool {
+        self.attempt.run.job.stop.leftovers == Leftovers::Leave && !self.stopped
+    }
+
+    /// What outlived the process in the background is killed, or left; it is named in the log.
+    async fn see_off(&mut self) -> Vec<Killed> {
+        let (run, is_left) = (&self.attempt.run, self.leaves());
+        let tree = self.tree.clone();
+        let them = in_background(move || if is_left { tree.let_go() } else { tree.kill() }).await.unwrap_or_default();
+        if !them.is_empty() {
+            let what = if is_left { "left running" } else { "killed what was left" };
+            let (job, run, partial) = (&*run.job.name, &*run.id.0, self.attempt.label());
+            tracing::info!(job, run, partial, "{what} in the background: {}", names(&them));
+        }
+        them
+    }
 }
 
 /// The kernel counts the memory of the daemon, which the child shared until it had its program, as the child's own: a figure
 /// that is no higher says nothing.
-fn usage(reaped: &Reaped) -> Usage {
-    let ours = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| u64::try_from(usage.max_rss()).unwrap_or(0) * 1024);
-    Usage { cpu: reaped.cpu, max_rss: Some(reaped.max_rss).filter(|max_rss| *max_rss > ours) }
+fn usage(reaped: &Reaped, cgroup: Option<&Cgroup>) -> Usage {
+    let peak = cgroup.and_then(Cgroup::memory_peak);
+    Usage {
+        cpu: cgroup.and_then(Cgroup::cpu).unwrap_or(reaped.cpu),
+        max_rss: peak.or_else(|| Some(reaped.max_rss).filter(|max_rss| exceeds_ours(*max_rss))),
+    }
 }
 
 /// Where bytes of stdout go.
@@ -280,9 +311,32 @@ fn is_behind(taker: Option<&mpsc::Sender<Vec<u8>>>) -> bool {
     taker.is_some_and(|taker| !taker.is_closed() && taker.capacity() + 1 < taker.max_capacity())
 }
 
-fn held_by(holder: Option<&Killed>) -> String {
+/// Whether a process held more memory than the daemon ever did, and a little, since the kernel does not count to the page.
+fn exceeds_ours(max_rss: u64) -> bool {
+    const IMPRECISION: u64 = 1 << 20;
+    /// As it was read last; it never falls.
+    static PEAK: AtomicU64 = AtomicU64::new(0);
+    if max_rss <= PEAK.load(Ordering::Relaxed) + IMPRECISION {
+        return false;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let Some(peak) = peak.map(|kib| kib * 1024) else { return false };
+    PEAK.fetch_max(peak, Ordering::Relaxed);
+    max_rss > peak + IMPRECISION
+}
+
+/// As many as a line of the log should have.
+fn names(processes: &[Killed]) -> String {
+    let named: Vec<_> = processes.iter().take(NAMED).map(|process| format!("{} (`{}`)", process.pid, process.name)).collect();
+    let rest = processes.len().saturating_sub(NAMED);
+    if rest > 0 { format!("{} and {rest} more", named.join(", ")) } else { named.join(", ") }
+}
+
+fn held_by(holder: Option<&Killed>, is_left: bool) -> String {
+    let fate = if is_left { "left running" } else { "killed" };
     match holder {
-        Some(holder) => format!("output cut: the pipe was held by process {} (`{}`), killed", holder.pid, holder.name),
+        Some(holder) => format!("output cut: the pipe was held by process {} (`{}`), {fate}", holder.pid, holder.name),
         None => "output cut: the pipe was held by a process that left the job".to_owned(),
     }
 }

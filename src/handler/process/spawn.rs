@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 
 use super::super::command::{ARGUMENT_MAX_BYTES, Plan};
+use super::cgroup::Cgroup;
 use super::descriptors;
 use super::tree::Owned;
 use super::vfork::{self, Image, Reaped, Started, Step};
@@ -49,6 +50,8 @@ pub(in crate::handler) enum SpawnError {
     Processes { program: PathBuf },
     #[error("cannot start `{}`: not enough memory", program.display())]
     Memory { program: PathBuf },
+    #[error("cannot give it a control group: {source}")]
+    Cgroup { source: io::Error },
     #[error("cannot start `{}`: {source}", program.display())]
     Other { program: PathBuf, source: io::Error },
     #[error("cannot watch the process of `{}`, killed: {source}", program.display())]
@@ -63,7 +66,7 @@ impl SpawnError {
                 Some(Hindrance::Lasting)
             }
             Self::OpenFiles { .. } | Self::Processes { .. } | Self::Memory { .. } => Some(Hindrance::Shortage),
-            Self::Directory { .. } | Self::Other { .. } | Self::Watch { .. } => None,
+            Self::Directory { .. } | Self::Cgroup { .. } | Self::Other { .. } | Self::Watch { .. } => None,
         }
     }
 }
@@ -98,7 +101,7 @@ struct Ours {
     stderr: OwnedFd,
 }
 
-pub(super) fn spawn(plan: &Plan, with_stdin: bool) -> Result<Spawned, SpawnError> {
+pub(super) fn spawn(plan: &Plan, with_stdin: bool, cgroup: Option<&Cgroup>) -> Result<Spawned, SpawnError> {
     let failed = |source: io::Error| fault(plan, None, source);
     let (stdout, to_stdout) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()))?;
     let (stderr, to_stderr) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()))?;
@@ -112,12 +115,14 @@ pub(super) fn spawn(plan: &Plan, with_stdin: bool) -> Result<Spawned, SpawnError
         None => Some(null().map_err(failed)?),
     };
     let from_stdin = from_stdin.as_ref().map(AsFd::as_fd).or(empty).unwrap_or(to_stdout.as_fd());
-    let image = image(plan, [from_stdin, to_stdout.as_fd(), to_stderr.as_fd()])?;
+    let entrance = cgroup.map(Cgroup::entrance).transpose().map_err(|source| SpawnError::Cgroup { source })?;
+    let streams = [from_stdin, to_stdout.as_fd(), to_stderr.as_fd()];
+    let image = image(plan, streams, entrance.as_ref().map(AsFd::as_fd))?;
     let (started, owned) = Owned::start(|| vfork::start(&image)).map_err(|(step, source)| fault(plan, Some(step), source))?;
     watch(started, owned, Ours { stdin, stdout, stderr }).map_err(|source| SpawnError::Watch { program: plan.program.clone(), source })
 }
 
-fn image<'a>(plan: &Plan, stdio: [BorrowedFd<'a>; 3]) -> Result<Image<'a>, SpawnError> {
+fn image<'a>(plan: &Plan, stdio: [BorrowedFd<'a>; 3], cgroup: Option<BorrowedFd<'a>>) -> Result<Image<'a>, SpawnError> {
     let text = |text: &OsStr, name: &dyn Fn() -> String| CString::new(text.as_bytes()).map_err(|_| SpawnError::Nul { name: name() });
     let argument = |argument: &String| text(argument.as_ref(), &|| argument.clone());
     let variable = |(name, value): (&std::ffi::OsString, &std::ffi::OsString)| {
@@ -131,7 +136,7 @@ fn image<'a>(plan: &Plan, stdio: [BorrowedFd<'a>; 3]) -> Result<Image<'a>, Spawn
         directory: text(plan.directory.as_os_str(), &|| plan.directory.display().to_string())?,
         stdio,
         open_files: descriptors::of_children(),
-        cgroup: None,
+        cgroup,
     })
 }
 
@@ -269,6 +274,7 @@ fn fault(plan: &Plan, step: Option<Step>, source: io::Error) -> SpawnError {
     let program = plan.program.clone();
     let errno = source.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
     match (step, errno) {
+        (Some(Step::Cgroup), _) => SpawnError::Cgroup { source },
         (Some(Step::Directory), _) => SpawnError::Directory { directory: plan.directory.clone(), source },
         (Some(Step::Exec), Errno::ENOENT) => SpawnError::Interpreter { program },
         (Some(Step::Exec), Errno::EACCES) => SpawnError::NotExecutable { program },

@@ -11,13 +11,14 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, test_kill_process_group, waitid};
 
 use super::super::environment::RESULT_VARIABLE;
+use super::cgroup::Cgroup;
 use super::vfork::Started;
 
 /// How long killed processes get to go. Only one in uninterruptible sleep needs longer, and nothing helps there.
@@ -32,6 +33,12 @@ pub struct Killed {
     pub pid: i32,
     /// Its `comm`, as the process chose it: to be escaped where it is shown.
     pub name: String,
+}
+
+impl From<Process> for Killed {
+    fn from(process: Process) -> Self {
+        Self { pid: process.pid, name: process.name }
+    }
 }
 
 static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
@@ -50,7 +57,7 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(())
 }
 
-/// Reaps the orphans that have exited; true when others live. Cheap without orphans. To be called on SIGCHLD, in a process that
+/// Reaps the orphans that have exited; true when others live. Cheap without orphans. To be called now and then, in a process that
 /// is a subreaper.
 pub fn reap_orphans() -> bool {
     if !IS_SUBREAPER.load(Ordering::Relaxed) || adopted().is_empty() {
@@ -99,16 +106,27 @@ pub(super) struct Tree {
     /// The number of its session and of its group, too.
     leader: Pid,
     mark: Vec<u8>,
+    /// Where there is one, all are in it.
+    cgroup: Option<Arc<Cgroup>>,
 }
 
 impl Tree {
-    pub(super) fn new(leader: Pid, result_path: &Path) -> Self {
-        Self { leader, mark: mark(result_path) }
+    pub(super) fn new(leader: Pid, result_path: &Path, cgroup: Option<Arc<Cgroup>>) -> Self {
+        Self { leader, mark: mark(result_path), cgroup }
     }
 
-    /// Whether members of the group outlived their leader, which was reaped: then they were left in the background.
-    pub(super) fn had_company(&self) -> bool {
-        test_kill_process_group(self.leader).is_ok()
+    /// Whether something outlived the leader, which was reaped.
+    pub(super) fn is_left(&self) -> bool {
+        let others_live = reap_orphans();
+        match &self.cgroup {
+            Some(cgroup) => cgroup.is_populated(),
+            None => test_kill_process_group(self.leader).is_ok() || (others_live && self.has_orphan()),
+        }
+    }
+
+    /// Without a subreaper nobody knows, and nothing is found that way.
+    fn has_orphan(&self) -> bool {
+        adopted().into_iter().any(|orphan| carries(orphan, |variable| variable == self.mark))
     }
 
     /// Sends a signal to those that left the group.
@@ -120,20 +138,34 @@ impl Tree {
         }
     }
 
-    /// Kills the whole tree and waits until it is gone; tells who was still there. Before its leader is reaped: afterwards the
-    /// number of the group may be another's.
+    /// Kills the whole tree and waits until it is gone; tells who was there.
     pub(super) fn kill(&self) -> Vec<Killed> {
-        kill_all(|| self.members())
+        let Some(cgroup) = &self.cgroup else { return kill_all(|| self.members()) };
+        let members = self.members();
+        if !cgroup.kill(Instant::now() + GONE_WITHIN) {
+            tracing::error!("processes {:?} do not die within {GONE_WITHIN:?} of SIGKILL", cgroup.processes());
+        }
+        reap_orphans();
+        members.into_iter().map(Killed::from).collect()
     }
 
-    /// Kills what carries the mark, in whatever group, and waits until it is gone.
-    pub(super) fn kill_strays(&self) -> Vec<Killed> {
-        kill_all(|| members(processes(), |process| carries(process.pid, |variable| variable == self.mark)))
+    /// Takes what is left out of the attempt's control group, which ends with the attempt; tells who it is.
+    pub(super) fn let_go(&self) -> Vec<Killed> {
+        let members = self.members();
+        self.cgroup.iter().for_each(|cgroup| cgroup.let_go());
+        members.into_iter().map(Killed::from).collect()
     }
 
     fn members(&self) -> Vec<Process> {
+        if let Some(cgroup) = &self.cgroup {
+            return cgroup.processes().into_iter().filter_map(read).filter(|process| !process.is_zombie).collect();
+        }
         let leader = self.leader.as_raw_nonzero().get();
-        members(processes(), |process| process.session == leader || carries(process.pid, |variable| variable == self.mark))
+        let all = processes();
+        // Once the leader is reaped, the last of its session may go too, and the number be another's.
+        let is_its_own =
+            all.iter().all(|process| process.pid != leader || carries(leader, |variable| variable == self.mark) || process.is_zombie);
+        members(all, |process| (is_its_own && process.session == leader) || carries(process.pid, |variable| variable == self.mark))
     }
 }
 
@@ -159,7 +191,7 @@ fn kill_all(find: impl Fn() -> Vec<Process>) -> Vec<Killed> {
         for (process, pidfd) in &dying {
             process.send(pidfd, Signal::KILL);
             if !killed.iter().any(|killed| killed.pid == process.pid) {
-                killed.push(Killed { pid: process.pid, name: process.name.clone() });
+                killed.push((*process).clone().into());
             }
         }
         let all_gone = wait_gone(&dying, deadline);

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::config::{
-    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, MaxFailures, Overlap, Process, Retry, StopPolicy, TargetValue, Targets, Work,
+    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, Leftovers, MaxFailures, Overlap, Process, Retry, StopPolicy, TargetValue, Targets, Work,
 };
 use crate::engine::{Cause, RunId};
 use crate::schedule::{Dst, Timetable, Zone};
@@ -140,7 +140,7 @@ fn job(work: Work, base: &Path) -> Job {
         overlap: Overlap::Skip,
         catch_up: CatchUp { policy: CatchUpPolicy::Latest, window: Duration::ZERO, max: 1 },
         on_interrupted: Interrupted::Resume,
-        stop: StopPolicy { signal: 15, grace: Duration::from_secs(10) },
+        stop: StopPolicy { signal: 15, grace: Duration::from_secs(10), leftovers: Leftovers::Kill },
         process: Process { cwd: None, base: base.to_owned(), env: BTreeMap::new(), env_file: None, inherit_env: Vec::new() }.into(),
         telling: None,
         expect: Expect::default(),
