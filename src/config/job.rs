@@ -87,7 +87,11 @@ impl Job {
             overlap: Overlap::Skip,
             catch_up: CatchUp { policy: CatchUpPolicy::None, window: Duration::ZERO, max: 1 },
             on_interrupted: Interrupted::Fail,
-            stop: StopPolicy { signal: nix::sys::signal::Signal::SIGTERM as i32, grace: Duration::from_secs(5), leftovers: Leftovers::Kill },
+            stop: StopPolicy {
+                signal: nix::sys::signal::Signal::SIGTERM as i32,
+                grace: Duration::from_secs(5),
+                leftovers: Leftovers::Kill,
+            },
             process,
             telling: None,
             expect: Expect::default(),

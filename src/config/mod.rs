@@ -42,8 +42,8 @@ pub use channel::{Channel, ChannelName, Email, Hook, Secret, SmtpTls, Way};
 pub use definition::{Definition, DefinitionError};
 pub use http::{Expected, HttpWork};
 pub use job::{
-    CatchUp, CatchUpPolicy, Interrupted, Job, JobName, Leftovers, MaxFailures, Overlap, Process, Rate, Retry, Selection, StopPolicy, Target,
-    TargetValue, Targets, Work,
+    CatchUp, CatchUpPolicy, Interrupted, Job, JobName, Leftovers, MaxFailures, Overlap, Process, Rate, Retry, Selection, StopPolicy,
+    Target, TargetValue, Targets, Work,
 };
 pub use keys::reads_job_key;
 pub use parse::{Context, parse};

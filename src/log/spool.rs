@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Lines of the file that may wait, in bytes.
-pub(super) const FILE_CAPACITY: usize = 4 << 20;
+pub(super) const FILE_CAPACITY: usize = 1 << 20;
 /// Lines of the console that may wait, in bytes.
 pub(super) const CONSOLE_CAPACITY: usize = 256 << 10;
 /// A buffer this full is written without waiting for more.

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::config::{
-    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, Leftovers, MaxFailures, Overlap, Retry, StopPolicy, Target, TargetValue, Targets, Work,
+    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, Leftovers, MaxFailures, Overlap, Retry, StopPolicy, Target, TargetValue, Targets,
+    Work,
 };
 use crate::engine::{
     Accounted, Beginning, CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RecoveredRun, Repeat, RunInfo, RunKey,

@@ -3,6 +3,7 @@
 //! An attempt ends when its process has exited and its pipes have run dry, or kept quiet for [`DRAIN_QUIET`], at the latest
 //! [`DRAIN_MAX`] after the exit: a child that holds a pipe open cannot hold up a run. What is left of the tree is then killed.
 
+mod capture;
 pub(super) mod cgroup;
 pub(super) mod descriptors;
 pub(crate) mod feed;
@@ -96,6 +97,8 @@ pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, stre
     let name = result_path.file_name().unwrap_or_default().to_string_lossy();
     let cgroup = Cgroup::make(&name).map_err(|source| SpawnError::Cgroup { source })?.map(Arc::new);
     let turn = STARTS.acquire().await;
+    // What has ended meanwhile is seen first: else those that wait for their turn would be started back to back.
+    tokio::task::yield_now().await;
     let spawned = spawn::spawn(plan, streams.stdin.is_some(), cgroup.as_deref());
     drop(turn);
     let Spawned { leader, stdout, stderr, stdin } = spawned?;
@@ -110,7 +113,7 @@ pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, stre
         taker: streams.stdout,
         tree,
         cgroup,
-        output: Output::new(attempt),
+        output: Output::new(attempt, result_path.parent().unwrap_or(result_path)),
         drain: None,
         stopped: false,
         notes: Vec::new(),

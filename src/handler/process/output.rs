@@ -1,10 +1,11 @@
-//! What a process prints: every line to the log, the head and the tail kept, the last line of each stream remembered.
+//! What a process prints: every line to the log, the head and the tail kept (`capture`), the last line of each stream remembered.
 //! Memory is bounded whatever is printed.
 
-use std::collections::VecDeque;
+use std::path::Path;
 
 use super::super::Attempt;
 use super::super::result::RESULT_MAX_BYTES;
+use super::capture::Capture;
 use crate::config::JobName;
 use crate::engine::{CapturedOutput, RunId};
 use crate::log::{self, Stream};
@@ -39,13 +40,14 @@ pub(super) struct Collected {
 }
 
 impl Output {
-    pub(super) fn new(attempt: &Attempt) -> Self {
+    /// Of an attempt; large output is kept in a file in `directory`.
+    pub(super) fn new(attempt: &Attempt, directory: &Path) -> Self {
         let run = &attempt.run;
         Self {
             job: run.job.name.clone(),
             run: run.id.clone(),
             partial: attempt.label().to_owned(),
-            capture: Capture::new(usize::try_from(run.job.output_max_size).unwrap_or(usize::MAX)),
+            capture: Capture::new(run.job.output_max_size, directory),
             lines: [Lines::default(), Lines::default()],
             last_stdout: LastLine::new(RESULT_MAX_BYTES),
             last_stderr: LastLine::new(LINE_MAX_BYTES),
@@ -87,44 +89,9 @@ pub(in crate::handler) fn shorten(text: &str) -> String {
     format!("{}…", &text[..end])
 }
 
-/// Head and tail of what was printed, half of the limit each.
-struct Capture {
-    limit: usize,
-    head: Vec<u8>,
-    tail: VecDeque<u8>,
-    cut: u64,
-}
-
-impl Capture {
-    fn new(limit: usize) -> Self {
-        Self { limit, head: Vec::new(), tail: VecDeque::new(), cut: 0 }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let head_max = self.limit / 2;
-        let (head, rest) = bytes.split_at(bytes.len().min(head_max - self.head.len()));
-        self.head.extend_from_slice(head);
-        let tail_max = self.limit - head_max;
-        let (cut, kept) = rest.split_at(rest.len().saturating_sub(tail_max));
-        let dropped = (self.tail.len() + kept.len()).saturating_sub(tail_max);
-        self.tail.drain(..dropped);
-        self.tail.extend(kept);
-        self.cut += (cut.len() + dropped) as u64;
-    }
-
-    fn finish(self) -> Option<CapturedOutput> {
-        let Self { mut head, tail, cut, .. } = self;
-        let mut tail = Vec::from(tail);
-        if cut == 0 {
-            head.append(&mut tail);
-        }
-        (!head.is_empty() || cut > 0).then_some(CapturedOutput { head, tail, cut })
-    }
-}
-
 /// What is kept of bytes that are all there.
 pub(in crate::handler) fn captured(bytes: &[u8], limit: usize) -> Option<CapturedOutput> {
-    let mut capture = Capture::new(limit);
+    let mut capture = Capture::in_memory(limit as u64);
     capture.push(bytes);
     capture.finish()
 }
@@ -232,25 +199,6 @@ mod tests {
         for size in [1, 2, 3, 5, 16, text.len().max(1)] {
             assert_eq!(run(text.chunks(size)), *expected, "chunks of {size}");
         }
-    }
-
-    fn check_capture(limit: usize, text: &str, head: &str, tail: &str, cut: u64) {
-        let expected = (!text.is_empty()).then(|| CapturedOutput { head: head.into(), tail: tail.into(), cut });
-        in_chunks(text.as_bytes(), &expected, |chunks| {
-            let mut capture = Capture::new(limit);
-            chunks.for_each(|chunk| capture.push(chunk));
-            capture.finish()
-        });
-    }
-
-    #[test]
-    fn head_and_tail_are_kept() {
-        check_capture(8, "", "", "", 0);
-        check_capture(8, "abc", "abc", "", 0);
-        check_capture(8, "abcdefgh", "abcdefgh", "", 0);
-        check_capture(8, "abcdefghi", "abcd", "fghi", 1);
-        check_capture(7, "abcdefghijklmnopqrstuvwxyz", "abc", "wxyz", 19);
-        check_capture(0, "abc", "", "", 3);
     }
 
     fn check_lines(text: &str, expected: &[&str]) {

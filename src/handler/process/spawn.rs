@@ -235,7 +235,11 @@ impl Source {
             pipe.readable().await.ok();
             self.buffer.reserve_exact(CHUNK_BYTES);
             match pipe.read_buf(&mut self.buffer).await {
-                Ok(0) | Err(_) => self.pipe = None,
+                Ok(0) | Err(_) => {
+                    self.pipe = None;
+                    // Not kept for nothing while the rest of the attempt goes on.
+                    self.buffer = Vec::new();
+                }
                 Ok(_) => {}
             }
         }

@@ -19,7 +19,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::config::{
-    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, Leftovers, MaxFailures, Overlap, Process, Retry, StopPolicy, TargetValue, Targets, Work,
+    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, Leftovers, MaxFailures, Overlap, Process, Retry, StopPolicy, TargetValue, Targets,
+    Work,
 };
 use crate::engine::{Cause, RunId};
 use crate::schedule::{Dst, Timetable, Zone};
