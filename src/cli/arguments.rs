@@ -7,12 +7,16 @@ use super::audit::AuditArgs;
 use super::backfill::BackfillArgs;
 use super::cancel::CancelArgs;
 use super::check::CheckArgs;
+use super::completions::CompletionsArgs;
+use super::doctor::DoctorArgs;
 use super::explain::ExplainArgs;
 use super::export::ExportArgs;
 use super::history::HistoryArgs;
 use super::import::ImportArgs;
+use super::init::InitArgs;
 use super::jobs::JobsArgs;
 use super::logs::LogsArgs;
+use super::man::ManArgs;
 use super::next::NextArgs;
 use super::notify::NotifyArgs;
 use super::pause::PauseArgs;
@@ -20,18 +24,20 @@ use super::reload::ReloadArgs;
 use super::results::ResultsArgs;
 use super::retry::RetryArgs;
 use super::run::RunArgs;
+use super::schema::SchemaArgs;
 use super::show::ShowArgs;
 use super::simulate::SimulateArgs;
 use super::status::StatusArgs;
 use super::trigger::TriggerArgs;
 
 /// The commands by what they are for. One that is not here is listed under `More`.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("The file", &["check", "next", "explain", "simulate"]),
     ("The work", &["run", "trigger", "retry", "cancel", "pause", "resume", "backfill"]),
     ("The story", &["jobs", "history", "show", "results", "logs", "audit"]),
     ("The daemon", &["daemon", "status", "reload", "notify"]),
-    ("Moving in", &["import", "export"]),
+    ("Moving in", &["init", "import", "export", "doctor"]),
+    ("Its own", &["schema", "completions", "man"]),
 ];
 
 const EXAMPLES: &str = "\
@@ -106,6 +112,16 @@ pub enum Command {
     Import(ImportArgs),
     /// Make of jobs.toml what others read
     Export(ExportArgs),
+    /// Write a first jobs.toml, or all that a systemd service needs
+    Init(InitArgs),
+    /// Find what would break which job on this machine
+    Doctor(DoctorArgs),
+    /// Print the JSON Schema of jobs.toml, for editors
+    Schema(SchemaArgs),
+    /// Print what a shell needs to complete commands, jobs and runs
+    Completions(CompletionsArgs),
+    /// Print a page of the manual, or write all of them
+    Man(ManArgs),
 }
 
 impl Arguments {
@@ -163,37 +179,44 @@ mod tests {
         Usage: batchd [OPTIONS] <COMMAND>
 
         The file:
-          check     Find every problem of jobs.toml
-          next      List the coming fires
-          explain   Put a cron expression into words, with its traps
-          simulate  Let a stretch of time pass under a virtual clock, and tell what would run
+          check        Find every problem of jobs.toml
+          next         List the coming fires
+          explain      Put a cron expression into words, with its traps
+          simulate     Let a stretch of time pass under a virtual clock, and tell what would run
 
         The work:
-          run       Run a job now, in the foreground, without a daemon
-          trigger   Have the daemon run a job now
-          retry     Have the daemon work on an ended run again: on what failed, or on all of it
-          cancel    Stop a live run
-          pause     Let a job's nominal times pass without a run
-          resume    Let a paused job go on
-          backfill  Make a run for each nominal time of a stretch of the past
+          run          Run a job now, in the foreground, without a daemon
+          trigger      Have the daemon run a job now
+          retry        Have the daemon work on an ended run again: on what failed, or on all of it
+          cancel       Stop a live run
+          pause        Let a job's nominal times pass without a run
+          resume       Let a paused job go on
+          backfill     Make a run for each nominal time of a stretch of the past
 
         The story:
-          jobs      List the jobs: schedule, next fire, last outcome
-          history   List the runs, newest first
-          show      Tell one run in detail: why it ran, how long, what failed and what it said
-          results   Print a run's gathered results, a line of JSON a partial
-          logs      Print the log, or what it says of a job or run
-          audit     Recompute every nominal time, and compare with the records
+          jobs         List the jobs: schedule, next fire, last outcome
+          history      List the runs, newest first
+          show         Tell one run in detail: why it ran, how long, what failed and what it said
+          results      Print a run's gathered results, a line of JSON a partial
+          logs         Print the log, or what it says of a job or run
+          audit        Recompute every nominal time, and compare with the records
 
         The daemon:
-          daemon    Fire all jobs at their times, in the foreground
-          status    Tell how the daemon is, and how far its live runs are
-          reload    Have the daemon read jobs.toml again
-          notify    Try a channel of [notify]
+          daemon       Fire all jobs at their times, in the foreground
+          status       Tell how the daemon is, and how far its live runs are
+          reload       Have the daemon read jobs.toml again
+          notify       Try a channel of [notify]
 
         Moving in:
-          import    Make a jobs.toml of what runs elsewhere
-          export    Make of jobs.toml what others read
+          init         Write a first jobs.toml, or all that a systemd service needs
+          import       Make a jobs.toml of what runs elsewhere
+          export       Make of jobs.toml what others read
+          doctor       Find what would break which job on this machine
+
+        Its own:
+          schema       Print the JSON Schema of jobs.toml, for editors
+          completions  Print what a shell needs to complete commands, jobs and runs
+          man          Print a page of the manual, or write all of them
 
         Options:
               --config <FILE>  The configuration file [default: ./jobs.toml, then /etc/batchd/jobs.toml]

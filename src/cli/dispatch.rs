@@ -17,8 +17,8 @@ use super::place::{Place, config_path};
 use super::print::{Look, Screen, Tone};
 use super::rooms::Rooms;
 use super::{
-    Exit, Global, audit, backfill, cancel, check, explain, export, history, import, jobs, logs, next, notify, pause, reload, results,
-    retry, run, show, simulate, status, trigger,
+    Exit, Global, audit, backfill, cancel, check, completions, doctor, explain, export, history, import, init, jobs, logs, man, next,
+    notify, pause, reload, results, retry, run, schema, show, simulate, status, trigger,
 };
 use crate::config::Config;
 use crate::daemon::source::LoadError;
@@ -27,6 +27,9 @@ use crate::web::{self, JobView};
 
 /// Reads the process's arguments, carries out the command and returns the exit code. Prints on stdout and stderr.
 pub fn main(rooms: &dyn Rooms) -> Exit {
+    if let Some(exit) = completions::answer() {
+        return exit;
+    }
     let arguments = match Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -94,6 +97,11 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
         Command::Status(args) => site.ask(screen, async |client, screen| status::status(&client, args, now, screen).await),
         Command::Notify(args) => notify::notify(rooms, &config(rooms, &config_path(global.config.as_deref())?)?, args, screen),
         Command::Reload(args) => site.ask(screen, async |client, screen| reload::reload(&client, args, screen).await),
+        Command::Init(args) => init::init(global, args, screen),
+        Command::Doctor(args) => doctor::doctor(&config(rooms, &config_path(global.config.as_deref())?)?, *args, now, screen),
+        Command::Schema(_) => Ok(schema::schema(screen)?),
+        Command::Completions(args) => Ok(completions::completions(args, screen)?),
+        Command::Man(args) => man::man(args, screen),
         Command::Import(args) => import::import(args, screen),
         Command::Export(args) => export::export(&config(rooms, &config_path(global.config.as_deref())?)?, args, screen),
     }

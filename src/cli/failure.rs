@@ -26,6 +26,10 @@ pub enum Failure {
     Refused(String),
     #[error("there is no log at `{0}`")]
     NoLog(String),
+    #[error("there is no unit `{0}`")]
+    NoUnit(String),
+    #[error("there is no page `{0}`")]
+    NoPage(String),
     /// A file that was named is not there, or cannot be read.
     #[error(transparent)]
     Input(#[from] SourceError),
@@ -47,7 +51,7 @@ impl Failure {
         match self {
             Self::Client(error) => error.exit(),
             Self::Place(_) | Self::InvalidConfig(_) => Exit::InvalidConfig,
-            Self::UnknownJob(_) | Self::UnknownTarget { .. } | Self::NoLog(_) => Exit::NotFound,
+            Self::UnknownJob(_) | Self::UnknownTarget { .. } | Self::NoLog(_) | Self::NoUnit(_) | Self::NoPage(_) => Exit::NotFound,
             Self::Refused(_) => Exit::Usage,
             Self::Input(SourceError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Exit::NotFound,
             Self::Input(_) | Self::Io(_) | Self::Other(_) => Exit::WorkFailed,
@@ -62,6 +66,8 @@ impl Failure {
             Self::UnknownJob(_) => Some("`batchd jobs` lists the jobs"),
             Self::UnknownTarget { .. } => Some("name a target by its key, as in the job's `targets`"),
             Self::NoLog(_) => Some("the daemon writes it; `[log]` in the configuration says where"),
+            Self::NoUnit(_) => Some("`systemctl list-timers --all` lists the timers; a file is named with a `/` in its path"),
+            Self::NoPage(_) => Some("pages are those of the commands, and `jobs.toml`"),
             Self::InvalidConfig(_) | Self::Refused(_) | Self::Input(_) | Self::Io(_) | Self::Other(_) => None,
         }
     }

@@ -1,6 +1,7 @@
 //! `batchd import`: a `jobs.toml` of what runs elsewhere, on stdout; what changes its meaning, on stderr.
 
 mod report;
+mod systemd;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use crate::exchange::Imported;
 use crate::exchange::crontab::{self, Facts, Table};
 
 pub(super) use report::findings;
+use systemd::SystemdArgs;
+pub(super) use systemd::find as find_unit;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +38,8 @@ pub struct ImportArgs {
 pub enum From {
     /// Make a jobs.toml of crontabs: yours, or those of files
     Crontab(CrontabArgs),
+    /// Make a jobs.toml of timers with their services
+    Systemd(SystemdArgs),
 }
 
 /// The arguments of `batchd import crontab`.
@@ -67,6 +72,7 @@ pub(super) fn import(args: &ImportArgs, screen: &mut Screen<'_>) -> Result<Exit,
             let facts = Facts { owner: owner.as_deref(), home: &home };
             say(&crontab::import(&tables, facts), args.json, screen)
         }
+        From::Systemd(args) => systemd::import(args, screen),
     }
 }
 

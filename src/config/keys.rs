@@ -27,7 +27,7 @@ impl Place {
         }
     }
 
-    fn keys(self) -> &'static [&'static str] {
+    pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Top => &["include", "daemon", "log", "history", "notify", "defaults", "jobs"],
             Self::Daemon => &["timezone", "state_dir", "max_partials", "drain_timeout", "env"],

@@ -19,7 +19,9 @@ mod parse;
 mod policy;
 mod problem;
 mod quantity;
+mod reference;
 mod render;
+mod schema;
 mod source;
 mod suspicion;
 mod syntax;
@@ -48,6 +50,8 @@ pub use job::{
 pub use keys::reads_job_key;
 pub use parse::{Context, parse};
 pub use problem::{Problem, Problems, Severity};
+pub use reference::{Key, Kind, SECTIONS, Section, TOP};
+pub use schema::schema;
 pub use source::{Format, OnEmpty, Origin, Source};
 pub use syntax::{BYTE_ORDER_MARK, MAX_FILE_SIZE};
 pub use telling::{Expect, Telling};

@@ -10,6 +10,8 @@ pub mod crontab;
 mod finding;
 mod name;
 mod sheet;
+pub mod systemd;
 
 pub use finding::{Finding, Place, Topic};
+pub use name::programs;
 pub use sheet::Imported;

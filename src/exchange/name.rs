@@ -82,6 +82,11 @@ pub(super) fn of_command(command: &str) -> String {
     of_commands(command, 0).unwrap_or_default()
 }
 
+/// The programs that a shell script names, guards and built-in commands among them.
+pub fn programs(script: &str) -> Vec<String> {
+    simple_commands(script).into_iter().filter_map(|words| words.into_iter().next()).collect()
+}
+
 fn of_commands(command: &str, depth: usize) -> Option<String> {
     let commands = simple_commands(command);
     let works = |words: &&Vec<String>| words.first().is_some_and(|word| !GUARDS.contains(&word.as_str()) && !is_delay(words));

@@ -35,6 +35,8 @@ pub(super) enum Value {
     Text(String),
     List(Vec<String>),
     Table(BTreeMap<String, String>),
+    /// Already TOML.
+    Raw(String),
 }
 
 /// A key of a job, its value, and a remark behind it.
@@ -284,6 +286,7 @@ fn push_setting(Setting { key, value, remark }: &Setting, toml: &mut String) {
             }
             format!("{{ {inline} }}")
         }
+        Value::Raw(value) => value.clone(),
     };
     toml.extend([key, " = ", &value, &remark, "\n"]);
 }

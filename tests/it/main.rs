@@ -4,6 +4,7 @@ mod daemon;
 mod disk;
 mod hook;
 mod kill;
+mod moving;
 mod notify;
 mod readme;
 mod site;

@@ -10,7 +10,7 @@ mod line;
 mod percent;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeMap;
 

@@ -39,7 +39,7 @@ fn import_file(name: &str, has_users: bool) -> Imported {
     import_texts(&[(&source, &text, has_users)])
 }
 
-fn parse(toml: &str) -> Config {
+pub(in crate::exchange) fn parse(toml: &str) -> Config {
     let context = Context {
         path: PathBuf::from("jobs.toml"),
         base: PathBuf::from("/etc/batchd"),
@@ -58,7 +58,7 @@ fn shown(imported: &Imported) -> String {
 }
 
 /// A line a finding, with the numbers of its lines.
-fn listed(findings: &[Finding]) -> String {
+pub(in crate::exchange) fn listed(findings: &[Finding]) -> String {
     let line = |finding: &Finding| {
         let lines: Vec<String> = finding.places.iter().map(|place| place.line.to_string()).collect();
         format!("{} ({}): {}", finding.topic.name(), lines.join(" "), finding.message)
