@@ -1,7 +1,7 @@
 //! Asks the daemon over its socket or, where none runs, the records on the disk through the same API.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use axum::Router;
 use axum::body::Body;
@@ -30,7 +30,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("no daemon reachable at `{}`: {reason}", socket.display())]
-    NoDaemon { socket: PathBuf, reason: String },
+    NoDaemon { socket: PathBuf, reason: String, denied: bool },
     /// In the API's own words.
     #[error("{}", .0.message)]
     Refused(ErrorDetail),
@@ -58,6 +58,9 @@ impl ClientError {
     /// What to do about it.
     pub fn help(&self) -> Option<&str> {
         match self {
+            Self::NoDaemon { denied: true, .. } => {
+                Some("root, the daemon's user and members of the socket's group may: add the user to the group, or use sudo")
+            }
             Self::NoDaemon { .. } => Some("start it with `batchd daemon` or `systemctl start batchd`; `--config` says which one is meant"),
             Self::Refused(detail) => detail.help.as_deref(),
             Self::Broken(_) => Some("`batchd status` tells whether it still runs"),
@@ -85,7 +88,7 @@ impl Client {
         let route = match connect(&socket) {
             Ok(_) => Route::Socket,
             Err(error) if is_absent(&error) => Route::Records(records()?),
-            Err(error) => return Err(ClientError::NoDaemon { socket, reason: error.to_string() }.into()),
+            Err(error) => return Err(unreachable(&socket, &error).into()),
         };
         Ok(Self { route, socket })
     }
@@ -141,9 +144,8 @@ impl Client {
     }
 
     async fn send_over_socket(&self, request: Request<Body>) -> Result<Response<Body>, ClientError> {
-        let unreachable = |error: io::Error| ClientError::NoDaemon { socket: self.socket.clone(), reason: error.to_string() };
         let broken = |error: hyper::Error| ClientError::Broken(error.to_string());
-        let stream = connect(&self.socket).map_err(unreachable)?;
+        let stream = connect(&self.socket).map_err(|error| unreachable(&self.socket, &error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // What goes wrong with the connection shows in the response.
         tokio::spawn(connection);
@@ -154,7 +156,7 @@ impl Client {
         let status = response.status();
         match collect(response).await.map(|body| serde_json::from_slice::<ErrorBody>(&body)) {
             Ok(Ok(body)) if body.error.code == "no_daemon" => {
-                ClientError::NoDaemon { socket: self.socket.clone(), reason: "nobody listens there".to_owned() }
+                ClientError::NoDaemon { socket: self.socket.clone(), reason: "nobody listens there".to_owned(), denied: false }
             }
             Ok(Ok(body)) => ClientError::Refused(body.error),
             Ok(Err(_)) => ClientError::Unexpected(describe(status)),
@@ -220,6 +222,16 @@ async fn parse<T: DeserializeOwned>(response: Response<Body>) -> Result<T, Clien
 async fn collect(response: Response<Body>) -> Result<Vec<u8>, ClientError> {
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
     Ok(body.map_err(|error| ClientError::Broken(error.to_string()))?.to_bytes().to_vec())
+}
+
+fn unreachable(socket: &Path, error: &io::Error) -> ClientError {
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+    // The rest of the message says that it is about the socket.
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        _ => error.to_string(),
+    };
+    ClientError::NoDaemon { socket: socket.to_owned(), reason, denied }
 }
 
 fn describe(status: StatusCode) -> String {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -13,7 +14,7 @@ use super::{Accounted, Beginning, CapturedOutput, Cause, Decision, Indexes, Outc
 use crate::config::{Job, JobName, Target, Targets};
 
 /// A run's short name inside the program and the database: ascending in the order of creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct RunKey(pub i64);
 
 impl RunKey {
@@ -26,9 +27,9 @@ impl RunKey {
 /// A run's name for people, derived from (job, cause, nominal time): `daily-report@20260311T020000Z`,
 /// `sync@20261123T203612.345678Z+manual`. By hand and after another job, the time is that of its creation, whatever nominal
 /// time it works on. The same fire always has the same name, so doing it twice is visible.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct RunId(pub Arc<str>);
+pub struct RunId(#[schemars(with = "String")] pub Arc<str>);
 
 impl RunId {
     /// The name of the run of `job` for `nominal`; a fraction of the second is shown where there is one.

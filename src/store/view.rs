@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::shape::Time;
 use crate::engine::{Beginning, Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
 
 /// One run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunView {
     /// The name, derived from job, cause and nominal time; of a run by hand, from the time of the request.
     pub id: RunId,
@@ -20,13 +22,17 @@ pub struct RunView {
     /// Why it exists.
     pub cause: Cause,
     /// The instant the schedule names, before jitter; of a manual run, the request's.
+    #[schemars(with = "Time")]
     pub nominal: Timestamp,
     /// The IANA zone of the schedule.
     pub zone: String,
     /// When it was decided.
+    #[schemars(with = "Time")]
     pub fired: Timestamp,
     /// When the first partials could start.
+    #[schemars(with = "Option<Time>")]
     pub started: Option<Timestamp>,
+    #[schemars(with = "Option<Time>")]
     pub ended: Option<Timestamp>,
     /// `null` while the run is live.
     pub outcome: Option<RunOutcome>,
@@ -41,25 +47,29 @@ pub struct RunView {
     /// Why it ended so; one line for people.
     pub reason: Option<String>,
     /// The gather command's result: any JSON.
+    #[schemars(with = "serde_json::Value")]
     pub result: Option<Box<RawValue>>,
     /// From `started` to `ended`, in whole milliseconds.
     pub duration_ms: Option<i64>,
 }
 
 /// One partial: the line that a gather command reads.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PartialView {
     /// The position of its target, from 0.
     pub index: u32,
     /// Its target, a string or a table; `null` in a run without targets.
+    #[schemars(with = "serde_json::Value")]
     pub target: Option<Box<RawValue>>,
     /// Of the last attempt that has ended; another may be due while the run is live.
     pub outcome: Outcome,
     /// How many attempts have ended.
     pub attempts: u32,
     /// When the last attempt started.
+    #[schemars(with = "Time")]
     pub started: Timestamp,
     /// When the last attempt ended.
+    #[schemars(with = "Time")]
     pub ended: Timestamp,
     /// How long the last attempt took, in milliseconds, to the microsecond.
     pub duration_ms: f64,
@@ -73,6 +83,7 @@ pub struct PartialView {
     /// The number of the signal that ended it.
     pub signal: Option<i32>,
     /// What it returned: any JSON.
+    #[schemars(with = "serde_json::Value")]
     pub result: Option<Box<RawValue>>,
     /// Why it failed; one line for people.
     pub error: Option<String>,
@@ -117,7 +128,7 @@ pub struct AccountingView {
 
 /// What was kept of an attempt's output. Bytes that are not UTF-8 are shown as U+FFFD; control characters are passed on, so
 /// whoever prints it escapes them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutputView {
     /// From 1; 0 for the gather command.
     pub attempt: u32,

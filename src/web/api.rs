@@ -2,15 +2,17 @@
 //! without a value is `null`.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Job;
 use crate::engine::{Cause, RunId, RunKey};
+use crate::store::Time;
 pub use crate::store::outbox::ChannelView;
 pub use crate::store::{OutputView, PartialCounts, PartialView, RunView};
 
 /// A page of runs, newest first.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct RunPage {
     pub runs: Vec<RunView>,
     /// Pass it as `before` for the next page; `null`: this is the last.
@@ -18,7 +20,7 @@ pub struct RunPage {
 }
 
 /// Everything `batchd show` tells of a run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RunDetail {
     pub run: RunView,
     pub counts: PartialCounts,
@@ -31,7 +33,7 @@ pub struct RunDetail {
 }
 
 /// A partial that failed, with the end of what it said.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FailedPartial {
     pub partial: PartialView,
     /// The last lines of its last attempt's output.
@@ -39,26 +41,29 @@ pub struct FailedPartial {
 }
 
 /// The kept outputs of one partial, oldest attempt first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutputList {
     pub outputs: Vec<OutputView>,
 }
 
 /// The state of a running daemon.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LiveStatus {
     pub version: String,
     pub pid: u32,
     /// When the daemon started.
+    #[schemars(with = "Time")]
     pub since: Timestamp,
     pub config_path: String,
     /// A short hash of the configuration in force.
     pub config_hash: String,
     /// When the configuration in force was read.
+    #[schemars(with = "Time")]
     pub config_loaded: Timestamp,
     /// How many jobs it has.
     pub jobs: usize,
     /// The earliest next fire of all jobs.
+    #[schemars(with = "Option<Time>")]
     pub next_fire: Option<Timestamp>,
     /// It fires nothing new, and leaves when the live runs have ended.
     pub draining: bool,
@@ -72,23 +77,26 @@ pub struct LiveStatus {
 }
 
 /// Whether the records can be written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreState {
     pub healthy: bool,
     /// Why not.
     pub reason: Option<String>,
+    #[schemars(with = "Option<Time>")]
     pub since: Option<Timestamp>,
 }
 
 /// A run that has not ended, and how far it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveRun {
     pub id: RunId,
     pub job: String,
     pub cause: Cause,
+    #[schemars(with = "Time")]
     pub nominal: Timestamp,
     /// The job's zone, an IANA name.
     pub zone: String,
+    #[schemars(with = "Time")]
     pub fired: Timestamp,
     /// `waiting`, `planning`, `running`, `gathering` or `stopping`.
     pub phase: String,
@@ -101,7 +109,7 @@ pub struct LiveRun {
 }
 
 /// All jobs of the configuration.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct JobList {
     pub jobs: Vec<JobView>,
     /// Whether a daemon answers; without one, nothing fires.
@@ -109,7 +117,7 @@ pub struct JobList {
 }
 
 /// One job.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct JobView {
     pub name: String,
     pub description: Option<String>,
@@ -123,6 +131,7 @@ pub struct JobView {
     /// Whether its nominal times are suppressed until it is resumed.
     pub paused: bool,
     /// The next nominal time; `null` when none comes, or nothing fires it.
+    #[schemars(with = "Option<Time>")]
     pub next_fire: Option<Timestamp>,
     /// How many of its runs have started and not ended.
     pub running: u32,
@@ -151,7 +160,7 @@ impl JobView {
 }
 
 /// Starts a job by hand.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TriggerRequest {
     /// Keys of the job's targets; empty for all.
@@ -159,17 +168,18 @@ pub struct TriggerRequest {
     pub targets: Vec<String>,
     /// The nominal time that the run works on; the present unless given.
     #[serde(default)]
+    #[schemars(with = "Option<Time>")]
     pub nominal: Option<Timestamp>,
 }
 
 /// The run that was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Triggered {
     pub id: RunId,
 }
 
 /// Works on an ended run again, for the same nominal time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetryRequest {
     /// On all its targets, not only on those without a success.
@@ -178,7 +188,7 @@ pub struct RetryRequest {
 }
 
 /// A job is paused, or goes on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Paused {
     pub job: String,
     pub paused: bool,
@@ -187,10 +197,12 @@ pub struct Paused {
 }
 
 /// Makes a run for each nominal time of a job from `from` up to, but not including, `to`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackfillRequest {
+    #[schemars(with = "Time")]
     pub from: Timestamp,
+    #[schemars(with = "Time")]
     pub to: Timestamp,
     /// Only tell which.
     #[serde(default)]
@@ -198,7 +210,7 @@ pub struct BackfillRequest {
 }
 
 /// The runs that were made, or would be, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Backfilled {
     pub dry_run: bool,
     pub runs: Vec<BackfillRun>,
@@ -207,20 +219,21 @@ pub struct Backfilled {
 }
 
 /// One run of a backfill.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackfillRun {
     pub id: RunId,
+    #[schemars(with = "Time")]
     pub nominal: Timestamp,
 }
 
 /// The run was asked to stop; it ends when its processes have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancelled {
     pub id: RunId,
 }
 
 /// Reads the configuration again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReloadRequest {
     /// Only tell what would change.
@@ -229,7 +242,7 @@ pub struct ReloadRequest {
 }
 
 /// What a reload changed, or would change, or why it was refused.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadReport {
     pub applied: bool,
     /// Why the old configuration stays, a line a problem.
@@ -243,25 +256,27 @@ pub struct ReloadReport {
 }
 
 /// One job of a [`ReloadReport`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangedJob {
     pub job: String,
     /// An IANA name.
     pub zone: String,
     /// The keys that changed.
     pub what: Vec<String>,
+    #[schemars(with = "Option<Time>")]
     pub next_before: Option<Timestamp>,
+    #[schemars(with = "Option<Time>")]
     pub next_after: Option<Timestamp>,
 }
 
 /// The body of every error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     pub error: ErrorDetail,
 }
 
 /// What went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorDetail {
     /// For programs: `unknown_run`, `no_daemon`, …
     pub code: String,

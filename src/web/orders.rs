@@ -182,9 +182,9 @@ pub(super) async fn reload(
 }
 
 /// A body without content.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Empty {}
+pub(super) struct Empty {}
 
 /// What the engine's answer means to whoever asked about `job` or `run`, when it is none they hoped for.
 fn refuse(answer: Answer, job: &str, run: &str) -> Refusal {

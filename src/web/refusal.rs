@@ -21,6 +21,10 @@ pub(super) enum Refusal {
     NotJson,
     #[error("the body is longer than {limit} bytes")]
     BodyTooLong { limit: usize },
+    #[error("user {uid} may not use this socket")]
+    Forbidden { uid: u32 },
+    #[error("the request was not carried out in time")]
+    TooSlow,
     #[error("no job is called `{0}`")]
     UnknownJob(String),
     #[error("job `{job}` has no target `{target}`")]
@@ -53,6 +57,8 @@ impl Refusal {
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NotLive(_) | Self::Occupied(_) | Self::TooManyRuns { .. } => StatusCode::CONFLICT,
             Self::Draining | Self::Leaving | Self::NoDaemon => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -66,6 +72,8 @@ impl Refusal {
             Self::BadRequest(_) => "bad_request",
             Self::NotJson => "not_json",
             Self::BodyTooLong { .. } => "body_too_long",
+            Self::Forbidden { .. } => "forbidden",
+            Self::TooSlow => "too_slow",
             Self::UnknownJob(_) => "unknown_job",
             Self::UnknownTarget { .. } => "unknown_target",
             Self::UnknownRun(_) => "unknown_run",
@@ -82,6 +90,9 @@ impl Refusal {
 
     fn help(&self) -> Option<&'static str> {
         match self {
+            Self::Forbidden { .. } => {
+                Some("root, the daemon's user and members of the socket's group may: add the user to the group, or use sudo")
+            }
             Self::UnknownJob(_) => Some("`batchd jobs` lists the jobs; `batchd reload` takes over an edited file"),
             Self::UnknownTarget { .. } => Some("name a target by its key, as in the job's `targets`"),
             Self::UnknownRun(_) => Some("`batchd history` lists the runs"),

@@ -1,4 +1,4 @@
-//! The table of endpoints, and what they all share.
+//! The router, and what all endpoints share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,14 +6,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Query};
 use axum::http::{Method, Uri};
-use axum::routing::{get, post};
 use serde::de::DeserializeOwned;
 
 use super::api::JobView;
 use super::control::Control;
+use super::endpoints::ENDPOINTS;
 use super::history::{History, HistoryError};
 use super::refusal::Refusal;
-use super::{orders, runs};
 
 /// The longest request body, in bytes.
 pub(super) const MAX_BODY: usize = 64 * 1024;
@@ -45,20 +44,8 @@ pub fn offline(jobs: Vec<JobView>, history: Arc<dyn History>) -> Router {
 }
 
 fn router(site: Site) -> Router {
-    Router::new()
-        .route("/v1/status", get(orders::status))
-        .route("/v1/jobs", get(orders::jobs))
-        .route("/v1/jobs/{job}/trigger", post(orders::trigger))
-        .route("/v1/jobs/{job}/pause", post(orders::pause))
-        .route("/v1/jobs/{job}/resume", post(orders::resume))
-        .route("/v1/jobs/{job}/backfill", post(orders::backfill))
-        .route("/v1/runs", get(runs::list))
-        .route("/v1/runs/{id}", get(runs::show))
-        .route("/v1/runs/{id}/results", get(runs::results))
-        .route("/v1/runs/{id}/output", get(runs::output))
-        .route("/v1/runs/{id}/cancel", post(orders::cancel))
-        .route("/v1/runs/{id}/retry", post(orders::retry))
-        .route("/v1/reload", post(orders::reload))
+    let routes = ENDPOINTS.iter().fold(Router::new(), |router, endpoint| router.route(endpoint.path, (endpoint.route)()));
+    routes
         .fallback(async |uri: Uri| Refusal::UnknownPath(uri.path().to_owned()))
         .method_not_allowed_fallback(async |method: Method, uri: Uri| Refusal::WrongMethod {
             method: method.to_string(),

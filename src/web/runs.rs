@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::api::{FailedPartial, OutputList, OutputView, RunDetail, RunPage};
@@ -16,6 +17,7 @@ use super::history::{History, HistoryError, RunFilter};
 use super::refusal::Refusal;
 use super::router::{Asked, Site};
 use crate::engine::RunKey;
+use crate::store::Time;
 
 /// Runs on a page unless told otherwise, and at most.
 const DEFAULT_LIMIT: u32 = 50;
@@ -37,14 +39,21 @@ pub(super) const MAX_WAIT: u64 = 60;
 /// Results are read and sent in pages of so many, which bounds the memory of a million of them.
 const PAGE: u32 = 256;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// Only runs of this job.
     job: Option<String>,
+    /// Only runs that ended otherwise than succeeded.
     #[serde(default)]
     failed: bool,
+    /// Only runs fired at this time or later.
+    #[schemars(with = "Option<Time>")]
     since: Option<Timestamp>,
+    /// The `next` of the page before.
     before: Option<i64>,
+    /// At most so many, 1 to 1,000; 50 unless given.
+    #[schemars(range(min = 1, max = 1_000))]
     limit: Option<u32>,
 }
 
@@ -63,9 +72,11 @@ pub(super) async fn list(State(site): State<Site>, Asked(query): Asked<ListQuery
     Ok(Json(RunPage { runs, next }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShowQuery {
+    /// Of a live run, answer when it has ended, or after so many seconds, 1 to 60.
+    #[schemars(range(min = 1, max = 60))]
     wait: Option<u64>,
 }
 
@@ -88,9 +99,10 @@ pub(super) async fn show(
     site.read(move |history| detail(history, &name)).await.map(Json)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutputQuery {
+    /// The index of the partial.
     index: Option<u32>,
 }
 
@@ -104,9 +116,10 @@ pub(super) async fn output(
     Ok(Json(OutputList { outputs }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResultsQuery {
+    /// Only partials that neither succeeded nor were cancelled.
     #[serde(default)]
     failed: bool,
 }

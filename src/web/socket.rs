@@ -53,22 +53,38 @@ impl Listener {
         Ok(Self { socket, path: path.to_owned(), file })
     }
 
-    /// The next connection of somebody who may speak here; who may not is hung up on, and the error says who it was.
+    /// The next connection, whoever made it.
     pub(super) async fn accept(&self) -> io::Result<UnixStream> {
-        let (stream, _) = self.socket.accept().await?;
+        Ok(self.socket.accept().await?.0)
+    }
+
+    /// Tells who may speak.
+    pub(super) fn door(&self) -> Door {
+        Door { path: self.path.clone() }
+    }
+}
+
+/// Tells who may speak on a socket: root, the daemon's user, and members of the socket's group, whatever the mode of its file became.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    path: PathBuf,
+}
+
+impl Door {
+    /// Whether whoever made the connection may speak; if not, who it is.
+    pub(super) async fn admit(&self, stream: &UnixStream) -> io::Result<Result<(), u32>> {
         let peer = stream.peer_cred()?;
         let (uid, gid) = (Uid::from_raw(peer.uid()), Gid::from_raw(peer.gid()));
-        if uid.is_root() || uid == geteuid() {
-            return Ok(stream);
-        }
+        let path = self.path.clone();
         // Looking up groups may ask a directory server.
-        let file = fs::symlink_metadata(&self.path)?;
-        let is_member = tokio::task::spawn_blocking(move || group_may_write(&file) && is_member(uid, gid, Gid::from_raw(file.gid())));
-        if is_member.await.unwrap_or(false) {
-            return Ok(stream);
-        }
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("user {uid} may not use the socket")))
+        let may_speak = tokio::task::spawn_blocking(move || may_speak(uid, gid, geteuid(), || fs::symlink_metadata(&path)));
+        let may_speak = may_speak.await.unwrap_or(false);
+        Ok(if may_speak { Ok(()) } else { Err(peer.uid()) })
     }
+}
+
+fn may_speak(uid: Uid, gid: Gid, daemon: Uid, file: impl FnOnce() -> io::Result<Metadata>) -> bool {
+    uid.is_root() || uid == daemon || file().is_ok_and(|file| group_may_write(&file) && is_member(uid, gid, Gid::from_raw(file.gid())))
 }
 
 impl Drop for Listener {
@@ -178,6 +194,23 @@ mod tests {
         let listener = Listener::bind(&deep.join(SOCKET_FILE)).expect("bind");
         let (client, accepted) = (connect(&deep.join(SOCKET_FILE)), listener.accept().await);
         assert!(client.is_ok() && accepted.is_ok());
+    }
+
+    #[tokio::test]
+    async fn strangers_may_not_speak_even_where_the_mode_was_loosened() {
+        let directory = directory();
+        let path = directory.path().join(SOCKET_FILE);
+        let _listener = Listener::bind(&path).expect("bind");
+        let (stranger, daemon) = (Uid::from_raw(4_000_007), Uid::from_raw(4_000_000));
+        let (ours, other) = (Gid::from_raw(fs::metadata(&path).expect("it is there").gid()), Gid::from_raw(4_000_001));
+        let speaks = |uid, gid| may_speak(uid, gid, daemon, || fs::symlink_metadata(&path));
+        assert!(speaks(daemon, other) && speaks(Uid::from_raw(0), other) && speaks(stranger, ours));
+        for mode in [0o660, 0o666, 0o777] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+            assert!(!speaks(stranger, other), "{mode:o}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
+        assert!(!speaks(stranger, ours), "the group was shut out");
     }
 
     #[test]

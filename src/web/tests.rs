@@ -4,10 +4,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request as HttpRequest, header};
 use http_body_util::BodyExt;
+use serde_json::Value;
 use tower::ServiceExt;
 
 use super::fake::{FakeDaemon, FakeHistory, jobs, partial};
-use super::{Control, Request, live, offline};
+use super::{Control, Request, live, offline, openapi};
 use crate::engine::{Answer, Outcome, RunId};
 
 fn daemon(answer: Answer) -> Router {
@@ -233,4 +234,97 @@ async fn the_socket_speaks_http() {
     let request = HttpRequest::get("/v1/status").header(header::HOST, "batchd").body(Body::empty()).expect("a request");
     assert_eq!(sender.send_request(request).await.expect("an answer").status().as_u16(), 200);
     serving.abort();
+}
+
+/// Whether `value` has the shape: the part of JSON Schema that the document uses; whatever else it may come to use fails here.
+#[track_caller]
+fn check_shape(document: &Value, schema: &Value, value: &Value, place: &str) {
+    let Some(schema) = schema.as_object() else { return assert_eq!(schema, &Value::Bool(true), "{place}") };
+    for (key, rule) in schema {
+        match (key.as_str(), rule) {
+            ("description" | "format" | "default" | "title", _) => {}
+            ("$ref", Value::String(name)) => check_shape(document, document.pointer(&name[1..]).expect(name), value, place),
+            ("type", _) => {
+                let kind = match value {
+                    Value::Null => "null",
+                    Value::Bool(_) => "boolean",
+                    Value::String(_) => "string",
+                    Value::Array(_) => "array",
+                    Value::Object(_) => "object",
+                    Value::Number(number) if number.is_i64() || number.is_u64() => "integer",
+                    Value::Number(_) => "number",
+                };
+                let allowed: Vec<&str> = rule
+                    .as_array()
+                    .map_or_else(|| vec![rule], |kinds| kinds.iter().collect())
+                    .into_iter()
+                    .filter_map(Value::as_str)
+                    .collect();
+                assert!(allowed.contains(&kind) || (kind == "integer" && allowed.contains(&"number")), "{place}: {value} is not {rule}");
+            }
+            ("enum", Value::Array(names)) => assert!(names.contains(value), "{place}: {value}"),
+            ("const", _) => assert_eq!(rule, value, "{place}"),
+            ("minimum", _) => assert!(value.as_f64().is_none_or(|number| number >= rule.as_f64().expect("a number")), "{place}"),
+            ("anyOf" | "oneOf", Value::Array(choices)) => {
+                let fits = |choice: &Value| std::panic::catch_unwind(|| check_shape(document, choice, value, place)).is_ok();
+                assert!(choices.iter().any(fits), "{place}: {value} is none of {rule}");
+            }
+            ("items", _) => value.as_array().expect(place).iter().for_each(|item| check_shape(document, rule, item, place)),
+            ("required", Value::Array(names)) => {
+                let missing: Vec<_> = names.iter().filter(|name| value.get(name.as_str().expect("a name")).is_none()).collect();
+                assert!(missing.is_empty(), "{place}: {missing:?} missing");
+            }
+            ("properties", Value::Object(fields)) => {
+                let object = value.as_object().expect(place);
+                let unknown: Vec<_> = object.keys().filter(|name| !fields.contains_key(*name)).collect();
+                assert!(unknown.is_empty(), "{place}: {unknown:?} is not described");
+                object.iter().for_each(|(name, value)| check_shape(document, &fields[name], value, &format!("{place}.{name}")));
+            }
+            ("additionalProperties", Value::Object(_)) => {
+                value.as_object().expect(place).values().for_each(|value| check_shape(document, rule, value, place));
+            }
+            other => panic!("{place}: nothing says how to check {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_the_shape_that_the_document_gives_it() {
+    let document = openapi();
+    let names = [("{job}", "daily-report"), ("{run}", "daily-report")];
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        let (method, described) = methods.as_object().expect("methods").iter().next().expect("one");
+        let asked = names.iter().fold(path.clone(), |path, (name, value)| path.replace(name, value));
+        let answers = if path.ends_with("/cancel") { Answer::Stopping } else { made() };
+        let (status, body) = match method.as_str() {
+            "get" => get(daemon(answers), &asked).await,
+            _ if path.ends_with("/backfill") => {
+                post(daemon(answers), &asked, r#"{"from":"2026-11-01T00:00:00Z","to":"2026-11-03T00:00:00Z"}"#).await
+            }
+            _ => post(daemon(answers), &asked, "{}").await,
+        };
+        let described = &described["responses"][status.to_string()]["content"];
+        let (media, content) = described.as_object().unwrap_or_else(|| panic!("{path}: {status} {body}")).iter().next().expect("one");
+        let values: Vec<Value> = match media.as_str() {
+            "application/json" => vec![serde_json::from_str(&body).expect("JSON")],
+            _ => body.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect(),
+        };
+        assert!(!values.is_empty(), "{path} answers");
+        values.iter().for_each(|value| check_shape(&document, &content["schema"], value, path));
+    }
+}
+
+#[test]
+fn the_document_is_the_one_that_is_published() {
+    let published = include_str!("../../docs/openapi.json");
+    let now = serde_json::to_string_pretty(&openapi()).expect("JSON");
+    assert!(published.trim_end() == now, "write it anew: batchd schema --api > docs/openapi.json");
+}
+
+#[tokio::test]
+async fn a_refusal_has_its_shape_too() {
+    let document = openapi();
+    let (_, body) = get(records(), "/v1/status").await;
+    let schema = &document["paths"]["/v1/status"]["get"]["responses"]["default"]["content"]["application/json"]["schema"];
+    check_shape(&document, schema, &serde_json::from_str(&body).expect("JSON"), "a refusal");
 }
