@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::escape::escape;
 use super::history::Since;
 use super::print::Tone;
-use super::table::{Column, Table, Text};
+use super::table::{Column, ENOUGH_FOR_A_NAME, Table, Text};
 use super::{Exit, Failure, Screen, human};
 use crate::audit::{self, Accounting, Audit, Decided, Note, Problem};
 use crate::config::Definition;
@@ -49,7 +49,7 @@ pub(super) fn audit(reader: &Reader, args: &AuditArgs, now: Timestamp, screen: &
     }
     let known = reader.accounted_jobs().context("cannot read the records")?;
     let jobs = match &args.job {
-        Some(job) if !known.contains(job) => return Err(Failure::UnknownJob(escape(job).into_owned())),
+        Some(job) if !known.contains(job) => return Err(Failure::unknown_job(job, known.iter().map(String::as_str))),
         Some(job) => vec![job.clone()],
         None => known,
     };
@@ -99,7 +99,7 @@ fn show(audited: &[Audited], since: Timestamp, screen: &mut Screen<'_>) -> Resul
         return Ok(());
     }
     let columns = [
-        Column::name("job"),
+        Column::name("job").enough(ENOUGH_FOR_A_NAME),
         Column::number("nominal times"),
         Column::number("ran").spare(1),
         Column::number("skipped").spare(3),

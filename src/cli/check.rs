@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::escape::escape;
 use super::place::{CANDIDATES, config_path};
 use super::print::Tone;
-use super::table::{Column, Table, Text};
+use super::table::{Column, ENOUGH_FOR_A_NAME, Table, Text};
 use super::{Exit, Failure, Global, Screen, human};
 use crate::config::{Config, Job, JobName, Problem, Problems, Severity};
 use crate::daemon::source::LoadError;
@@ -144,7 +144,7 @@ fn job_row(job: &Job, now: Timestamp) -> JobRow<'_> {
 
 fn table(config: &Config, now: Timestamp) -> Table {
     let columns = [
-        Column::name("job"),
+        Column::name("job").enough(ENOUGH_FOR_A_NAME),
         Column::text("schedule").at_most(MAX_SCHEDULE).spare(1),
         Column::name("zone").spare(3),
         Column::text("next fire"),
@@ -270,12 +270,12 @@ mod tests {
         ");
         insta::assert_snapshot!(on(Some(80)), @r"
         Done
-        job                             next fire                due
-        boot                            at boot                  -
-        last                            after others             -
-        nightly-report-of-all-branches  1970-01-01 04:15:00 EST  in 9 h
-        off                             disabled                 -
-        sync                            1970-01-01 00:01:30 UTC  in 1 min
+        job                          zone              next fire                due
+        boot                         America/New_York  at boot                  -
+        last                         America/New_York  after others             -
+        nightly-repor…-all-branches  America/New_York  1970-01-01 04:15:00 EST  in 9 h
+        off                          America/New_York  disabled                 -
+        sync                         UTC               1970-01-01 00:01:30 UTC  in 1 min
         ---
         ");
         insta::assert_snapshot!(on(Some(50)), @r"

@@ -99,7 +99,7 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
         Command::Reload(args) => site.ask(screen, async |client, screen| reload::reload(&client, args, screen).await),
         Command::Init(args) => init::init(global, args, screen),
         Command::Doctor(args) => doctor::doctor(&config(rooms, &config_path(global.config.as_deref())?)?, *args, now, screen),
-        Command::Schema(_) => Ok(schema::schema(screen)?),
+        Command::Schema(args) => Ok(schema::schema(*args, screen)?),
         Command::Completions(args) => Ok(completions::completions(args, screen)?),
         Command::Man(args) => man::man(args, screen),
         Command::Import(args) => import::import(args, screen),

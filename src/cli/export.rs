@@ -35,7 +35,7 @@ pub struct CrontabArgs {
 pub(super) fn export(config: &Config, args: &ExportArgs, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let To::Crontab(args) = &args.to;
     if let Some(unknown) = args.jobs.iter().find(|name| !config.jobs.contains_key(name.as_str())) {
-        return Err(Failure::UnknownJob(unknown.clone()));
+        return Err(Failure::unknown_job(unknown, config.jobs.keys().map(|name| &**name)));
     }
     let owner = User::from_uid(Uid::effective()).ok().flatten();
     let home = |_: &str| owner.as_ref()?.dir.to_str().map(str::to_owned);

@@ -6,7 +6,9 @@ use super::Exit;
 use super::client::ClientError;
 use super::expression::{Refusal, explain_refusal};
 use super::place::PlaceError;
+use crate::config::nearest;
 use crate::daemon::source::{LoadError, SourceError};
+use crate::web::did_you_mean;
 
 /// See the module's documentation.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +19,8 @@ pub enum Failure {
     Place(#[from] PlaceError),
     #[error("{0}")]
     InvalidConfig(#[from] LoadError),
-    #[error("no job is called `{0}`")]
-    UnknownJob(String),
+    #[error("no job is called `{name}`{}", did_you_mean(similar.as_deref()))]
+    UnknownJob { name: String, similar: Option<String> },
     #[error("job `{job}` has no target `{target}`")]
     UnknownTarget { job: String, target: String },
     /// An expression, a zone or a time, in the lines of [`super::expression`], which are safe to show.
@@ -46,12 +48,17 @@ impl From<Refusal<'_>> for Failure {
 }
 
 impl Failure {
+    /// `name` is none of the jobs; one of them may be meant.
+    pub(super) fn unknown_job<'a>(name: &str, jobs: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::UnknownJob { name: name.to_owned(), similar: nearest(name, jobs).map(str::to_owned) }
+    }
+
     /// The exit code it leads to.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Client(error) => error.exit(),
             Self::Place(_) | Self::InvalidConfig(_) => Exit::InvalidConfig,
-            Self::UnknownJob(_) | Self::UnknownTarget { .. } | Self::NoLog(_) | Self::NoUnit(_) | Self::NoPage(_) => Exit::NotFound,
+            Self::UnknownJob { .. } | Self::UnknownTarget { .. } | Self::NoLog(_) | Self::NoUnit(_) | Self::NoPage(_) => Exit::NotFound,
             Self::Refused(_) => Exit::Usage,
             Self::Input(SourceError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Exit::NotFound,
             Self::Input(_) | Self::Io(_) | Self::Other(_) => Exit::WorkFailed,
@@ -63,7 +70,7 @@ impl Failure {
         match self {
             Self::Client(error) => error.help(),
             Self::Place(_) => Some("name the file with `--config FILE`, or change to its directory"),
-            Self::UnknownJob(_) => Some("`batchd jobs` lists the jobs"),
+            Self::UnknownJob { .. } => Some("`batchd jobs` lists the jobs"),
             Self::UnknownTarget { .. } => Some("name a target by its key, as in the job's `targets`"),
             Self::NoLog(_) => Some("the daemon writes it; `[log]` in the configuration says where"),
             Self::NoUnit(_) => Some("`systemctl list-timers --all` lists the timers; a file is named with a `/` in its path"),

@@ -89,7 +89,7 @@ pub(super) async fn history(client: &Client, args: &HistoryArgs, now: Timestamp,
 }
 
 fn row(run: &RunView, now: Timestamp) -> Vec<Text> {
-    let partials = if run.ended.is_some() { format!("{}/{}", run.succeeded, run.partials) } else { format!("?/{}", run.partials) };
+    let partials = format!("{}/{}", run.succeeded, run.partials);
     vec![
         escape(&run.id.0).into_owned().into(),
         run.cause.name().into(),

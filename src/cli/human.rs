@@ -54,10 +54,10 @@ pub(super) fn local_in(at: Timestamp, rules: &TimeZone) -> String {
     at.to_zoned_datetime(rules.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
-/// A bar of `done` out of `all`, and the numbers: `[#####---------------] 10/40`.
+/// A bar of `done` out of `all`: `[#####---------------]`.
 pub(super) fn bar(done: u32, all: u32) -> String {
     let filled = if all == 0 { BAR_WIDTH } else { BAR_WIDTH * (done.min(all) as usize) / all as usize };
-    format!("[{}{}] {done}/{all}", "#".repeat(filled), "-".repeat(BAR_WIDTH - filled))
+    format!("[{}{}]", "#".repeat(filled), "-".repeat(BAR_WIDTH - filled))
 }
 
 /// An amount of bytes: `512 B`, `1.5 MiB`.
@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn bars_fill_up() {
-        assert_eq!(bar(10, 40), "[#####---------------] 10/40");
-        assert_eq!(bar(0, 0), "[####################] 0/0");
-        assert_eq!(bar(7, 5), "[####################] 7/5");
+        assert_eq!(bar(10, 40), "[#####---------------]");
+        assert_eq!(bar(0, 0), "[####################]");
+        assert_eq!(bar(7, 5), "[####################]");
     }
 }

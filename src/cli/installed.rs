@@ -65,7 +65,7 @@ impl Rooms for Installed {
         let name = job.to_string();
         let ran = Self::block_on(run_once(Arc::new(config), job, options, self.handlers.clone(), progress))?;
         ran.map_err(|error| match error {
-            ForegroundError::UnknownJob(job) => Failure::UnknownJob(job.to_string()),
+            ForegroundError::UnknownJob(job) => Failure::unknown_job(&job, []),
             ForegroundError::UnknownTarget(target) => Failure::UnknownTarget { job: name, target: target.to_string() },
             error => Failure::Other(error.into()),
         })

@@ -6,7 +6,7 @@ use super::check::MAX_SCHEDULE;
 use super::client::path;
 use super::escape::escape;
 use super::print::{Tone, outcome_name};
-use super::table::{Column, Table, Text};
+use super::table::{Column, ENOUGH_FOR_A_NAME, Table, Text};
 use super::{Client, Exit, Failure, Screen, human};
 use crate::web::api::{JobList, JobView};
 
@@ -28,7 +28,7 @@ pub(super) async fn jobs(client: &Client, args: &JobsArgs, now: Timestamp, scree
         screen.note("the configuration has no jobs")?;
     } else {
         let columns = [
-            Column::name("job"),
+            Column::name("job").enough(ENOUGH_FOR_A_NAME),
             Column::text("schedule").at_most(MAX_SCHEDULE).spare(3),
             Column::text("next fire").spare(2),
             Column::text("due"),

@@ -106,7 +106,10 @@ fn select<'a>(config: &'a Config, names: &[String]) -> Result<Vec<&'a Job>, Fail
     if names.is_empty() {
         return Ok(config.jobs.values().map(AsRef::as_ref).filter(|job| job.enabled && job.after.is_empty()).collect());
     }
-    let job = |name: &String| config.jobs.get(name.as_str()).map(AsRef::as_ref).ok_or_else(|| Failure::UnknownJob(name.clone()));
+    let job = |name: &String| {
+        let known = || Failure::unknown_job(name, config.jobs.keys().map(|name| &**name));
+        config.jobs.get(name.as_str()).map(AsRef::as_ref).ok_or_else(known)
+    };
     names.iter().map(job).collect()
 }
 

@@ -1,6 +1,7 @@
 //! Where the configuration, the records, the socket and the log are; found also in a file that is broken, because a broken
 //! edit must not hide what runs.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,8 @@ impl Place {
 
     /// What can be read of `text` counts; the rest has its default.
     fn read(config: &Path, base: &Path, text: &str) -> Self {
-        let (document, _) = DeTable::parse_recoverable(text);
+        let relevant = relevant(text);
+        let (document, _) = DeTable::parse_recoverable(&relevant);
         let setting = |table: &str, key: &str, default: &str| {
             let table = document.get_ref().get(table).and_then(|value| value.get_ref().as_table());
             let value = table.and_then(|table| table.get(key)).map(toml::Spanned::get_ref).and_then(DeValue::as_str);
@@ -69,6 +71,23 @@ impl Place {
             log: log_dir.join(setting("log", "file", "batch.log")),
         }
     }
+}
+
+/// The lines outside of the tables of jobs, of which there may be ten thousand.
+fn relevant(text: &str) -> Cow<'_, str> {
+    // Inside of a text of several lines, a line may look like the head of a table.
+    if text.contains("\"\"\"") || text.contains("'''") {
+        return Cow::Borrowed(text);
+    }
+    let mut is_relevant = true;
+    let lines = text.split_inclusive('\n').filter(|line| {
+        let line = line.trim_start();
+        if line.starts_with('[') {
+            is_relevant = !line.starts_with("[jobs.");
+        }
+        is_relevant
+    });
+    Cow::Owned(lines.collect())
 }
 
 /// The configuration file, named or in its usual places.
@@ -99,6 +118,14 @@ mod tests {
     fn a_broken_file_still_tells_them() {
         check("[daemon]\nstate_dir = \"here\"\n[jobs.a]\ncommand = [\"x\"\nschedule = = 1\n", "/srv/here", "/srv/logs/batch.log");
         check("[daemon]\nstate_dir = 5\nstate_dir = 6\n[log]\ndir = \"l\"\n", "/srv/state", "/srv/l/batch.log");
+    }
+
+    #[test]
+    fn the_tables_of_jobs_are_passed_over() {
+        let jobs = "[jobs.a]\ncommand = [\"x\"]\nstate_dir = \"no\"\n  [jobs.b]\n";
+        check(&format!("{jobs}[daemon]\nstate_dir = \"here\"\n{jobs} [log]\ndir = \"l\"\n{jobs}"), "/srv/here", "/srv/l/batch.log");
+        let text = "[jobs.a]\nshell = \"\"\"\n[daemon]\nstate_dir = 'no'\n\"\"\"\n";
+        check(text, "/srv/state", "/srv/logs/batch.log");
     }
 
     #[test]

@@ -125,6 +125,8 @@ impl<'a> Screen<'a> {
 
     /// A line that is not the answer: a hint, a warning.
     pub(super) fn note(&mut self, text: impl AsRef<str>) -> io::Result<()> {
+        // On a terminal both are seen, in the order in which they were said.
+        self.out.flush()?;
         writeln!(self.err, "{}", text.as_ref().trim_end())
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::client::path;
 use super::escape::escape;
 use super::print::Tone;
-use super::table::{Column, Table, Text};
+use super::table::{Column, ENOUGH_FOR_A_NAME, Table, Text};
 use super::{Client, Exit, Failure, Screen, human};
 use crate::web::api::{ChangedJob, ReloadReport, ReloadRequest};
 
@@ -54,8 +54,13 @@ fn changes(report: &ReloadReport, screen: &mut Screen<'_>) -> Result<(), Failure
         screen.line("no job differs")?;
         return Ok(());
     }
-    let columns =
-        [Column::text(""), Column::name("job"), Column::text("keys").spare(1), Column::text("next fire before"), Column::text("after")];
+    let columns = [
+        Column::text(""),
+        Column::name("job").enough(ENOUGH_FOR_A_NAME),
+        Column::text("keys").spare(1),
+        Column::text("next fire before"),
+        Column::text("after"),
+    ];
     screen.table(&Table::with_rows(columns, rows))?;
     Ok(())
 }

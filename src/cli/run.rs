@@ -39,7 +39,7 @@ pub(super) fn run(rooms: &dyn Rooms, global: &Global, args: &RunArgs, screen: &m
 fn run_watched(rooms: &dyn Rooms, global: &Global, args: &RunArgs, watch: Watch, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let config = config(rooms, &config_path(global.config.as_deref())?)?;
     if !config.jobs.contains_key(args.job.as_str()) {
-        return Err(Failure::UnknownJob(args.job.clone()));
+        return Err(Failure::unknown_job(&args.job, config.jobs.keys().map(|name| &**name)));
     }
     let state_dir = config.daemon.state_dir.clone();
     let targets = args.targets.iter().map(|target| target.as_str().into()).collect();

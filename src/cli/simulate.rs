@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use super::escape::escape;
 use super::expression::{explain_refusal, instant, jump};
 use super::print::Tone;
-use super::table::{Column, Table, Text};
+use super::table::{Column, ENOUGH_FOR_A_NAME, Table, Text};
 use super::{Exit, Failure, Screen, human};
 use crate::config::{Config, Job, JobName};
 use crate::engine::Decision;
@@ -158,7 +158,7 @@ fn show(config: &Config, plan: &Plan, report: &Report, screen: &mut Screen<'_>) 
     }
     screen.line("")?;
     let columns = [
-        Column::name("job"),
+        Column::name("job").enough(ENOUGH_FOR_A_NAME),
         Column::number("ran"),
         Column::number("skipped").spare(1),
         Column::number("suppressed").spare(3),

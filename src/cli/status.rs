@@ -89,12 +89,13 @@ fn runs(runs: &[LiveRun], now: Timestamp, screen: &mut Screen<'_>) -> Result<(),
         let failed = if run.failed > 0 { Tone::Bad.text(run.failed.to_string()) } else { "-".into() };
         let phase = if run.phase == "running" { format!("{} in flight", run.in_flight) } else { escape(&run.phase).into_owned() };
         let done = run.succeeded.saturating_add(run.failed).saturating_add(run.cancelled);
-        let (id, bar) = (escape(&run.id.0).into_owned(), human::bar(done, run.partials));
-        vec![id.into(), bar.into(), failed, phase.into(), human::between(run.fired, now).into()]
+        let (id, bar, done) = (escape(&run.id.0).into_owned(), human::bar(done, run.partials), format!("{done}/{}", run.partials));
+        vec![id.into(), done.into(), bar.into(), failed, phase.into(), human::between(run.fired, now).into()]
     });
     let columns = [
         Column::name("live run"),
-        Column::text("partials"),
+        Column::number("partials"),
+        Column::text("").spare(3),
         Column::number("failed"),
         Column::text("phase").spare(1),
         Column::number("for").spare(2),

@@ -13,6 +13,9 @@ const GAP: usize = 2;
 /// A column is not made narrower than this to save others.
 const MIN_WIDTH: usize = 8;
 
+/// A job's name takes no more room from other columns.
+pub(super) const ENOUGH_FOR_A_NAME: usize = 24;
+
 /// How one column is laid out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
@@ -22,6 +25,8 @@ pub(super) struct Column {
     spare: Option<u8>,
     /// Longer texts are shortened on any terminal.
     at_most: usize,
+    /// With so much room it pushes no other column out; more it takes of what is left.
+    enough: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +39,7 @@ enum Kind {
 impl Column {
     /// Names, which are shortened in the middle.
     pub(super) fn name(name: &'static str) -> Self {
-        Self { name, kind: Kind::Name, spare: None, at_most: usize::MAX }
+        Self { name, kind: Kind::Name, spare: None, at_most: usize::MAX, enough: usize::MAX }
     }
 
     /// Texts, which are cut at their end.
@@ -45,6 +50,11 @@ impl Column {
     /// Numbers, which stand at the right and are never shortened.
     pub(super) fn number(name: &'static str) -> Self {
         Self { kind: Kind::Number, ..Self::name(name) }
+    }
+
+    /// So much room is enough where otherwise another column would be left out.
+    pub(super) fn enough(self, enough: usize) -> Self {
+        Self { enough, ..self }
     }
 
     /// It may be left out; columns of a lower number stay longer.
@@ -120,7 +130,8 @@ impl Table {
         for (at, natural) in &mut natural {
             *natural = (*natural).min(self.columns[*at].at_most);
         }
-        let (mut chosen, mut spare): (Vec<_>, Vec<_>) = natural.into_iter().partition(|(at, _)| self.columns[*at].spare.is_none());
+        let enough = natural.iter().map(|(at, natural)| (*at, (*natural).min(self.columns[*at].enough)));
+        let (mut chosen, mut spare): (Vec<_>, Vec<_>) = enough.partition(|(at, _)| self.columns[*at].spare.is_none());
         spare.sort_by_key(|(at, _)| self.columns[*at].spare);
         for column in spare {
             if total(&chosen) + GAP + column.1 <= width {
@@ -128,6 +139,11 @@ impl Table {
             }
         }
         chosen.sort_unstable();
+        for at in 0..chosen.len() {
+            let left = width.saturating_sub(total(&chosen));
+            let (column, taken) = &mut chosen[at];
+            *taken += left.min(natural[*column].1 - *taken);
+        }
         self.shorten(&mut chosen, width);
         chosen
     }
@@ -242,6 +258,24 @@ mod tests {
         run                  outcome
         daily-rep…0Z+manual  failed
         서울                 succeeded
+        ");
+    }
+
+    #[test]
+    fn a_long_name_pushes_nothing_out_and_takes_what_is_left() {
+        let columns = [Column::name("job").enough(12), Column::text("due").spare(1), Column::text("last run").spare(2)];
+        let rows = [["nightly-export-of-every-branch", "in 19 h", "succeeded 4 h ago"], ["sync", "in 3 min", "-"]];
+        let table = Table::with_rows(columns, rows.into_iter().map(|row| row.map(Text::from).to_vec()));
+        let shown = |width| table.lines(Some(width), |_, text| text.to_owned()).join("\n");
+        insta::assert_snapshot!(shown(45), @r"
+        job               due       last run
+        nightly-…-branch  in 19 h   succeeded 4 h ago
+        sync              in 3 min  -
+        ");
+        insta::assert_snapshot!(shown(30), @r"
+        job                   due
+        nightly-ex…ry-branch  in 19 h
+        sync                  in 3 min
         ");
     }
 

@@ -1,7 +1,10 @@
 //! Every command by its whole output: exit code, stdout, stderr.
 
+mod json;
+mod json_of_orders;
 mod live;
 mod records;
+mod terminal;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

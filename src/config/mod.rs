@@ -49,7 +49,7 @@ pub use job::{
 };
 pub use keys::reads_job_key;
 pub use parse::{Context, parse};
-pub use problem::{Problem, Problems, Severity};
+pub use problem::{Problem, Problems, Severity, nearest};
 pub use reference::{Key, Kind, SECTIONS, Section, TOP};
 pub use schema::schema;
 pub use source::{Format, OnEmpty, Origin, Source};

@@ -251,14 +251,14 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// The candidate most like the given word, where one is like enough to be what was meant.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LEAST_LIKENESS: f64 = 0.7;
     const LONGEST_WORD: usize = 64;
     if word.len() > LONGEST_WORD {
         return None;
     }
     let word = word.to_lowercase().replace('-', "_");
-    let likeness = |candidate: &str| strsim::normalized_damerau_levenshtein(&candidate.to_lowercase(), &word);
+    let likeness = |candidate: &str| strsim::normalized_damerau_levenshtein(&candidate.to_lowercase().replace('-', "_"), &word);
     let liked = candidates.into_iter().map(|candidate| (likeness(candidate), candidate));
     liked.filter(|(likeness, _)| *likeness >= LEAST_LIKENESS).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
 }

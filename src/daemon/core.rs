@@ -12,13 +12,21 @@ use tracing::error;
 use super::plans::{Keeper, Loader};
 use super::{Progress, clock, foreground, narrate};
 use crate::config::{Config, HistoryConfig};
-use crate::engine::{self, Answer, Effect, Engine, Event, PlanEnd, Record, RunId, RunInfo, RunKey, RunOutcome, Ticket};
+use crate::engine::{self, Answer, Effect, Engine, Event, Outcome, PlanEnd, Record, RunId, RunInfo, RunKey, RunOutcome, Ticket};
 use crate::notify::Bell;
 use crate::runner::{ResultLines, Runner};
 use crate::store::{PartialView, Reader, Recorder, Retention, Unwritten, Writer};
 
 /// What is not kept is looked for so often, while runs end.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How many partials have ended since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ended {
+    pub(super) partials: u64,
+    /// Those that neither succeeded nor were cancelled.
+    pub(super) failed: u64,
+}
 
 /// See the module's documentation.
 pub(super) struct Core {
@@ -36,6 +44,7 @@ pub(super) struct Core {
     progress: Option<Box<dyn Progress>>,
     /// Rung when people are to be told of something.
     bell: Option<Bell>,
+    pub(super) ended: Ended,
     /// How the run that ended last has ended.
     pub(super) last_outcome: Option<RunOutcome>,
     /// When what is not kept was last forgotten, on the monotonic clock.
@@ -65,6 +74,7 @@ impl Core {
             live,
             tickets,
             waiting: HashMap::new(),
+            ended: Ended::default(),
             last_ticket: 0,
             progress: None,
             bell: None,
@@ -183,7 +193,14 @@ impl Core {
                 self.live.insert(run.key, Arc::clone(run));
                 Some(Arc::clone(run))
             }
-            Record::Partial(partial) => self.live.get(&partial.run).cloned(),
+            Record::Partial(partial) => {
+                if partial.retry.is_none() {
+                    let failed = !matches!(partial.outcome, Outcome::Succeeded | Outcome::Cancelled);
+                    self.ended.partials += 1;
+                    self.ended.failed += u64::from(failed);
+                }
+                self.live.get(&partial.run).cloned()
+            }
             Record::Finished(summary) => {
                 self.last_outcome = Some(summary.outcome);
                 self.live.extend(summary.runs().map(|run| (run.key, Arc::clone(run))));

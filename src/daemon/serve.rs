@@ -240,7 +240,7 @@ impl Server {
     fn request(&mut self, request: Request) {
         match request {
             // Whoever asked may have gone.
-            Request::Status { reply } => drop(reply.send(self.facts.live(&self.core.engine, &self.config))),
+            Request::Status { reply } => drop(reply.send(self.facts.live(&self.core.engine, &self.config, self.core.ended))),
             Request::Jobs { reply } => drop(reply.send(status::jobs(&self.core.engine))),
             Request::Trigger { job, targets, nominal, reply } => {
                 let ticket = self.core.ticket(reply);

@@ -5,11 +5,16 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::clock;
+use super::core::Ended;
 use crate::config::Config;
-use crate::engine::{Engine, JobSnapshot, Phase, RunSnapshot};
+use crate::engine::{Engine, FlightSnapshot, JobSnapshot, Phase, RunSnapshot};
 use crate::schedule::Timetable;
 use crate::store::Health;
+use crate::web::api::LiveAttempt;
 use crate::web::{JobView, LiveRun, LiveStatus, StoreState};
+
+/// So many attempts under way are shown of a run.
+const MAX_OLDEST: usize = 20;
 
 /// What the loop knows of itself.
 #[derive(Debug)]
@@ -39,7 +44,7 @@ impl Facts {
         self.reload_problems.clear();
     }
 
-    pub(super) fn live(&self, engine: &Engine, config: &Config) -> LiveStatus {
+    pub(super) fn live(&self, engine: &Engine, config: &Config, ended: Ended) -> LiveStatus {
         LiveStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -54,6 +59,8 @@ impl Facts {
             store: store_state(&self.health),
             // The router adds them from the records.
             channels: Vec::new(),
+            partials_ended: ended.partials,
+            partials_failed: ended.failed,
             runs: engine.runs().map(|run| live_run(&run)).collect(),
         }
     }
@@ -96,6 +103,11 @@ fn job_view(snapshot: &JobSnapshot<'_>) -> JobView {
     JobView { running, waiting, paused: snapshot.paused, ..JobView::new(snapshot.job, snapshot.next) }
 }
 
+fn live_attempt(flight: FlightSnapshot) -> LiveAttempt {
+    let FlightSnapshot { index, target, attempt, since } = flight;
+    LiveAttempt { index, target: target.map(|target| target.key.to_string()), attempt, since: to_microsecond(since) }
+}
+
 fn live_run(run: &RunSnapshot<'_>) -> LiveRun {
     let phase = match run.phase {
         _ if run.stopping => "stopping",
@@ -117,5 +129,6 @@ fn live_run(run: &RunSnapshot<'_>) -> LiveRun {
         succeeded: run.counts.succeeded,
         failed: run.counts.failed,
         cancelled: run.counts.cancelled,
+        oldest: run.oldest_flights(MAX_OLDEST).into_iter().map(live_attempt).collect(),
     }
 }

@@ -126,7 +126,9 @@ impl Engine {
         }
         let timeout = run.info.job.partial_timeout;
         let timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Attempt { run: key, index }));
-        run.flights.insert(index, Flight { attempt, target: target.clone(), others: others.clone(), timer, stopped: None });
+        let (target_in_flight, others_in_flight) = (target.clone(), others.clone());
+        let flight = Flight { attempt, since: now.wall, target: target_in_flight, others: others_in_flight, timer, stopped: None };
+        run.flights.insert(index, flight);
         self.in_flight += 1;
         effects.push(Effect::Start { run: Arc::clone(&run.info), index, attempt, target, others });
         self.claim(key, now, effects);

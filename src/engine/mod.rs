@@ -53,11 +53,11 @@ pub use self::overlap::MAX_RUNS_PER_JOB;
 pub use self::planning::PlanEnd;
 pub use self::posted::{LetterKey, Posted};
 pub use self::record::{Decides, Follow, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
-use self::run::Run;
 pub use self::run::{Counts, MAX_WAITING_RETRIES, Phase};
+use self::run::{Flight, Run};
 pub use self::telling::{FailedTarget, Kind, MAX_NAMED_TARGETS, Notice, Standing, Tell};
 use self::timers::{Timer, Timers};
-use crate::config::{Config, Job, JobName};
+use crate::config::{Config, Job, JobName, Target};
 
 /// A fire is decided and recorded this much ahead of its instant, so that the commit does not delay the start.
 pub const LEAD: Duration = Duration::from_millis(20);
@@ -147,6 +147,31 @@ pub struct RunSnapshot<'a> {
     pub in_flight: usize,
     pub counts: Counts,
     pub stopping: bool,
+    flights: &'a BTreeMap<u32, Flight>,
+}
+
+/// An attempt under way, as `status` shows it.
+#[derive(Clone, Debug)]
+pub struct FlightSnapshot {
+    pub index: u32,
+    pub target: Option<Target>,
+    pub attempt: u32,
+    pub since: Timestamp,
+}
+
+impl RunSnapshot<'_> {
+    /// The attempts under way that were started first, at most so many, the oldest first.
+    pub fn oldest_flights(&self, at_most: usize) -> Vec<FlightSnapshot> {
+        let mut flights: Vec<(&u32, &Flight)> = self.flights.iter().collect();
+        flights.sort_unstable_by_key(|(index, flight)| (flight.since, **index));
+        let snapshot = |(index, flight): (&u32, &Flight)| FlightSnapshot {
+            index: *index,
+            target: flight.target.clone(),
+            attempt: flight.attempt,
+            since: flight.since,
+        };
+        flights.into_iter().take(at_most).map(snapshot).collect()
+    }
 }
 
 impl Engine {
@@ -264,6 +289,7 @@ impl Engine {
             phase: run.phase,
             partials: run.info.targets.partials(),
             in_flight: run.flights.len(),
+            flights: &run.flights,
             counts: run.counts,
             stopping: run.stopping.is_some(),
         })

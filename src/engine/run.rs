@@ -39,6 +39,8 @@ pub enum Phase {
 #[derive(Debug)]
 pub(super) struct Flight {
     pub attempt: u32,
+    /// When it was started, on the wall clock: for people.
+    pub since: Timestamp,
     pub target: Option<Target>,
     /// The rest of its chunk.
     pub others: Vec<Part>,

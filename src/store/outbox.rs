@@ -1,8 +1,10 @@
 //! The outbox as its readers see it: what waits to be delivered, lane by lane. A lane is a channel, or the pings of one job.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::shape::Time;
 use crate::engine::{LetterKey, Notice};
 
 /// So many messages of a channel may wait; further ones are given up.
@@ -46,12 +48,13 @@ pub struct Letter {
 }
 
 /// A channel's part of the outbox, as `batchd status` shows it; the pings of all jobs count as one, named `ping`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelView {
     pub channel: String,
     /// Messages that wait.
     pub waiting: u32,
     /// Since when the oldest of them waits.
+    #[schemars(with = "Option<Time>")]
     pub oldest: Option<Timestamp>,
     /// What went wrong at the last attempt of the first that waits.
     pub error: Option<String>,

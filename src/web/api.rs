@@ -72,6 +72,10 @@ pub struct LiveStatus {
     pub store: StoreState,
     /// The channels in which messages wait or were given up.
     pub channels: Vec<ChannelView>,
+    /// Partials that have ended since the daemon started.
+    pub partials_ended: u64,
+    /// Those of them that neither succeeded nor were cancelled.
+    pub partials_failed: u64,
     /// The live runs, oldest first.
     pub runs: Vec<LiveRun>,
 }
@@ -106,6 +110,21 @@ pub struct LiveRun {
     pub succeeded: u32,
     pub failed: u32,
     pub cancelled: u32,
+    /// The attempts under way that were started first, at most 20, the oldest first.
+    pub oldest: Vec<LiveAttempt>,
+}
+
+/// An attempt under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveAttempt {
+    /// The position of the target, from 0.
+    pub index: u32,
+    /// The key of its target; `null` in a run without targets.
+    pub target: Option<String>,
+    /// From 1.
+    pub attempt: u32,
+    #[schemars(with = "Time")]
+    pub since: Timestamp,
 }
 
 /// All jobs of the configuration.

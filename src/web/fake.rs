@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use super::api::{ChangedJob, JobView, LiveRun, LiveStatus, OutputView, PartialCounts, PartialView, ReloadReport, RunView, StoreState};
+use super::api::{
+    ChangedJob, JobView, LiveAttempt, LiveRun, LiveStatus, OutputView, PartialCounts, PartialView, ReloadReport, RunView, StoreState,
+};
 use super::{Control, History, HistoryError, Request, RunFilter};
 use crate::engine::{Answer, Cause, Outcome, RunId, RunKey, RunOutcome};
 
@@ -202,6 +204,10 @@ pub(crate) fn status() -> LiveStatus {
         succeeded: 9,
         failed: 1,
         cancelled: 0,
+        oldest: vec![
+            LiveAttempt { index: 3, target: Some("jp-3".to_owned()), attempt: 1, since: at("2026-11-23T11:59:01Z") },
+            LiveAttempt { index: 7, target: Some("eu-7".to_owned()), attempt: 2, since: at("2026-11-23T11:59:48Z") },
+        ],
     };
     LiveStatus {
         version: "0.1.0".to_owned(),
@@ -216,6 +222,8 @@ pub(crate) fn status() -> LiveStatus {
         reload_problems: Vec::new(),
         store: StoreState { healthy: true, reason: None, since: None },
         channels: Vec::new(),
+        partials_ended: 5_010,
+        partials_failed: 10,
         runs: vec![live],
     }
 }

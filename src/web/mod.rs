@@ -29,6 +29,7 @@ pub use control::{Control, Request};
 pub use history::{History, HistoryError, RunFilter};
 pub use openapi::openapi;
 pub use records::Records;
+pub use refusal::did_you_mean;
 pub use router::{live, offline};
 pub use serve::serve;
 pub use socket::{Listener, SOCKET_FILE, connect};

@@ -14,10 +14,10 @@ use super::api::{
     BackfillRequest, BackfillRun, Backfilled, Cancelled, JobList, LiveStatus, Paused, ReloadReport, ReloadRequest, RetryRequest,
     TriggerRequest, Triggered,
 };
-use super::control::Request;
+use super::control::{Control, Request};
 use super::refusal::Refusal;
 use super::router::{MAX_BODY, Site, Source};
-use crate::config::JobName;
+use crate::config::{JobName, nearest};
 use crate::engine::{Answer, Cause, MAX_RUNS_PER_JOB, RunId};
 
 /// The most targets one trigger may name.
@@ -54,10 +54,11 @@ pub(super) async fn trigger(
     }
     let targets = targets.into_iter().map(Into::into).collect();
     let name = job.as_str().into();
-    let answer = site.control()?.ask(|reply| Request::Trigger { job: name, targets, nominal, reply }).await?;
+    let control = site.control()?;
+    let answer = control.ask(|reply| Request::Trigger { job: name, targets, nominal, reply }).await?;
     match answer {
         Answer::Run(id) => Ok((StatusCode::CREATED, Json(Triggered { id }))),
-        answer => Err(refuse(answer, &job, "")),
+        answer => Err(refuse(control, answer, &job, "").await),
     }
 }
 
@@ -88,9 +89,10 @@ async fn set_paused(
 ) -> Result<Json<Paused>, Refusal> {
     let Empty {} = parse(headers, body)?;
     let name = job.as_str().into();
-    match site.control()?.ask(|reply| Request::Pause { job: name, paused, reply }).await? {
+    let control = site.control()?;
+    match control.ask(|reply| Request::Pause { job: name, paused, reply }).await? {
         Answer::Paused { changed } => Ok(Json(Paused { job, paused, changed })),
-        answer => Err(refuse(answer, &job, "")),
+        answer => Err(refuse(control, answer, &job, "").await),
     }
 }
 
@@ -105,7 +107,7 @@ pub(super) async fn backfill(
     let name: JobName = job.as_str().into();
     let (asked, most) = (Arc::clone(&name), MAX_RUNS_PER_JOB + 1);
     let nominals = control.ask(|reply| Request::Nominals { job: asked, from, to, most, reply }).await?;
-    let nominals = nominals.ok_or_else(|| Refusal::UnknownJob(job.clone()))?;
+    let Some(nominals) = nominals else { return Err(unknown_job(control, &job).await) };
     if nominals.len() > MAX_RUNS_PER_JOB {
         return Err(Refusal::BadRequest(format!("more than {MAX_RUNS_PER_JOB} nominal times lie between: take a shorter stretch")));
     }
@@ -119,7 +121,7 @@ pub(super) async fn backfill(
         let nominals = runs.iter().map(|run| run.nominal).collect();
         match control.ask(|reply| Request::Backfill { job: name, nominals, reply }).await? {
             Answer::Runs(_) => {}
-            answer => return Err(refuse(answer, &job, "")),
+            answer => return Err(refuse(control, answer, &job, "").await),
         }
     }
     Ok(Json(Backfilled { dry_run, runs, left_out }))
@@ -138,7 +140,7 @@ pub(super) async fn cancel(
     let answer = control.ask(|reply| Request::Cancel { run: id, reply }).await?;
     match answer {
         Answer::Stopping => Ok((StatusCode::ACCEPTED, Json(Cancelled { id: run.id }))),
-        answer => Err(refuse(answer, &run.job, &run.id.0)),
+        answer => Err(refuse(control, answer, &run.job, &run.id.0).await),
     }
 }
 
@@ -167,7 +169,7 @@ pub(super) async fn retry(
     let targets = targets.into_iter().map(Into::into).collect();
     match control.ask(|reply| Request::Retry { job, targets, nominal: run.nominal, reply }).await? {
         Answer::Run(id) => Ok((StatusCode::CREATED, Json(Triggered { id }))),
-        answer => Err(refuse(answer, &run.job, &run.id.0)),
+        answer => Err(refuse(control, answer, &run.job, &run.id.0).await),
     }
 }
 
@@ -187,15 +189,22 @@ pub(super) async fn reload(
 pub(super) struct Empty {}
 
 /// What the engine's answer means to whoever asked about `job` or `run`, when it is none they hoped for.
-fn refuse(answer: Answer, job: &str, run: &str) -> Refusal {
+async fn refuse(control: &Control, answer: Answer, job: &str, run: &str) -> Refusal {
     match answer {
-        Answer::UnknownJob => Refusal::UnknownJob(job.to_owned()),
+        Answer::UnknownJob => unknown_job(control, job).await,
         Answer::UnknownTarget(target) => Refusal::UnknownTarget { job: job.to_owned(), target: target.to_string() },
         Answer::Draining => Refusal::Draining,
         Answer::Overlapping(id) | Answer::Run(id) => Refusal::Occupied(id),
         Answer::TooMany { waiting } => Refusal::TooManyRuns { job: job.to_owned(), waiting },
         Answer::NotLive | Answer::Stopping | Answer::Runs(_) | Answer::Paused { .. } => Refusal::NotLive(run.to_owned()),
     }
+}
+
+/// Looks for a job that may be meant.
+async fn unknown_job(control: &Control, job: &str) -> Refusal {
+    let known = control.ask(|reply| Request::Jobs { reply }).await.unwrap_or_default();
+    let similar = nearest(job, known.iter().map(|known| known.name.as_str())).map(str::to_owned);
+    Refusal::UnknownJob { job: job.to_owned(), similar }
 }
 
 /// The body as `T`. A page in a browser cannot send this content type across origins unasked.

@@ -8,6 +8,11 @@ use super::api::{ErrorBody, ErrorDetail};
 use super::history::HistoryError;
 use crate::engine::RunId;
 
+/// `; did you mean `sync`?`, where something is similar to what was written.
+pub fn did_you_mean(similar: Option<&str>) -> String {
+    similar.map(|similar| format!("; did you mean `{similar}`?")).unwrap_or_default()
+}
+
 /// See the module's documentation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
@@ -25,8 +30,8 @@ pub(super) enum Refusal {
     Forbidden { uid: u32 },
     #[error("the request was not carried out in time")]
     TooSlow,
-    #[error("no job is called `{0}`")]
-    UnknownJob(String),
+    #[error("no job is called `{job}`{}", did_you_mean(similar.as_deref()))]
+    UnknownJob { job: String, similar: Option<String> },
     #[error("job `{job}` has no target `{target}`")]
     UnknownTarget { job: String, target: String },
     #[error("no run is called `{0}`")]
@@ -53,7 +58,7 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::AmbiguousRun { .. } => StatusCode::BAD_REQUEST,
-            Self::UnknownPath(_) | Self::UnknownJob(_) | Self::UnknownTarget { .. } | Self::UnknownRun(_) => StatusCode::NOT_FOUND,
+            Self::UnknownPath(_) | Self::UnknownJob { .. } | Self::UnknownTarget { .. } | Self::UnknownRun(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -74,7 +79,7 @@ impl Refusal {
             Self::BodyTooLong { .. } => "body_too_long",
             Self::Forbidden { .. } => "forbidden",
             Self::TooSlow => "too_slow",
-            Self::UnknownJob(_) => "unknown_job",
+            Self::UnknownJob { .. } => "unknown_job",
             Self::UnknownTarget { .. } => "unknown_target",
             Self::UnknownRun(_) => "unknown_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
@@ -93,7 +98,7 @@ impl Refusal {
             Self::Forbidden { .. } => {
                 Some("root, the daemon's user and members of the socket's group may: add the user to the group, or use sudo")
             }
-            Self::UnknownJob(_) => Some("`batchd jobs` lists the jobs; `batchd reload` takes over an edited file"),
+            Self::UnknownJob { .. } => Some("`batchd jobs` lists the jobs; `batchd reload` takes over an edited file"),
             Self::UnknownTarget { .. } => Some("name a target by its key, as in the job's `targets`"),
             Self::UnknownRun(_) => Some("`batchd history` lists the runs"),
             Self::AmbiguousRun { .. } => Some("write more of the name"),

@@ -15,7 +15,7 @@ const MAX_BACKUPS: u32 = 10_000;
 
 /// Reads a growing log, whole lines only.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub(in crate::cli) struct Follower {
     path: PathBuf,
     file: BufReader<File>,
     /// Bytes of `file` that were read.
@@ -29,7 +29,7 @@ type Each<'a> = dyn FnMut(&str) -> io::Result<()> + 'a;
 
 impl Follower {
     /// Starts at the beginning of the current file.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(in crate::cli) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), file: BufReader::new(File::open(path)?), offset: 0, begun: Vec::new() })
     }
 
@@ -37,7 +37,7 @@ impl Follower {
     ///
     /// A file that is held open keeps its identity through a rotation, so that it is found among the rotated ones, and those
     /// after it are newer. Where it is not, more files have come than are kept, and reading goes on with the current one.
-    pub(super) fn read(&mut self, each: &mut Each<'_>) -> io::Result<()> {
+    pub(in crate::cli) fn read(&mut self, each: &mut Each<'_>) -> io::Result<()> {
         self.read_file(each)?;
         let newer = self.newer()?;
         if newer.is_empty() {
@@ -105,7 +105,7 @@ impl Follower {
 }
 
 /// The last `count` lines that pass, oldest first, from as many files as it takes. The follower has then read its file.
-pub(super) fn tail(follower: &mut Follower, count: usize, passes: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
+pub(in crate::cli) fn tail(follower: &mut Follower, count: usize, passes: impl Fn(&str) -> bool) -> io::Result<Vec<String>> {
     let mut lines = last_lines(follower, count, &passes)?;
     let current = identity(follower.file.get_ref())?;
     for number in 1..=MAX_BACKUPS {

@@ -12,7 +12,7 @@ use crate::cli::print::Tone;
 /// What can be told of a line. A line that is none of ours is all message.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct LogLine {
+pub(in crate::cli) struct LogLine {
     time: Option<String>,
     level: Option<String>,
     job: Option<String>,
@@ -43,7 +43,7 @@ impl Filter<'_> {
 }
 
 impl LogLine {
-    pub(super) fn read(line: &str) -> Self {
+    pub(in crate::cli) fn read(line: &str) -> Self {
         let read = if line.starts_with('{') { serde_json::from_str(line).ok() } else { read_text(line) };
         read.unwrap_or_else(|| Self { message: line.to_owned(), ..Self::default() })
     }
@@ -55,7 +55,7 @@ impl LogLine {
     }
 
     /// What its level means.
-    pub(super) fn tone(&self) -> Option<Tone> {
+    pub(in crate::cli) fn tone(&self) -> Option<Tone> {
         match self.level.as_deref() {
             Some("ERROR") => Some(Tone::Bad),
             Some("WARN") => Some(Tone::Doubtful),

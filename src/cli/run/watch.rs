@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io::Write;
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::said::Said;
 use crate::cli::escape::escape;
@@ -13,7 +14,10 @@ use crate::daemon::Progress;
 use crate::engine::{Outcome, RunInfo, RunSummary};
 
 /// Rate, failures and the time left.
-const TEMPLATE: &str = "{bar:30} {pos}/{len}  {per_sec}  {msg}{eta} left";
+const TEMPLATE: &str = "{bar:30} {pos}/{len}  {rate}  {msg}{eta} left";
+
+/// The bar is drawn anew so often, also while no partial ends.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Runs with more partials than this say on lines only what failed, and each tenth of the way.
 const MANY_PARTIALS: u32 = 50;
@@ -80,7 +84,12 @@ impl Progress for Watch {
         self.say(&format!("{}: {partials}", escape(&run.id.0)));
         if let Shown::Bar(bar) = &self.shown {
             let style = ProgressStyle::with_template(TEMPLATE).expect("the template is a constant that fits");
-            bar.set_style(style.progress_chars("#>-"));
+            let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+                // What it is written to takes everything.
+                let _ = write!(out, "{:.1}/s", state.per_sec());
+            };
+            bar.set_style(style.progress_chars("#>-").with_key("rate", rate));
+            bar.enable_steady_tick(TICK);
             bar.set_length(self.partials.into());
         }
     }

@@ -16,8 +16,8 @@ fn status_of_a_healthy_daemon() {
       jobs       4, next fire in 30 s
       records    healthy
 
-    live run               partials                      failed  phase        for
-    sync@20261123T115900Z  [#####---------------] 10/40       1  4 in flight   1m
+    live run               partials                          failed  phase        for
+    sync@20261123T115900Z     10/40  [#####---------------]       1  4 in flight   1m
     ---
     ");
 }
@@ -100,6 +100,12 @@ fn trigger_of_what_is_not_there_is_explained() {
     NotFound
     ---
     error: no job is called `nothing`
+      help: `batchd jobs` lists the jobs; `batchd reload` takes over an edited file
+    ");
+    assert_snapshot!(seen(daemon(), "trigger dialy-report"), @r"
+    NotFound
+    ---
+    error: no job is called `dialy-report`; did you mean `daily-report`?
       help: `batchd jobs` lists the jobs; `batchd reload` takes over an edited file
     ");
     assert_snapshot!(seen(daemon(), "trigger daily-report --target mars"), @r"

@@ -86,7 +86,7 @@ fn a_waiting_run_has_no_start() {
     assert_snapshot!(seen(only(history()), "history"), @r"
     Done
     run                    cause     nominal                  started  took  outcome  partials
-    sync@20261123T115900Z  catch-up  2026-11-23 06:59:00 EST  waits       -  live          ?/4
+    sync@20261123T115900Z  catch-up  2026-11-23 06:59:00 EST  waits       -  live          4/4
     ---
     ");
     assert_snapshot!(seen(only(history()), "show sync"), @r"
