@@ -146,6 +146,10 @@ async fn deliver_all(shared: Arc<Shared>) {
         let mut wait = LOOKS;
         match shared.read(Reader::lanes).await {
             Ok(lanes) => {
+                if lanes.is_empty() {
+                    // Nothing waits: the connection is not held open for it.
+                    *lock(&shared.reader) = None;
+                }
                 for lane in lanes.into_iter().filter(|lane| !busy.contains(&lane.name)).collect::<Vec<_>>() {
                     let due = shared.due_in(&lane);
                     if due > Duration::ZERO {
