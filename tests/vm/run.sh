@@ -7,25 +7,12 @@
 # the machine is emulated. What fails is printed, and the exit code is 1. It is no part of ./test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-
 readonly BATCHD=${1:-target/release/batchd}
-readonly PLACE=target/vm
 readonly PATIENCE=1500
+source tests/vm/root.sh
 
-for program in mmdebstrap qemu-system-x86_64 mke2fs; do
-  command -v "$program" >/dev/null || { echo "$program is missing: apt-get install mmdebstrap qemu-system-x86 e2fsprogs" >&2; exit 1; }
-done
-[[ -x $BATCHD ]] || { echo "$BATCHD is missing: cargo build --release" >&2; exit 1; }
-
-mkdir -p "$PLACE"
-if [[ ! -e $PLACE/root/ready ]]; then
-  rm -rf "$PLACE/root"
-  mmdebstrap --mode=root --variant=minbase \
-    --include=systemd,systemd-sysv,udev,linux-image-cloud-amd64,initramfs-tools,python3,procps,util-linux,tzdata,kmod bookworm "$PLACE/root"
-  install -m 644 tests/vm/guest/story.service "$PLACE/root/etc/systemd/system/story.service"
-  chroot "$PLACE/root" systemctl enable story.service
-  touch "$PLACE/root/ready"
-fi
+need_vm
+make_root
 [[ -e $PLACE/disk ]] || mke2fs -q -t ext4 -d "$PLACE/root" "$PLACE/disk" 2000M
 
 input=$(mktemp -d)
@@ -34,9 +21,7 @@ cp tests/vm/guest/story.sh tests/vm/guest/leap.py "$input"
 cp "$BATCHD" "$input/batchd"
 tar cf "$input.tar" -C "$input" .
 
-timeout --kill-after=5 "$PATIENCE" qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max -smp 1 -m 1024 -nographic -no-reboot -nic none \
-  -kernel "$PLACE"/root/boot/vmlinuz-* -initrd "$PLACE"/root/boot/initrd.img-* \
-  -append "root=/dev/vda rw console=ttyS0 quiet systemd.mask=serial-getty@ttyS0.service systemd.show_status=0 panic=1" \
+timeout --kill-after=5 "$PATIENCE" "${machine[@]}" -append "$KERNEL systemd.mask=serial-getty@ttyS0.service systemd.show_status=0" \
   -drive "file=$PLACE/disk,format=raw,if=virtio,snapshot=on" -drive "file=$input.tar,format=raw,if=virtio,readonly=on" \
   </dev/null >"$PLACE/console" 2>&1 || true
 rm -f "$input.tar"
