@@ -3,25 +3,29 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::append::{Refusal, refuse_fenced};
 use super::values;
 use crate::store::{Epoch, Retention};
 
-/// Rows that one step deletes from a table, at most.
+/// Rows that one step deletes, about.
 const STEP: u32 = 1_000;
 
-/// A run that is older than is kept.
-const TOO_OLD: &str = "SELECT key FROM run WHERE fired < ?1 AND ended IS NOT NULL ORDER BY fired LIMIT 1";
-
-/// A run of the job beyond the number that is kept.
-const TOO_MANY: &str = "
-    SELECT key FROM run WHERE ended IS NOT NULL AND key =
-        (SELECT key FROM run WHERE job = ?1 ORDER BY fired DESC, key DESC LIMIT 1 OFFSET ?2)";
-
-/// Bytes of captured output that one step cuts.
+/// Bytes of captured output that one step cuts or deletes, about.
 const STEP_OUTPUT: i64 = 16 << 20;
+
+/// Jobs that one step counts the runs of.
+const STEP_JOBS: usize = 16;
+
+/// Runs that are older than is kept, the oldest first.
+const TOO_OLD: &str = "SELECT key FROM run WHERE fired < ?1 AND ended IS NOT NULL ORDER BY fired LIMIT ?2";
+
+/// Runs of the job beyond the number that is kept, the oldest first.
+const TOO_MANY: &str = "
+    SELECT key FROM run WHERE job = ?1 AND ended IS NOT NULL
+        AND (fired, key) <= (SELECT fired, key FROM run WHERE job = ?1 ORDER BY fired DESC, key DESC LIMIT 1 OFFSET ?2)
+    ORDER BY fired, key LIMIT ?3";
 
 /// `SQLite` numbers them as they come.
 const OLDEST_OUTPUTS: &str = "SELECT rowid, length(head) + length(tail) FROM output WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
@@ -47,20 +51,40 @@ pub(super) fn step(
 ) -> Result<Step, Refusal> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     refuse_fenced(&transaction, node, epoch)?;
-    let run = match too_old(&transaction, retention)? {
-        Some(run) => Some(run),
-        None => too_many(&transaction, retention, fired)?,
-    };
-    let more = match run {
-        Some(run) => forget_run(&transaction, run).map(|()| true),
-        None => forget_decisions(&transaction, retention),
-    }?;
+    let (mut left, mut more) = (Left { rows: STEP, bytes: STEP_OUTPUT }, true);
+    let runs = doomed(&transaction, retention, fired)?;
+    for run in &runs {
+        if left.is_nothing() {
+            break;
+        }
+        forget_run(&transaction, *run, &mut left)?;
+    }
+    if runs.is_empty() && fired.is_empty() {
+        more = forget_decisions(&transaction, retention)?;
+    }
     let captured = captured(&transaction)?;
     let over = captured - i64::try_from(retention.output).unwrap_or(i64::MAX);
     let more = more || over > 0 && cut_output(&transaction, over)?;
     let step = Step { more, captured: self::captured(&transaction)?.unsigned_abs() };
     transaction.commit()?;
     Ok(step)
+}
+
+/// What the step may still delete.
+struct Left {
+    rows: u32,
+    bytes: i64,
+}
+
+impl Left {
+    fn take(&mut self, rows: usize, bytes: i64) {
+        self.rows = self.rows.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));
+        self.bytes -= bytes;
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.rows == 0 || self.bytes <= 0
+    }
 }
 
 fn captured(connection: &Connection) -> rusqlite::Result<i64> {
@@ -92,45 +116,57 @@ fn cut_output(connection: &Connection, over: i64) -> rusqlite::Result<bool> {
     Ok(bytes < over && left > 0)
 }
 
-fn too_old(connection: &Connection, retention: &Retention) -> rusqlite::Result<Option<i64>> {
-    connection.prepare_cached(TOO_OLD)?.query_row([values::micros(retention.before)], |row| row.get(0)).optional()
-}
-
-fn too_many(connection: &Connection, retention: &Retention, fired: &mut BTreeSet<String>) -> rusqlite::Result<Option<i64>> {
-    while let Some(job) = fired.first() {
-        let found = connection.prepare_cached(TOO_MANY)?.query_row(params![job, retention.runs], |row| row.get(0)).optional()?;
-        if found.is_some() {
-            return Ok(found);
+/// Runs that are not kept, as many as one step can delete. Of jobs that are in `fired` after that more may be found.
+fn doomed(connection: &Connection, retention: &Retention, fired: &mut BTreeSet<String>) -> rusqlite::Result<Vec<i64>> {
+    let mut too_old = connection.prepare_cached(TOO_OLD)?;
+    let old: Vec<i64> = too_old.query_map(params![values::micros(retention.before), STEP], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    if !old.is_empty() {
+        return Ok(old);
+    }
+    let mut too_many = connection.prepare_cached(TOO_MANY)?;
+    for _ in 0..STEP_JOBS {
+        let Some(job) = fired.first() else { break };
+        let many: Vec<i64> = too_many.query_map(params![job, retention.runs, STEP], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        if !many.is_empty() {
+            return Ok(many);
         }
         fired.pop_first();
     }
-    Ok(None)
+    Ok(Vec::new())
 }
 
-/// Its outputs and partials first; with the last of them the run itself.
-fn forget_run(connection: &Connection, run: i64) -> rusqlite::Result<()> {
-    if forget_outputs(connection, run)? == STEP as usize {
+/// Its outputs and partials first, as many as may go; with the last of them the run itself.
+fn forget_run(connection: &Connection, run: i64, left: &mut Left) -> rusqlite::Result<()> {
+    forget_outputs(connection, run, left)?;
+    if left.is_nothing() {
         return Ok(());
     }
     let partials = "DELETE FROM partial WHERE run = ?1 AND idx IN (SELECT idx FROM partial WHERE run = ?1 LIMIT ?2)";
     let planned = "DELETE FROM planned WHERE run = ?1 AND idx IN (SELECT idx FROM planned WHERE run = ?1 LIMIT ?2)";
     for rows in [partials, planned] {
-        if connection.prepare_cached(rows)?.execute(params![run, STEP])? == STEP as usize {
-            return Ok(());
-        }
+        left.take(connection.prepare_cached(rows)?.execute(params![run, left.rows])?, 0);
     }
-    connection.prepare_cached("DELETE FROM run WHERE key = ?1")?.execute([run])?;
+    if !left.is_nothing() {
+        left.take(connection.prepare_cached("DELETE FROM run WHERE key = ?1")?.execute([run])?, 0);
+    }
     Ok(())
 }
 
-/// How many rows went.
-fn forget_outputs(connection: &Connection, run: i64) -> rusqlite::Result<usize> {
-    let outputs = "DELETE FROM output WHERE run = ?1 AND (idx, attempt) IN (SELECT idx, attempt FROM output WHERE run = ?1 LIMIT ?2)
-                   RETURNING length(head) + length(tail)";
-    let mut statement = connection.prepare_cached(outputs)?;
-    let lengths: Vec<i64> = statement.query_map(params![run, STEP], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    connection.execute("UPDATE captured SET bytes = max(0, bytes - ?1)", [lengths.iter().sum::<i64>()])?;
-    Ok(lengths.len())
+fn forget_outputs(connection: &Connection, run: i64, left: &mut Left) -> rusqlite::Result<()> {
+    let mut outputs = connection.prepare_cached("SELECT rowid, length(head) + length(tail) FROM output WHERE run = ?1 LIMIT ?2")?;
+    let outputs: Vec<(i64, i64)> =
+        outputs.query_map(params![run, left.rows], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let mut gone = 0;
+    for (output, length) in outputs {
+        if left.is_nothing() {
+            break;
+        }
+        connection.prepare_cached("DELETE FROM output WHERE rowid = ?1")?.execute([output])?;
+        left.take(1, length);
+        gone += length;
+    }
+    connection.prepare_cached("UPDATE captured SET bytes = max(0, bytes - ?1)")?.execute([gone])?;
+    Ok(())
 }
 
 /// The oldest decisions, and accountings that have none any more.

@@ -128,7 +128,7 @@ fn a_great_run_goes_little_by_little() {
     records.extend((0..3_500).map(|index| ended(1, index, Outcome::Succeeded)));
     records.push(finished(1, RunOutcome::Succeeded));
     let mut opened = Opened::with(&records);
-    // Three full steps, the rest with the run, and one that finds nothing.
+    // Three full steps with partials, the rest with the run, and one that finds nothing.
     assert_eq!(forget(&mut opened, 1_000, 1), 5);
     assert_eq!(left(&opened), (vec![], vec![0, 0, 0]));
 }
