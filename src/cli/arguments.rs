@@ -27,6 +27,7 @@ use super::run::RunArgs;
 use super::schema::SchemaArgs;
 use super::show::ShowArgs;
 use super::simulate::SimulateArgs;
+use super::state::StateArgs;
 use super::status::StatusArgs;
 use super::trigger::TriggerArgs;
 
@@ -35,7 +36,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("The file", &["check", "next", "explain", "simulate"]),
     ("The work", &["run", "trigger", "retry", "cancel", "pause", "resume", "backfill"]),
     ("The story", &["jobs", "history", "show", "results", "logs", "audit"]),
-    ("The daemon", &["daemon", "status", "reload", "notify"]),
+    ("The daemon", &["daemon", "status", "reload", "notify", "state"]),
     ("Moving in", &["init", "import", "export", "doctor"]),
     ("Its own", &["schema", "completions", "man"]),
 ];
@@ -112,6 +113,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Make of jobs.toml what others read
     Export(ExportArgs),
+    /// Check the records, copy them, or save what can be read of damaged ones
+    State(StateArgs),
     /// Write a first jobs.toml, or all that a systemd service needs
     Init(InitArgs),
     /// Find what would break which job on this machine
@@ -206,6 +209,7 @@ mod tests {
           status       Tell how the daemon is, and how far its live runs are
           reload       Have the daemon read jobs.toml again
           notify       Try a channel of [notify]
+          state        Check the records, copy them, or save what can be read of damaged ones
 
         Moving in:
           init         Write a first jobs.toml, or all that a systemd service needs

@@ -18,7 +18,7 @@ use super::print::{Look, Screen, Tone};
 use super::rooms::Rooms;
 use super::{
     Exit, Global, audit, backfill, cancel, check, completions, doctor, explain, export, history, import, init, jobs, logs, man, next,
-    notify, pause, reload, results, retry, run, schema, show, simulate, status, trigger,
+    notify, pause, reload, results, retry, run, schema, show, simulate, state, status, trigger,
 };
 use crate::config::Config;
 use crate::daemon::source::LoadError;
@@ -96,6 +96,7 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
         }
         Command::Status(args) => site.ask(screen, async |client, screen| status::status(&client, args, now, screen).await),
         Command::Notify(args) => notify::notify(rooms, &config(rooms, &config_path(global.config.as_deref())?)?, args, screen),
+        Command::State(args) => state::state(&place(global)?.state_dir, args, now, screen),
         Command::Reload(args) => site.ask(screen, async |client, screen| reload::reload(&client, args, screen).await),
         Command::Init(args) => init::init(global, args, screen),
         Command::Doctor(args) => doctor::doctor(&config(rooms, &config_path(global.config.as_deref())?)?, *args, now, screen),

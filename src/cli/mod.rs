@@ -38,6 +38,7 @@ mod run;
 mod schema;
 mod show;
 mod simulate;
+mod state;
 mod status;
 mod table;
 #[cfg(test)]

@@ -13,10 +13,15 @@ pub type Fault = Box<dyn Error + Send + Sync>;
 pub enum StoreError {
     #[error("no database at `{}`: no daemon has run with this state directory yet", shown(path))]
     NoState { path: PathBuf },
+    #[error(
+        "the database `{}` is missing, and there has been one: put it back, or a backup in its place; to begin anew, remove the whole directory",
+        shown(path)
+    )]
+    Missing { path: PathBuf },
     #[error("`{}` is not a batchd database ({found}); move it away, or name another `state_dir`", shown(path))]
     NotADatabase { path: PathBuf, found: String },
     #[error(
-        "the database `{0}` is damaged: {found}; restore a backup, or save what can be read with `sqlite3 {0} .recover | sqlite3 {0}.new` and put that in its place",
+        "the database `{}` is damaged: {found}; put a backup in its place, or save what can be read with `batchd state repair`",
         shown(path)
     )]
     Corrupt { path: PathBuf, found: String },
@@ -35,7 +40,7 @@ pub enum StoreError {
     ReadOnly { path: PathBuf },
     #[error("cannot read or write `{}`: {fault}", shown(path))]
     Io { path: PathBuf, fault: Fault },
-    #[error("the database `{}` was moved, removed or replaced while in use; stop batchd, put the file back and start again", shown(path))]
+    #[error("the database `{}` was moved, removed or replaced while in use: put the file back, and batchd goes on by itself", shown(path))]
     Replaced { path: PathBuf },
     #[error("a later writer has taken over as node `{}` (its epoch is {latest}, ours {ours}); this process must end", node.escape_debug())]
     Fenced { node: String, ours: i64, latest: i64 },
@@ -55,7 +60,10 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same append can succeed later without anything done about the database itself.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Locked { .. } | Self::Full { .. } | Self::Short { .. } | Self::ReadOnly { .. } | Self::Io { .. })
+        matches!(
+            self,
+            Self::Locked { .. } | Self::Full { .. } | Self::Short { .. } | Self::ReadOnly { .. } | Self::Replaced { .. } | Self::Io { .. }
+        )
     }
 }
 

@@ -23,7 +23,7 @@ pub use error::{Fault, LookupError, StoreError};
 pub use lock::{LockError, StateLock};
 pub use plan::{PlanAnswer, PlanStep};
 pub use shape::Time;
-pub use sqlite::{Reader, Sqlite};
+pub use sqlite::{BackupError, Inspection, Reader, RepairError, Repaired, Saved, Sqlite, repair};
 pub use view::{AccountingView, DecisionView, OutputView, PartialCounts, PartialView, RunFilter, RunView};
 pub use writer::{Health, Planner, Recorder, Unwritten, Writer};
 

@@ -324,4 +324,5 @@ mod forgetting;
 mod outbox;
 mod plans;
 mod restart;
+mod state;
 mod views;

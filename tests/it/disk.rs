@@ -15,7 +15,10 @@ fn check(call: &str, error: &str, from: usize, words: &str) {
     let mut daemon = site.start_under(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
     let told = daemon.line("nothing new is started");
     assert!(told.contains(words), "{told}");
+    let failed_at = daemon.seen().len();
     daemon.line("the store can write again");
+    let meanwhile = &daemon.seen()[failed_at..];
+    assert!(!meanwhile.iter().any(|line| line.contains("run succeeded")), "success was told without a record: {meanwhile:#?}");
     daemon.line("run succeeded");
     let status = site.ask_json(&["status"]);
     assert_eq!(status["store"]["healthy"], true);
@@ -23,9 +26,7 @@ fn check(call: &str, error: &str, from: usize, words: &str) {
     kill(Pid::from_raw(pid), Signal::SIGTERM).expect("the daemon lives");
     assert!(daemon.left().success());
 
-    let records = rusqlite::Connection::open(site.path("state/batchd.db")).expect("the records");
-    let sound: String = records.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("is SQL");
-    assert_eq!(sound, "ok");
+    site.ask(&["state", "check"]);
     site.ask(&["audit"]);
 }
 

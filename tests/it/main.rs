@@ -8,6 +8,7 @@ mod moving;
 mod notify;
 mod readme;
 mod site;
+mod state;
 mod targets;
 mod tidy;
 mod time;

@@ -5,26 +5,34 @@
 
 mod accounts;
 mod append;
+mod backup;
+mod fault;
 mod forget;
+mod inspect;
+mod open;
 mod outbox;
 mod plan;
 mod reader;
 mod recover;
+mod repair;
+mod salvage;
 mod schema;
 mod values;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, ffi, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
-pub use reader::{MAX_CANDIDATES, MAX_PAGE, Reader};
-
+pub use self::backup::BackupError;
+use self::fault::{fault, io_fault};
+pub use self::inspect::Inspection;
+use self::open::{Changed, Files};
+pub use self::reader::{MAX_CANDIDATES, MAX_PAGE, Reader};
+pub use self::repair::{RepairError, Repaired, repair};
+pub use self::salvage::Saved;
 use super::lock::make_state_dir;
 use super::reserve::Reserve;
 use super::{DATABASE_FILE, Epoch, Node, PlanAnswer, PlanStep, Retention, Store, StoreError};
@@ -33,22 +41,13 @@ use crate::engine::{Record, Recovery, RunId};
 /// How long a statement waits for another program's lock before the append is refused (and tried again by the writer).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Databases up to this many bytes are checked whole when opened, about 0.1 s; greater ones show damage when it is met.
-const MAX_CHECKED_BYTES: u64 = 16 << 20;
-
-/// The write-ahead log is cut back to this many bytes after a checkpoint.
-const MAX_IDLE_WAL_BYTES: i64 = 16 << 20;
-
-/// Prepared statements kept; more than there are.
-const STATEMENTS: usize = 32;
-
 /// The writing connection.
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
     connection: Connection,
-    /// Device and inode of the file that was opened.
-    file: (u64, u64),
+    /// The files as they were opened.
+    files: Files,
     busy_timeout: Duration,
     node: Option<String>,
     /// A write or sync failed: the connection's view of the file is not to be trusted, so the next append opens it anew.
@@ -69,13 +68,9 @@ impl Sqlite {
     pub(super) fn open_patiently(state_dir: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
         make_state_dir(state_dir).map_err(|error| io_fault(state_dir, error))?;
         let path = state_dir.join(DATABASE_FILE);
-        if !path.try_exists().map_err(|error| io_fault(&path, error))? {
-            create(&path)?;
-        }
-        refuse_cut_off(&path)?;
-        let connection = connect(&path, busy_timeout)?;
-        let file = file_identity(&path)?;
-        Ok(Self { path, connection, file, busy_timeout, node: None, failed: false, fired: None, reserve: None, captured: None })
+        let connection = open::open_or_make(&path, busy_timeout)?;
+        let files = Files::of(&path)?;
+        Ok(Self { path, connection, files, busy_timeout, node: None, failed: false, fired: None, reserve: None, captured: None })
     }
 
     /// Opens it for the daemon, of which there is one: with room that is kept on the disk for the ends of runs. On a full disk it
@@ -107,20 +102,31 @@ impl Sqlite {
         Ok(())
     }
 
-    /// A file moved away is still written by this connection, but whoever starts next would not find what it writes.
-    fn refuse_replaced(&self) -> Result<(), StoreError> {
-        match file_identity(&self.path) {
-            Ok(file) if file == self.file => Ok(()),
-            _ => Err(StoreError::Replaced { path: self.path.clone() }),
+    fn ready(&mut self) -> Result<(), StoreError> {
+        match self.files.changed(&self.path) {
+            Changed::Nothing => {}
+            Changed::LogDeleted => self.take_over_log()?,
+            Changed::Replaced => return Err(StoreError::Replaced { path: self.path.clone() }),
         }
+        if self.failed { self.open_anew() } else { Ok(()) }
     }
 
-    fn ready(&mut self) -> Result<(), StoreError> {
-        self.refuse_replaced()?;
-        if self.failed {
-            self.connection = connect(&self.path, self.busy_timeout)?;
-            self.failed = false;
+    /// What was written is read from the deleted log and put into the database; after that a new log can be begun.
+    fn take_over_log(&mut self) -> Result<(), StoreError> {
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        match checkpoint.map_err(|error| fault(&self.path, error))? {
+            0 => self.failed = true,
+            _busy => return Err(StoreError::Locked { path: self.path.clone() }),
         }
+        Ok(())
+    }
+
+    /// The old connection is closed first, or `SQLite` would share its locks and its index of the log with the new one.
+    fn open_anew(&mut self) -> Result<(), StoreError> {
+        self.connection = Connection::open_in_memory().map_err(|error| fault(&self.path, error))?;
+        self.connection = open::connect(&self.path, self.busy_timeout)?;
+        self.files = Files::of(&self.path)?;
+        self.failed = false;
         Ok(())
     }
 
@@ -211,118 +217,4 @@ fn join(connection: &mut Connection, node: &Node) -> rusqlite::Result<i64> {
     )?;
     transaction.commit()?;
     Ok(epoch)
-}
-
-/// Make the database under another name and link it into place whole, so that a file under its own name that is empty or has no
-/// tables is always damage, and the first of two creators wins.
-fn create(path: &Path) -> Result<(), StoreError> {
-    let failed = |error| io_fault(path, error);
-    if path.with_extension("db-wal").exists() {
-        let found = "the file is missing, but its `-wal` is there".to_owned();
-        return Err(StoreError::Corrupt { path: path.to_owned(), found });
-    }
-    let draft = path.with_extension(format!("new-{}", std::process::id()));
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
-    let made = Connection::open(&draft).and_then(|mut connection| {
-        schema::migrate(&mut connection, 0)?;
-        connection.close().map_err(|(_, error)| error)
-    });
-    let linked = made.map_err(|error| fault(path, error)).and_then(|()| match fs::hard_link(&draft, path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
-        _ => Ok(()),
-    });
-    fs::remove_file(&draft).map_err(failed)?;
-    linked?;
-    let dir = path.parent().unwrap_or(Path::new("."));
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
-}
-
-/// `SQLite` takes an empty file for an empty database; here it is what a crash of the file system leaves.
-fn refuse_cut_off(path: &Path) -> Result<(), StoreError> {
-    let length = fs::metadata(path).map_err(|error| io_fault(path, error))?.len();
-    if length == 0 {
-        return Err(StoreError::Corrupt { path: path.to_owned(), found: "the file is empty".to_owned() });
-    }
-    Ok(())
-}
-
-fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
-    let failed = |error| fault(path, error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(busy_timeout).map_err(failed)?;
-    let version = known_version(&connection, path)?;
-    configure(&connection).map_err(failed)?;
-    refuse_damaged(&connection, path)?;
-    schema::migrate(&mut connection, version).map_err(failed)?;
-    Ok(connection)
-}
-
-/// The schema version of a database that this release can read.
-fn known_version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
-    let marks = schema::marks(connection).map_err(|error| fault(path, error))?;
-    if marks.application_id != schema::APPLICATION_ID {
-        let found = format!("its application id is {:#x}", marks.application_id);
-        return Err(StoreError::NotADatabase { path: path.to_owned(), found });
-    }
-    if marks.version > schema::VERSION {
-        return Err(StoreError::Newer { path: path.to_owned(), found: marks.version, known: schema::VERSION });
-    }
-    Ok(marks.version)
-}
-
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.pragma_update(None, "trusted_schema", false)?;
-    connection.pragma_update(None, "cell_size_check", true)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "journal_size_limit", MAX_IDLE_WAL_BYTES)
-}
-
-fn refuse_damaged(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    if fs::metadata(path).map_err(|error| io_fault(path, error))?.len() > MAX_CHECKED_BYTES {
-        return Ok(());
-    }
-    let found: Option<String> =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).optional().map_err(|error| fault(path, error))?;
-    match found {
-        Some(found) if found != "ok" => {
-            let found = found.lines().last().unwrap_or_default().escape_debug().to_string();
-            Err(StoreError::Corrupt { path: path.to_owned(), found })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn file_identity(path: &Path) -> Result<(u64, u64), StoreError> {
-    let file = fs::metadata(path).map_err(|error| io_fault(path, error))?;
-    Ok((file.dev(), file.ino()))
-}
-
-fn io_fault(path: &Path, error: io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path: path.to_owned() },
-        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path: path.to_owned() },
-        _ => StoreError::Io { path: path.to_owned(), fault: error.into() },
-    }
-}
-
-/// Sort what `SQLite` said by what can be done about it.
-fn fault(path: &Path, error: rusqlite::Error) -> StoreError {
-    let path = path.to_owned();
-    if error.sqlite_error().is_some_and(|inner| inner.extended_code == ffi::SQLITE_READONLY_DBMOVED) {
-        return StoreError::Replaced { path };
-    }
-    match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => StoreError::NotADatabase { path, found: "it is no SQLite file".to_owned() },
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { path, found: error.to_string().escape_debug().to_string() },
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { path },
-        Some(ErrorCode::DiskFull) => StoreError::Full { path },
-        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly { path },
-        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => StoreError::Io { path, fault: error.into() },
-        _ if values::is_unreadable(&error) => StoreError::Corrupt { path, found: error.to_string().escape_debug().to_string() },
-        _ => StoreError::Database { path, fault: error.into() },
-    }
 }

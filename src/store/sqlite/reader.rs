@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, ToSql, params};
 
-use super::{BUSY_TIMEOUT, STATEMENTS, fault, known_version, values};
+use super::open::{STATEMENTS, known_version, missing, refuse_cut_off};
+use super::{BUSY_TIMEOUT, fault, values};
 use crate::engine::{Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
 use crate::store::{DATABASE_FILE, DecisionView, LookupError, OutputView, PartialCounts, PartialView, RunFilter, RunView, StoreError};
 
@@ -33,13 +34,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Open the database in `state_dir`; [`StoreError::NoState`] where there is none.
+    /// Open the database in `state_dir`; [`StoreError::NoState`] where there has been none.
     pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
         let path = state_dir.join(DATABASE_FILE);
         if !path.exists() {
-            return Err(StoreError::NoState { path });
+            return Err(missing(&path));
         }
-        super::refuse_cut_off(&path)?;
+        refuse_cut_off(&path)?;
         let failed = |error| fault(&path, error);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;

@@ -215,7 +215,13 @@ pub(super) fn marks(connection: &Connection) -> rusqlite::Result<Marks> {
 
 /// Bring the tables from `from` to [`VERSION`], in one transaction.
 pub(super) fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
-    let pending = MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(0));
+    migrate_to(connection, from, VERSION)
+}
+
+/// The same, to the version of an older release.
+pub(super) fn migrate_to(connection: &mut Connection, from: i64, to: i64) -> rusqlite::Result<()> {
+    let index = |version| usize::try_from(version).unwrap_or(0);
+    let pending = MIGRATIONS.iter().take(index(to)).skip(index(from));
     if pending.len() == 0 {
         return Ok(());
     }
@@ -224,6 +230,6 @@ pub(super) fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Resul
         transaction.execute_batch(script)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.pragma_update(None, "user_version", to)?;
     transaction.commit()
 }

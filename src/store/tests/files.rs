@@ -39,8 +39,7 @@ fn an_empty_file_is_damage() {
     let refused = refusal(|path| Ok(File::create(path).map(drop)?));
     assert_eq!(
         refused,
-        "the database `PATH` is damaged: the file is empty; restore a backup, or save what can be read with \
-         `sqlite3 PATH .recover | sqlite3 PATH.new` and put that in its place"
+        "the database `PATH` is damaged: the file is empty; put a backup in its place, or save what can be read with `batchd state repair`"
     );
 }
 
@@ -48,6 +47,50 @@ fn an_empty_file_is_damage() {
 fn overwritten_pages_are_damage() {
     let refused = refusal(|path| Ok(File::options().write(true).open(path)?.write_all_at(&[0xA5; 8192], 3 * 4096)?));
     assert!(refused.starts_with("the database `PATH` is damaged: "), "{refused}");
+}
+
+/// One that is too great to be checked whole.
+#[test]
+fn of_a_great_database_what_a_start_depends_on_is_checked() {
+    let refused = refusal(|path| {
+        let database = rusqlite::Connection::open(path)?;
+        database.execute_batch("INSERT INTO output VALUES (1, 0, 1, zeroblob(17 << 20), x'', 0); PRAGMA wal_checkpoint(TRUNCATE)")?;
+        let page: u32 = database.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'job'", [], |row| row.get(0))?;
+        drop(database);
+        Ok(File::options().write(true).open(path)?.write_all_at(&[0xA5; 4096], u64::from(page - 1) * 4096)?)
+    });
+    assert!(refused.starts_with("the database `PATH` is damaged: "), "{refused}");
+}
+
+#[test]
+fn a_directory_in_its_place_is_refused() {
+    let refused = refusal(|path| Ok(fs::remove_file(path).and_then(|()| fs::create_dir(path))?));
+    assert!(refused.starts_with("cannot read or write `PATH`: "), "{refused}");
+}
+
+#[test]
+fn a_lost_database_is_not_made_anew() {
+    let refused = refusal(|path| Ok(fs::remove_file(path)?));
+    let expected = "the database `PATH` is missing, and there has been one: put it back, or a backup in its place; to begin anew, remove the whole directory";
+    assert_eq!(refused, expected);
+}
+
+#[test]
+fn a_log_that_was_deleted_is_taken_over() {
+    let mut opened = Opened::with(&[watermark("sync"), fired(1, "sync", 60, range(3))]);
+    let path = opened.dir.path().join(DATABASE_FILE);
+    for extension in ["db-wal", "db-shm"] {
+        fs::remove_file(path.with_extension(extension)).expect("is there");
+    }
+    opened.append(&[fired(2, "sync", 120, range(1))]).expect("is recorded");
+    fs::copy(path.with_extension("db-wal"), path.with_extension("copied-wal")).expect("there is a new one");
+    fs::copy(&path, path.with_extension("copied")).expect("is copied");
+    let copy = rusqlite::Connection::open(path.with_extension("copied")).expect("opens");
+    let keys: Vec<i64> = copy
+        .prepare("SELECT key FROM run ORDER BY key")
+        .and_then(|mut keys| keys.query_map([], |row| row.get(0))?.collect())
+        .expect("reads");
+    assert_eq!(keys, [1, 2], "all of it is in the files that can be found");
 }
 
 #[test]
@@ -91,6 +134,17 @@ fn a_replaced_database_is_noticed() {
 }
 
 #[test]
+fn a_database_that_is_put_back_goes_on() {
+    let mut opened = Opened::new();
+    let path = opened.dir.path().join(DATABASE_FILE);
+    fs::rename(&path, path.with_extension("away")).expect("is moved");
+    let refused = opened.append(&[watermark("sync")]).expect_err("is away");
+    assert!(refused.is_transient() && matches!(refused, StoreError::Replaced { .. }), "{refused}");
+    fs::rename(path.with_extension("away"), &path).expect("is moved");
+    opened.append(&[watermark("sync")]).expect("is recorded");
+}
+
+#[test]
 fn the_files_are_private_and_no_draft_is_left() {
     let dir = tempfile::tempdir().expect("a directory");
     let state = dir.path().join("state");
@@ -102,7 +156,7 @@ fn the_files_are_private_and_no_draft_is_left() {
         .collect();
     files.sort();
     assert_eq!(state.metadata().expect("is there").permissions().mode() & 0o777, 0o700);
-    assert_eq!(files, ["batchd.db 600", "batchd.db-shm 600", "batchd.db-wal 600"]);
+    assert_eq!(files, ["batchd.db 600", "batchd.db-shm 600", "batchd.db-wal 600", "batchd.made 600"]);
 }
 
 #[test]
