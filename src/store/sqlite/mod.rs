@@ -111,19 +111,21 @@ impl Sqlite {
         if self.failed { self.open_anew() } else { Ok(()) }
     }
 
-    /// What was written is read from the deleted log and put into the database; after that a new log can be begun.
+    /// What was written is read from the deleted log and put into the database. After that a new log can be begun, and not before the
+    /// last connection to the old one is closed: `SQLite` would share its locks and its index with the new one.
     fn take_over_log(&mut self) -> Result<(), StoreError> {
         let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         match checkpoint.map_err(|error| fault(&self.path, error))? {
             0 => self.failed = true,
             _busy => return Err(StoreError::Locked { path: self.path.clone() }),
         }
+        self.connection = Connection::open_in_memory().map_err(|error| fault(&self.path, error))?;
         Ok(())
     }
 
-    /// The old connection is closed first, or `SQLite` would share its locks and its index of the log with the new one.
+    /// The old connection is closed last: while there is one, the index of the log does not have what could not be synced. Read
+    /// from the log anew that would count as written, though it may not be on the disk, and the records would be there twice.
     fn open_anew(&mut self) -> Result<(), StoreError> {
-        self.connection = Connection::open_in_memory().map_err(|error| fault(&self.path, error))?;
         self.connection = open::connect(&self.path, self.busy_timeout)?;
         self.files = Files::of(&self.path)?;
         self.failed = false;

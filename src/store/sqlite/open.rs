@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::fault::{fault, io_fault};
@@ -164,11 +165,14 @@ pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection,
     let failed = |error| fault(path, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    // Else the log that a crash has left would be put into a database that is refused.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     connection.busy_timeout(busy_timeout).map_err(failed)?;
     let version = known_version(&connection, path)?;
     configure(&connection).map_err(failed)?;
     refuse_damaged(&connection, path)?;
     schema::migrate(&mut connection, version).map_err(failed)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(failed)?;
     Ok(connection)
 }
 

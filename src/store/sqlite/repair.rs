@@ -12,6 +12,7 @@ use super::inspect::{self, LOST_PARTIALS};
 use super::open::{Draft, known_version, log_path, missing, refuse_cut_off, sync_dir};
 use super::salvage::{Saved, salvage};
 use super::{fault, io_fault, schema};
+use crate::store::error::shown;
 use crate::store::{DATABASE_FILE, LockError, StateLock, StoreError};
 
 /// Begins the extension of a damaged database's second name; the time follows.
@@ -35,8 +36,22 @@ pub struct Repaired {
 pub enum RepairError {
     #[error(transparent)]
     Lock(#[from] LockError),
+    #[error(
+        "nothing can be read of the database `{}`: {found}; put a backup in its place, or remove the whole directory to begin anew",
+        shown(path)
+    )]
+    Unreadable { path: PathBuf, found: String },
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for RepairError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt { path, found } => Self::Unreadable { path, found },
+            error => Self::Store(error),
+        }
+    }
 }
 
 /// Repairs the database in `state_dir`, which no daemon may use meanwhile. `None`: nothing is wrong with it.

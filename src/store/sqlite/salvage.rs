@@ -82,7 +82,7 @@ impl Copy<'_> {
         self.new.execute_batch("BEGIN")?;
         match &self.table.key {
             Some(key) => self.walk(key)?,
-            None => self.from_both_ends()?,
+            None => self.read_both_ends()?,
         }
         self.new.execute_batch("COMMIT")?;
         self.saved.rows = count(self.new, &self.table.name)?;
@@ -90,7 +90,7 @@ impl Copy<'_> {
     }
 
     /// Small tables with a text as their key.
-    fn from_both_ends(&mut self) -> Result<()> {
+    fn read_both_ends(&mut self) -> Result<()> {
         let columns = self.table.columns.join(", ");
         for order in ["ASC", "DESC"] {
             let sql = format!("SELECT {columns} FROM {} ORDER BY 1 {order}", self.table.name);

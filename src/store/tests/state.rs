@@ -179,6 +179,20 @@ fn what_is_sound_is_not_repaired() {
 }
 
 #[test]
+fn what_cannot_be_read_at_all_stays_as_it_is() {
+    let Opened { dir, store, .. } = story();
+    drop(store);
+    let path = dir.path().join(DATABASE_FILE);
+    // The first page, behind its header, says which tables there are.
+    File::options().write(true).open(&path).and_then(|file| file.write_all_at(&[0xA5; 3_000], 100)).expect("is damaged");
+    let before = fs::read(&path).expect("reads");
+    let refused = repair(dir.path(), at(0)).expect_err("cannot be read").to_string();
+    assert!(refused.starts_with("nothing can be read of the database"), "{refused}");
+    assert_eq!(fs::read(&path).expect("reads"), before);
+    assert!(dir.path().read_dir().expect("reads").all(|file| !file.expect("reads").file_name().to_string_lossy().contains("broken")));
+}
+
+#[test]
 fn a_repair_that_was_broken_off_is_done_from_what_it_kept() {
     let dir = damaged("output");
     let path = dir.path().join(DATABASE_FILE);
