@@ -70,7 +70,7 @@ fn records_that_cannot_be_used_are_refused() {
 #[test]
 fn records_without_permission_are_refused() {
     let site = stopped();
-    fs::set_permissions(site.path("state/batchd.db"), fs::Permissions::from_mode(0)).expect("is ours");
+    fs::set_permissions(site.path("state/batchd.db"), fs::Permissions::from_mode(0o000)).expect("is ours");
     let mut daemon = site.start_under(&["unshare", "--user"]);
     let told = daemon.line("error: ");
     assert!(told.contains("batchd.db`: ") && told.contains("unable to open database file"), "{told}");
