@@ -51,7 +51,7 @@ for cut in $(seq 0 "$CUTS"); do
   tar cf "$input.tar" -C "$input" .
   console=$PLACE/powercut-console-$(printf %02d "$cut")
   # An emulated machine on a busy host may not come up at all, before anything of this has begun.
-  for try in 1 2 3; do
+  for _ in 1 2 3; do
     "${machine[@]}" -append "$KERNEL no_timer_check init=/opt/stage" -drive "file=$ROOT,format=raw,if=virtio,snapshot=on" \
       -drive "file=$input.tar,format=raw,if=virtio,readonly=on" -drive "file=$DATA,format=raw,if=virtio,cache=writeback" \
       </dev/null >"$console" 2>&1 &
@@ -65,8 +65,7 @@ for cut in $(seq 0 "$CUTS"); do
     ((cut == CUTS)) || sleep "0.$((RANDOM % 1000))"
     kill -KILL "$vm" 2>/dev/null || true
     wait "$vm" 2>/dev/null || true
-    ! grep --text -q 'Kernel panic' "$console" || [[ $try == 3 ]] || continue
-    break
+    ! grep --text -qaE '^(ok|FAILED) ' "$console" || break
   done
   tr -d '\r' <"$console" | grep --text -aE '^(ok|FAILED) ' || { echo "FAILED boot $cut tells nothing: see $console" | tee -a "$console"; }
 done
