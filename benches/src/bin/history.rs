@@ -24,9 +24,9 @@ const ROWS: &str = "
     INSERT INTO run (key, id, job, cause, nominal, zone, fired, targets, partials, claimed, node, started, ended, outcome, succeeded, failed)
         SELECT t, printf('job-%02d@%s', i % 100, strftime('%Y%m%dT%H%M%SZ', t / 1000000, 'unixepoch')), printf('job-%02d', i % 100), 'schedule',
             t, 'UTC', t, '{\"range\":[0,8]}', 8, 8, 'daemon', t, t + 1500000,
-            iif(i % 50 = 0, 'failed', 'succeeded'), iif(i % 50 = 0, 7, 8), iif(i % 50 = 0, 1, 0) FROM moment;
+            CASE WHEN i % 50 = 0 THEN 'failed' ELSE 'succeeded' END, CASE WHEN i % 50 = 0 THEN 7 ELSE 8 END, CASE WHEN i % 50 = 0 THEN 1 ELSE 0 END FROM moment;
     INSERT INTO partial (run, idx, target, outcome, attempt, started, ended, duration_us, exit_code)
-        SELECT t, p.value, p.value, iif(i % 50 = 0 AND p.value = 3, 'failed', 'succeeded'), 1, t, t + 900000, 900000, 0
+        SELECT t, p.value, p.value, CASE WHEN i % 50 = 0 AND p.value = 3 THEN 'failed' ELSE 'succeeded' END, 1, t, t + 900000, 900000, 0
         FROM moment, json_each('[0,1,2,3,4,5,6,7]') AS p;
     INSERT INTO decision (job, first, last, count, decision, run, at, accounting)
         SELECT printf('job-%02d', i % 100), t, t, 1, 'ran', t, t, 1 FROM moment;
@@ -53,7 +53,9 @@ fn main() {
     for _ in 0..3 {
         println!("ready after {:.2} s", start(&batchd, site.path()).as_secs_f64());
     }
-    for command in ["history", "history job-07 --failed", "history --since 1d -n 1000", "show job-07", "jobs", "audit job-07", "state check"] {
+    for command in
+        ["history", "history job-07 --failed", "history --since 1d -n 1000", "show job-07", "jobs", "audit job-07", "state check"]
+    {
         println!("{command}: {:.2} s", ask(&batchd, site.path(), command).as_secs_f64());
     }
     forget(&site.path().join("state"), runs);
