@@ -63,7 +63,7 @@ pub fn repair(state_dir: &Path, now: Timestamp) -> Result<Option<Repaired>, Repa
     let _lock = StateLock::acquire(state_dir)?;
     refuse_cut_off(&path)?;
     // What cannot be read at all stays as it is.
-    let version = known_version(&read_only(&path).map_err(|error| fault(&path, error))?, &path)?;
+    let version = readable_version(&path)?;
     let broken_off = broken_off(&path).map_err(|error| io_fault(&path, error))?;
     if broken_off.is_none() && is_sound(&path) {
         return Ok(None);
@@ -91,6 +91,16 @@ pub fn repair(state_dir: &Path, now: Timestamp) -> Result<Option<Repaired>, Repa
     }
     draft.replace(&path).map_err(|error| io_fault(&path, error))?;
     Ok(Some(Repaired { aside, saved, incomplete, problems }))
+}
+
+/// The schema version of a database whose first page can be read: it says where the tables are.
+fn readable_version(path: &Path) -> Result<i64, StoreError> {
+    let database = read_only(path).map_err(|error| fault(path, error))?;
+    let version = known_version(&database, path)?;
+    match database.prepare("SELECT 1 FROM node, job, run") {
+        Ok(_) => Ok(version),
+        Err(error) => Err(StoreError::Corrupt { path: path.to_owned(), found: error.to_string().escape_debug().to_string() }),
+    }
 }
 
 fn is_sound(path: &Path) -> bool {
