@@ -14,10 +14,10 @@ use crate::handler::listing::{self, Fault, Place, Take};
 use crate::handler::{self, Attempt, Part, StopLine};
 
 /// So many targets go to the store at once …
-const GROUP: usize = 1_000;
+const GROUP: usize = 4_096;
 
 /// … or so many bytes of them.
-const GROUP_BYTES: usize = 256 * 1024;
+const GROUP_BYTES: usize = 1024 * 1024;
 
 /// Where the targets of one run are kept. Its functions wait for the disk; their errors are for people.
 pub trait PlanKeeper: Send + fmt::Debug {
