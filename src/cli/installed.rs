@@ -43,6 +43,11 @@ impl Rooms for Installed {
         source::examine(path, &names)
     }
 
+    fn load(&self, path: &Path) -> Result<Config, LoadError> {
+        let names: Vec<String> = self.handlers.names().map(str::to_owned).collect();
+        source::load(path, &names).map(|loaded| loaded.config)
+    }
+
     fn history(&self, state_dir: &Path) -> Arc<dyn History> {
         Arc::new(Records::new(state_dir.to_owned()))
     }

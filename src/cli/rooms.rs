@@ -17,6 +17,8 @@ pub trait Rooms {
     fn now(&self) -> Timestamp;
     /// The validated configuration with what is suspicious about it.
     fn examine(&self, path: &Path) -> Result<(Config, Problems), LoadError>;
+    /// The same for this process to start its jobs: what they ask for and it cannot give is refused.
+    fn load(&self, path: &Path) -> Result<Config, LoadError>;
     /// The records below the directory.
     fn history(&self, state_dir: &Path) -> Arc<dyn History>;
     /// Sends a test message through the channel; the inner error says why it did not arrive.

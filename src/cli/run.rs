@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use self::watch::Watch;
 use super::client::path;
-use super::dispatch::{config, open_records, runtime};
+use super::dispatch::{open_records, runtime};
 use super::place::config_path;
 use super::{Client, Exit, Failure, Global, Rooms, Screen, show};
 use crate::daemon::{RunOptions, Signal};
@@ -37,7 +37,7 @@ pub(super) fn run(rooms: &dyn Rooms, global: &Global, args: &RunArgs, screen: &m
 }
 
 fn run_watched(rooms: &dyn Rooms, global: &Global, args: &RunArgs, watch: Watch, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    let config = config(rooms, &config_path(global.config.as_deref())?)?;
+    let config = rooms.load(&config_path(global.config.as_deref())?)?;
     if !config.jobs.contains_key(args.job.as_str()) {
         return Err(Failure::unknown_job(&args.job, config.jobs.keys().map(|name| &**name)));
     }

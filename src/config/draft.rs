@@ -12,6 +12,7 @@ use super::field::{Field, fields};
 use super::keys::{self, Place, is_job_key, meant, unknown};
 use super::policy::{self, CatchUpDraft, DstDraft, RetryDraft, StopDraft, each};
 use super::problem::{Problem, Report, nearest, shown};
+use super::process::ProcessDraft;
 use super::telling::{self, TellingDraft};
 use super::timetable::{self, Zones};
 use super::{
@@ -74,6 +75,7 @@ pub(super) struct Draft<'a> {
     pub(super) env_file: Option<PathBuf>,
     pub(super) inherit_env: Option<Vec<String>>,
     pub(super) output_max_size: Option<u64>,
+    pub(super) process: ProcessDraft,
     pub(super) telling: TellingDraft,
     pub(super) expect: Option<Expect>,
     pub(super) ping: Option<String>,
@@ -102,6 +104,13 @@ pub(super) struct Written<'a> {
     /// Of `partial_timeout` or `timeout`, the later one.
     pub(super) timeouts: Option<Range<usize>>,
     retries: Vec<Range<usize>>,
+}
+
+impl Written<'_> {
+    /// Whether the work is a handler of the embedding program.
+    pub(super) fn is_in_process(&self) -> bool {
+        self.handlers.iter().any(|(key, _)| *key == "handler")
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -234,7 +243,7 @@ impl<'a> Reader<'a> {
                 let Some(table) = field.table("{ max_size = \"1MiB\" }", report) else { return true };
                 each(field, table, &["max_size"], report, |_, field, report| draft.output_max_size = field.size(1, report));
             }
-            _ => return false,
+            _ => return draft.process.read(key, field, report),
         }
         true
     }

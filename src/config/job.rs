@@ -1,14 +1,12 @@
 //! One job as the rest of the program uses it: no `Option` for what has a default, no text that still needs parsing.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Expect, HttpWork, Source, Telling, Zone};
+use super::{Expect, HttpWork, Process, Source, Telling, Zone};
 use crate::schedule::{Dst, Fold, Gap, Timetable, fnv_1a};
 
 /// The name of a job, unique in a configuration.
@@ -334,27 +332,4 @@ pub struct StopPolicy {
     /// 10 s unless configured.
     pub grace: Duration,
     pub leftovers: Leftovers,
-}
-
-/// The process of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Process {
-    /// Absolute; `None`: the directory of the configuration file, see [`Process::directory`].
-    pub cwd: Option<PathBuf>,
-    /// The directory of the configuration file, absolute.
-    pub base: PathBuf,
-    /// `[daemon] env`, then the job's own `env`, merged.
-    pub env: BTreeMap<String, String>,
-    /// Absolute.
-    pub env_file: Option<PathBuf>,
-    /// Names that are passed on from the daemon's own environment; unless configured `PATH`, `HOME`, `USER`, `LOGNAME`,
-    /// `SHELL`, `LANG`, `LC_ALL`, `TMPDIR` and `TZ`.
-    pub inherit_env: Vec<String>,
-}
-
-impl Process {
-    /// Where the process starts.
-    pub fn directory(&self) -> &std::path::Path {
-        self.cwd.as_deref().unwrap_or(&self.base)
-    }
 }

@@ -81,6 +81,11 @@ const JOB_KEYS: &[&str] = &[
     "env",
     "env_file",
     "inherit_env",
+    "user",
+    "group",
+    "umask",
+    "nice",
+    "limits",
     "output",
     "notify",
     "expect",
@@ -88,8 +93,7 @@ const JOB_KEYS: &[&str] = &[
 ];
 
 /// Documented keys that this version refuses. To support one: read it, and take it out here.
-const NOT_YET: &[(Place, &[&str])] =
-    &[(Place::Top, &["web", "workers"]), (Place::Job, &["worker", "task", "manage", "args", "user", "group", "umask", "nice", "limits"])];
+const NOT_YET: &[(Place, &[&str])] = &[(Place::Top, &["web", "workers"]), (Place::Job, &["worker", "task", "manage", "args"])];
 
 /// Keys that only a job has, so that `[defaults]` cannot set them.
 pub(super) const NOT_DEFAULTS: &[&str] = &["schedule", "after", "command", "shell", "handler", "http", "targets", "ping"];
@@ -229,6 +233,12 @@ const JOB_ALIASES: &[(&str, &str)] = &[
     ("run_as", "user"),
     ("uid", "user"),
     ("gid", "group"),
+    ("niceness", "nice"),
+    ("priority", "nice"),
+    ("limit", "limits"),
+    ("rlimits", "limits"),
+    ("ulimit", "limits"),
+    ("memory", "limits"),
     ("on_failure", "notify"),
     ("notifications", "notify"),
     ("alert", "notify"),

@@ -18,6 +18,7 @@ mod names;
 mod parse;
 mod policy;
 mod problem;
+mod process;
 mod quantity;
 mod reference;
 mod render;
@@ -44,12 +45,13 @@ pub use channel::{Channel, ChannelName, Email, Hook, Secret, SmtpTls, Way};
 pub use definition::{Definition, DefinitionError};
 pub use http::{Expected, HttpWork};
 pub use job::{
-    CatchUp, CatchUpPolicy, Interrupted, Job, JobName, Leftovers, MaxFailures, Overlap, Process, Rate, Retry, Selection, StopPolicy,
-    Target, TargetValue, Targets, Work,
+    CatchUp, CatchUpPolicy, Interrupted, Job, JobName, Leftovers, MaxFailures, Overlap, Rate, Retry, Selection, StopPolicy, Target,
+    TargetValue, Targets, Work,
 };
 pub use keys::reads_job_key;
 pub use parse::{Context, parse};
 pub use problem::{Problem, Problems, Severity, nearest};
+pub use process::{Host, Limits, Process};
 pub use reference::{Key, Kind, SECTIONS, Section, TOP};
 pub use schema::schema;
 pub use source::{Format, OnEmpty, Origin, Source};

@@ -15,8 +15,8 @@ use super::names::{bad_name, file_name};
 use super::problem::{Problem, Problems, shown};
 use super::template_check::{self, Shape};
 use super::{
-    Config, DaemonConfig, HistoryConfig, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process, Targets,
-    Work, Zone, syntax,
+    Config, DaemonConfig, HistoryConfig, Host, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process,
+    Targets, Work, Zone, syntax,
 };
 use crate::schedule::{Schedule, Timetable};
 
@@ -28,9 +28,6 @@ const MAX_PARTIALS: usize = 64;
 
 /// Bytes of output kept per partial, unless configured.
 const OUTPUT_MAX_SIZE: u64 = 1 << 20;
-
-/// What is passed on from the daemon's environment, unless configured.
-const INHERIT_ENV: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TMPDIR", "TZ"];
 
 /// The least size at which the log rotates; below, a few lines would.
 const MIN_LOG_SIZE: u64 = 1 << 10;
@@ -53,6 +50,7 @@ pub struct Context {
     pub files: fn(&Path) -> Result<Vec<u8>, String>,
     /// The paths that match a pattern, which begins at a directory unless it is absolute.
     pub matches: fn(&Path, &str) -> Result<Vec<PathBuf>, String>,
+    pub host: Host,
 }
 
 /// Reads a configuration, with the files it includes: all of it usable, with warnings, or all its problems in the order of the files.
@@ -90,6 +88,7 @@ impl<'a> Reader<'a> {
         let defaults = table.map(|table| self.draft(Place::Defaults, table)).unwrap_or_default();
         let process = self.process_of(&Draft::default(), &daemon, &defaults);
         template_check::work(&defaults, &Shape::Unknown, &process, &mut self.report);
+        self.check_process(&Draft::default(), &defaults);
         let channels = self.channels(field("notify"), &process, &daemon.timezone);
         let known = ["include", "daemon", "log", "history", "notify", "defaults", "jobs"];
         let mut meant_as_jobs = false;
@@ -261,6 +260,7 @@ impl<'a> Reader<'a> {
         let shape = if chunk > 1 && !matches!(draft.work, Some(Work::Handler(_) | Work::Http(_))) { Shape::Chunk } else { shape };
         template_check::work(&draft, &shape, &process, &mut self.report);
         self.check_sense(&draft, defaults, &targets);
+        self.check_process(&draft, defaults);
         let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
         let (schedule_text, schedules) = draft.schedule.or_else(|| draft.written.after.then(Default::default))?;
         if draft.written.after && schedules.contains(&Schedule::Reboot) {
@@ -349,32 +349,6 @@ impl<'a> Reader<'a> {
             && draft.written.targets.is_none()
         {
             self.report.push(Problem::warning(span.clone(), "`concurrency` has no effect without `targets`: a run has one partial"));
-        }
-    }
-
-    fn process_of(&mut self, draft: &Draft<'_>, daemon: &DaemonConfig, defaults: &Draft<'_>) -> Arc<Process> {
-        let plain = draft.env.is_empty() && draft.cwd.is_none() && draft.env_file.is_none() && draft.inherit_env.is_none();
-        if plain && let Some(shared) = &self.process {
-            return Arc::clone(shared);
-        }
-        let process = Arc::new(self.own_process(draft, daemon, defaults));
-        if plain {
-            self.process = Some(Arc::clone(&process));
-        }
-        process
-    }
-
-    fn own_process(&self, draft: &Draft<'_>, daemon: &DaemonConfig, defaults: &Draft<'_>) -> Process {
-        let mut env = daemon.env.clone();
-        env.extend(defaults.env.clone());
-        env.extend(draft.env.clone());
-        let inherit_env = draft.inherit_env.clone().or_else(|| defaults.inherit_env.clone());
-        Process {
-            cwd: draft.cwd.clone().or_else(|| defaults.cwd.clone()),
-            base: self.context.base.clone(),
-            env,
-            env_file: draft.env_file.clone().or_else(|| defaults.env_file.clone()),
-            inherit_env: inherit_env.unwrap_or_else(|| INHERIT_ENV.map(str::to_owned).to_vec()),
         }
     }
 }

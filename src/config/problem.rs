@@ -1,6 +1,6 @@
 //! What is wrong with a file, where, and what to do about it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -188,6 +188,8 @@ pub(super) struct Report {
     errors: usize,
     /// Templates found good in any job, so that ten thousand equal ones are compiled once.
     pub(super) checked_templates: HashSet<String>,
+    /// What the host said of users and groups, by kind and name: many jobs name the same.
+    pub(super) accounts: HashMap<(&'static str, String), Result<Option<u32>, String>>,
 }
 
 impl Report {
@@ -197,6 +199,13 @@ impl Report {
             self.list.push(problem);
         } else {
             self.dropped += 1;
+        }
+    }
+
+    /// The same problem at the same place is told once: a default is looked at with each job that has it.
+    pub(super) fn once(&mut self, problem: Problem) {
+        if !self.list.contains(&problem) {
+            self.push(problem);
         }
     }
 

@@ -293,6 +293,11 @@ const JOB: &[Key] = &[
         "PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_ALL, TMPDIR, TZ",
         "Names passed on from the daemon's own environment.",
     ),
+    key("user", ACCOUNT, "the daemon's own", "The user it runs as, by name or number."),
+    key("group", ACCOUNT, "that of the user", "The group it runs as, by name or number."),
+    key("umask", Kind::Text, "the daemon's own", "In octal digits, as in \"0027\"."),
+    key("nice", Kind::Integer { least: -20, most: 19 }, "the daemon's own", "How much it gives way to others."),
+    key("limits", Kind::Table(LIMITS), "", "What it may use."),
     key(
         "notify",
         Kind::OneOf(&[Kind::Text, Kind::List(&Kind::Text), Kind::Table(TELLING)]),
@@ -302,6 +307,16 @@ const JOB: &[Key] = &[
     key("expect", Kind::Table(EXPECT), "", "What is told as late."),
     key("ping", Kind::Text, "", "A URL that is pinged when a run starts, succeeds or fails."),
     key("output", Kind::Table(OUTPUT), "{ max_size = \"1MiB\" }", "What is kept of the output."),
+];
+
+const ACCOUNT: Kind = Kind::OneOf(&[Kind::Text, Kind::Integer { least: 0, most: 4_294_967_294 }]);
+
+const LIMITS: &[Key] = &[
+    key("memory", Kind::Size, "", "Of the whole job."),
+    key("cpu_time", Kind::Duration, "", "Of the processor, for each process; whole seconds."),
+    key("open_files", Kind::Integer { least: 8, most: 1_048_576 }, "", "Of each process."),
+    key("processes", Kind::Integer { least: 1, most: 4_194_304 }, "", "Of the user."),
+    key("tasks_cpu", Kind::Text, "", "A share of one processor, such as \"50%\", for the whole job."),
 ];
 
 #[cfg(test)]

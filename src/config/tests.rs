@@ -3,6 +3,7 @@
 mod channels;
 mod include;
 mod not_toml;
+mod process;
 mod requests;
 mod sources;
 mod times;
@@ -21,6 +22,7 @@ fn context() -> Context {
         handlers: vec!["cleanup".to_owned()],
         files,
         matches: include::matches,
+        host: process::host(),
     }
 }
 
@@ -207,7 +209,6 @@ fn keys_that_are_not_known() {
             ("frobnicate = 3", 1, &["unknown key `frobnicate`", "allowed here"]),
             ("\"a\\u001b[2Jb\" = 3", 1, &["unknown key `a\\u{1b}[2Jb`"]),
             ("worker = \"x\"", 1, &["`worker` is not supported yet"]),
-            ("user = \"root\"", 1, &["`user` is not supported yet"]),
         ],
     );
     check("[web]\nlisten = \"x\"\n", (1, 2), &["`web` is not supported yet"]);

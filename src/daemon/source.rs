@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use nix::fcntl::OFlag;
+use nix::unistd::{getegid, geteuid};
 
-use crate::config::{self, Config, Context, MAX_FILE_SIZE, Problems};
+use crate::config::{self, Config, Context, Host, MAX_FILE_SIZE, Problems};
+use crate::handler::account;
 use crate::schedule::{Zone, fnv_1a};
 
 /// Why a configuration file could not be read.
@@ -81,28 +83,41 @@ pub struct Loaded {
 /// The file cannot be read, or it has problems: all of them.
 pub fn load(path: &Path, handlers: &[String]) -> Result<Loaded, LoadError> {
     let bytes = read(path)?;
-    let (config, warnings) = parse(path, &bytes, handlers)?;
+    let (config, warnings) = parse(path, &bytes, handlers, true)?;
     let hash = hash(std::iter::once(&*bytes).chain(warnings.files().skip(1).map(Problems::source)));
     Ok(Loaded { config, warnings: warnings.one_line(), hash })
 }
 
-/// As [`load`], with the warnings as they can be rendered with excerpts.
+/// As [`load`], for who only looks at the file: the warnings can be rendered with excerpts, and what another process than the
+/// daemon cannot give to jobs is no error.
 ///
 /// # Errors
 /// As [`load`].
 pub fn examine(path: &Path, handlers: &[String]) -> Result<(Config, Problems), LoadError> {
-    parse(path, &read(path)?, handlers)
+    parse(path, &read(path)?, handlers, false)
 }
 
-fn parse(path: &Path, bytes: &[u8], handlers: &[String]) -> Result<(Config, Problems), LoadError> {
+fn parse(path: &Path, bytes: &[u8], handlers: &[String], starts_jobs: bool) -> Result<(Config, Problems), LoadError> {
     let (system_zone, doubt) = system_zone();
-    let context = Context { path: path.to_owned(), base: directory(path)?, system_zone, handlers: handlers.to_vec(), files, matches };
+    let (base, host) = (directory(path)?, host(starts_jobs));
+    let context = Context { path: path.to_owned(), base, system_zone, handlers: handlers.to_vec(), files, matches, host };
     let (config, mut warnings) = config::parse(bytes, &context)?;
     let uses_system_zone = config.daemon.timezone == context.system_zone;
     if let Some(doubt) = doubt.filter(|_| uses_system_zone) {
         warnings.push(doubt);
     }
     Ok((config, warnings))
+}
+
+fn host(starts_jobs: bool) -> Host {
+    Host {
+        user: account::user,
+        group: account::group,
+        uid: geteuid().as_raw(),
+        gid: getegid().as_raw(),
+        no_cgroup: Some("this release makes none".to_owned()),
+        starts_jobs,
+    }
 }
 
 fn files(path: &Path) -> Result<Vec<u8>, String> {

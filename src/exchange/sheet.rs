@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::finding::{Finding, Findings, Place, Topic};
 use super::name::Names;
-use crate::config::{self, Context};
+use crate::config::{self, Context, Host};
 use crate::schedule::Zone;
 
 /// An inline table that makes its line longer than this is written as dotted keys.
@@ -235,6 +235,7 @@ fn refusal(name: &str, settings: &[Setting]) -> Option<String> {
         handlers: Vec::new(),
         files: |_: &Path| Err("no file is read here".to_owned()),
         matches: |_: &Path, _: &str| Ok(Vec::new()),
+        host: Host::any(),
     };
     let problems = config::parse(toml.as_bytes(), &context).err()?;
     let problem = problems.list().first()?;

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 
 use super::Attempt;
+use super::account::Account;
 use super::environment::{self, DEFAULT_PATH, Environment, EnvironmentError};
+use super::shim::Orders;
 use super::template::{self, TemplateError, Values};
 use crate::engine::Hindrance;
 
@@ -28,6 +30,10 @@ pub(super) struct Plan {
     /// Absolute.
     pub(super) directory: PathBuf,
     pub(super) environment: Environment,
+    /// `None`: the daemon's own.
+    pub(super) account: Option<Account>,
+    /// What the shim has to do; `None`: it is not needed.
+    pub(super) orders: Option<Orders>,
 }
 
 /// Why there is nothing to spawn.
@@ -80,14 +86,16 @@ pub(super) enum Source<'a> {
 }
 
 /// What is to be spawned for an attempt.
-pub(super) fn plan(attempt: &Attempt, source: Source<'_>, result_path: &Path) -> Result<Plan, PlanError> {
+pub(super) fn plan(attempt: &Attempt, source: Source<'_>, result_path: &Path, account: Option<Account>) -> Result<Plan, PlanError> {
     let values = Values::new(attempt);
     let arguments = arguments(source, &values)?;
-    let environment = environment::build(attempt, &values, result_path)?;
-    let directory = attempt.run.job.process.directory();
+    let environment = environment::build(attempt, &values, result_path, account.as_ref())?;
+    let process = &attempt.run.job.process;
+    let directory = process.directory();
     let path = environment.get(OsStr::new("PATH")).cloned().unwrap_or_else(|| OsString::from(DEFAULT_PATH));
     let program = find(arguments.first().ok_or(PlanError::Empty)?, &path, directory)?;
-    Ok(Plan { program, arguments, directory: directory.to_owned(), environment })
+    let orders = Orders::new(account.as_ref(), process.umask, process.nice, &process.limits);
+    Ok(Plan { program, arguments, directory: directory.to_owned(), environment, account, orders })
 }
 
 fn arguments(source: Source<'_>, values: &Values<'_>) -> Result<Vec<String>, PlanError> {

@@ -2,7 +2,7 @@
 //! gets, later entries winning:
 //!
 //! 1. the defaults: `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL=/bin/sh`, `LANG=C.UTF-8`;
-//! 2. `inherit_env`, from the daemon's own;
+//! 2. `inherit_env`, from the daemon's own, but of another user never `HOME`, `USER`, `LOGNAME` and `SHELL`;
 //! 3. `env_file`;
 //! 4. `[daemon] env` and the job's `env`, whose values are templates;
 //! 5. the `BATCHD_*` variables.
@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 
 use nix::unistd::{Uid, User};
 
+use super::account::Account;
 use super::env_file::{self, EnvFileError};
 use super::template::{self, TemplateError, Values};
 use super::{Attempt, Part};
@@ -40,10 +41,17 @@ pub(super) enum EnvironmentError {
 }
 
 /// The environment of the processes of an attempt.
-pub(super) fn build(attempt: &Attempt, values: &Values<'_>, result_path: &Path) -> Result<Environment, EnvironmentError> {
+pub(super) fn build(
+    attempt: &Attempt,
+    values: &Values<'_>,
+    result_path: &Path,
+    account: Option<&Account>,
+) -> Result<Environment, EnvironmentError> {
     let process = &attempt.run.job.process;
     let mut environment = DEFAULTS.clone();
-    for name in process.inherit_env.iter().filter(|name| may_be_inherited(name)) {
+    environment.extend(account.into_iter().flat_map(personal));
+    let is_not_theirs = |name: &str| account.is_some() && PERSONAL.contains(&name);
+    for name in process.inherit_env.iter().filter(|name| may_be_inherited(name) && !is_not_theirs(name)) {
         environment.extend(std::env::var_os(name).map(|value| (name.into(), value)));
     }
     if let Some(path) = &process.env_file {
@@ -55,6 +63,15 @@ pub(super) fn build(attempt: &Attempt, values: &Values<'_>, result_path: &Path) 
     }
     describe(attempt, result_path, &mut environment);
     Ok(environment)
+}
+
+/// The variables that say who a process is.
+const PERSONAL: [&str; 4] = ["HOME", "USER", "LOGNAME", "SHELL"];
+
+fn personal(account: &Account) -> [(OsString, OsString); 4] {
+    let name = OsString::from(&account.name);
+    let [home, user, login, shell] = PERSONAL.map(OsString::from);
+    [(home, account.home.clone()), (user, name.clone()), (login, name), (shell, account.shell.clone())]
 }
 
 static DEFAULTS: LazyLock<Environment> = LazyLock::new(|| {

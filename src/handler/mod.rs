@@ -3,6 +3,7 @@
 //! The runner hands over an [`Attempt`] with a [`StopLine`] and gets back an [`Ended`]. Nothing here decides anything: timeouts,
 //! retries and cancels are the engine's, and arrive as stops.
 
+pub mod account;
 mod chunk;
 mod command;
 mod env_file;
@@ -12,6 +13,7 @@ mod in_process;
 pub(crate) mod listing;
 mod process;
 mod result;
+pub mod shim;
 mod template;
 
 use std::collections::BTreeMap;
@@ -25,9 +27,10 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{JobName, Target, Work};
+use crate::config::{JobName, Process, Target, Work};
 use crate::engine::{self, CapturedOutput, Cause, Hindrance, Outcome, PartEnd, RunId, RunInfo, Stop, Usage};
 
+use account::{Account, AccountError};
 use command::Source;
 pub use environment::DEFAULT_PATH;
 pub(crate) use in_process::panic_message;
@@ -268,8 +271,12 @@ pub(crate) async fn gather(attempt: &Attempt, argv: &[String], lines: ResultLine
 }
 
 async fn run_process(attempt: &Attempt, source: Source<'_>, lines: Option<ResultLines>, results: &ResultFiles, stops: &StopLine) -> Ended {
-    let path = results.path(attempt);
-    match command::plan(attempt, source, &path) {
+    let account = match account_of(&attempt.run.job.process).await {
+        Ok(account) => account,
+        Err(error) => return Ended::spawn_failed(&error, None),
+    };
+    let path = results.prepare(attempt, account.as_ref());
+    match command::plan(attempt, source, &path, account) {
         Ok(plan) => {
             let mut ended =
                 conclude(process::run(&plan, attempt, &path, Streams { stdin: lines, ..Streams::default() }, stops).await, &path);
@@ -278,6 +285,15 @@ async fn run_process(attempt: &Attempt, source: Source<'_>, lines: Option<Result
         }
         Err(error) => Ended::spawn_failed(&error, error.hindrance()),
     }
+}
+
+/// Who the processes of a job are, where they are not the daemon's own. A directory server may take its time to tell.
+async fn account_of(process: &Arc<Process>) -> Result<Option<Account>, AccountError> {
+    if process.user.is_none() && process.group.is_none() {
+        return Ok(None);
+    }
+    let process = Arc::clone(process);
+    tokio::task::spawn_blocking(move || Account::of(&process)).await.map_err(|_| AccountError::Interrupted)?
 }
 
 /// The result of an ended process, and the line that says for people how it ended.

@@ -2,24 +2,35 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::account::Account;
 use super::{Attempt, Part};
 use crate::engine::RunKey;
+use crate::schedule::fnv_1a;
 
 /// A result may have at most this many bytes.
 pub(super) const RESULT_MAX_BYTES: usize = 1024 * 1024;
 
 /// Where results are written. The path also marks the processes of an attempt: it is in the environment of each and names the
 /// daemon's state directory, the run and the partial, so no other daemon's process can have it.
+///
+/// The state directory is closed to other users. What their jobs write stands in a directory of the daemon's below `/tmp`: nobody
+/// else can make, replace or remove anything in it, and each file is made by the daemon and given to the user of the job.
 #[derive(Clone, Debug)]
 pub(crate) struct ResultFiles {
     dir: PathBuf,
+    shared: PathBuf,
 }
+
+/// Where every user finds a file whose name it knows.
+const SHARED: &str = "/tmp";
 
 /// Why a result was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +46,8 @@ pub(super) enum ResultError {
 impl ResultFiles {
     /// Of the daemon whose state is in `state_dir`.
     pub(crate) fn new(state_dir: &Path) -> Self {
-        Self { dir: state_dir.join("results") }
+        let hash = fnv_1a(state_dir.as_os_str().as_bytes().iter().copied());
+        Self { dir: state_dir.join("results"), shared: Path::new(SHARED).join(format!("batchd-results-{hash:016x}")) }
     }
 
     /// Makes the directory and drops what attempts of an earlier daemon left: it must not become the result of a later one.
@@ -44,12 +56,28 @@ impl ResultFiles {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
+        if geteuid().is_root() {
+            // What cannot go is seen when a file is to be made in it.
+            let _ = fs::remove_dir_all(&self.shared);
+        }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)
     }
 
-    pub(crate) fn path(&self, attempt: &Attempt) -> PathBuf {
+    /// The file of an attempt, ready for its processes.
+    pub(super) fn prepare(&self, attempt: &Attempt, account: Option<&Account>) -> PathBuf {
+        let path = self.path(attempt, account);
+        if let Some(account) = account
+            && let Err(error) = self.give(&path, account)
+        {
+            tracing::warn!("cannot make the result file `{}`: {error}; the job cannot write BATCHD_RESULT", path.display());
+        }
+        path
+    }
+
+    pub(super) fn path(&self, attempt: &Attempt, account: Option<&Account>) -> PathBuf {
         let RunKey(run) = attempt.run.key;
-        self.dir.join(match attempt.part {
+        let dir = if account.is_some() { &self.shared } else { &self.dir };
+        dir.join(match attempt.part {
             Part::Partial { index, .. } => format!("{run}-{index}"),
             Part::Gather => format!("{run}-gather"),
             Part::Plan => format!("{run}-plan"),
@@ -57,8 +85,29 @@ impl ResultFiles {
     }
 
     /// What the paths of all parts of a run begin with.
-    pub(super) fn prefix(&self, RunKey(run): RunKey) -> PathBuf {
-        self.dir.join(format!("{run}-"))
+    pub(super) fn prefixes(&self, RunKey(run): RunKey) -> [PathBuf; 2] {
+        [&self.dir, &self.shared].map(|dir| dir.join(format!("{run}-")))
+    }
+
+    /// Makes an empty file that the account may write.
+    fn give(&self, path: &Path, account: &Account) -> io::Result<()> {
+        match fs::DirBuilder::new().mode(0o711).create(&self.shared) {
+            // Whatever the umask says.
+            Ok(()) => fs::set_permissions(&self.shared, fs::Permissions::from_mode(0o711))?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let found = fs::symlink_metadata(&self.shared)?;
+                if !found.is_dir() || found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
+                    return Err(io::Error::other("its directory is not the daemon's own"));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        fchown(&file, Some(account.uid.as_raw()), Some(account.gid.as_raw()))
     }
 }
 
@@ -77,6 +126,10 @@ pub(super) fn take(path: &Path, last_stdout: &[u8]) -> Result<Option<Box<RawValu
         tracing::warn!("cannot remove the result file `{}`: {error}", path.display());
     }
     let text = text?;
+    if text.is_empty() {
+        // Made, and not written.
+        return Ok(json(last_stdout));
+    }
     Ok(json(&text).or_else(|| to_raw_value(&String::from_utf8_lossy(&text)).ok()))
 }
 

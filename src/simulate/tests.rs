@@ -13,6 +13,7 @@ fn config(jobs: &str) -> Arc<Config> {
         handlers: Vec::new(),
         files,
         matches: |_, _| Ok(Vec::new()),
+        host: crate::config::Host::any(),
     };
     Arc::new(parse(jobs.as_bytes(), &context).expect("is valid").0)
 }

@@ -12,4 +12,5 @@ mod state;
 mod targets;
 mod tidy;
 mod time;
+mod users;
 mod zoo;

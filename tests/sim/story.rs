@@ -277,6 +277,7 @@ pub(crate) fn parse(text: &str) -> Arc<Config> {
         handlers: Vec::new(),
         files: |_| Err("there are none".to_owned()),
         matches: |_, _| Ok(Vec::new()),
+        host: config::Host::any(),
     };
     match config::parse(text.as_bytes(), &context) {
         Ok((config, _)) => Arc::new(config),

@@ -30,14 +30,13 @@ fn the_file_is_the_answer_and_the_report_is_not() {
 
     # MAILTO=ops
 
-    # user = "root": not supported yet
     [jobs.backup]
     schedule = "0 5 * * *"
     shell = "backup >/dev/null"
+    user = "root"
     cwd = "/root"    # the home directory, where cron starts a job
     env = { PATH = "/usr/bin:/bin" }
 
-    # user = "root": not supported yet
     # left out: `schedule`: hour range `22-2` runs backwards: start is after end; for a wrap-round write `22-23,0-2`; Debian's cron accepted `22-2` and never ran it
     # 0 22-2 * * * root �[2Jodd
     ---
@@ -47,9 +46,6 @@ fn the_file_is_the_answer_and_the_report_is_not() {
                  → /etc/crontab:3
     schedule     a time that daylight saving skips or repeats is treated as Debian's cron does, in each
                  job's own zone; other crons differ
-    user         runs as `root` in cron; here it runs as the daemon's user, because `user` is not
-                 supported yet
-                 → /etc/crontab:2 (backup)
     environment  cron gives a job HOME, LOGNAME, SHELL and PATH, which are kept, and what the table
                  sets; a job here also gets LANG=C.UTF-8, BATCHD_JOB and the like. What PAM adds, as
                  from /etc/environment, does not come along: set it in `env` or `env_file`
@@ -75,10 +71,10 @@ fn a_narrow_terminal_wraps_the_report() {
     overlap = "allow"    # as cron, which starts a job beside its last run; without this line: "skip"
     catch_up = "none"    # as cron, which forgets what fell due while it was down; without this line: "latest"
 
-    # user = "root": not supported yet
     [jobs.backup]
     schedule = "0 5 * * *"
     shell = "backup"
+    user = "root"
     cwd = "/root"    # the home directory, where cron starts a job
     env = { PATH = "/usr/bin:/bin" }
     ---
@@ -87,10 +83,6 @@ fn a_narrow_terminal_wraps_the_report() {
                  repeats is treated as Debian's cron
                  does, in each job's own zone; other
                  crons differ
-    user         runs as `root` in cron; here it runs
-                 as the daemon's user, because `user`
-                 is not supported yet
-                 → /etc/crontab:1 (backup)
     environment  cron gives a job HOME, LOGNAME, SHELL
                  and PATH, which are kept, and what
                  the table sets; a job here also gets
@@ -110,7 +102,7 @@ fn json_has_it_all() {
     insta::assert_snapshot!(seen("0 5 * * * root backup\n", true, None), @r##"
     Done
     {
-      "toml": "# From /etc/crontab, by `batchd import crontab`: what cron ran, when cron ran it.\n# The report that came with it says what is not quite the same.\n\n[defaults]\noverlap = \"allow\"    # as cron, which starts a job beside its last run; without this line: \"skip\"\ncatch_up = \"none\"    # as cron, which forgets what fell due while it was down; without this line: \"latest\"\n\n# user = \"root\": not supported yet\n[jobs.backup]\nschedule = \"0 5 * * *\"\nshell = \"backup\"\ncwd = \"/root\"    # the home directory, where cron starts a job\nenv = { PATH = \"/usr/bin:/bin\" }\n",
+      "toml": "# From /etc/crontab, by `batchd import crontab`: what cron ran, when cron ran it.\n# The report that came with it says what is not quite the same.\n\n[defaults]\noverlap = \"allow\"    # as cron, which starts a job beside its last run; without this line: \"skip\"\ncatch_up = \"none\"    # as cron, which forgets what fell due while it was down; without this line: \"latest\"\n\n[jobs.backup]\nschedule = \"0 5 * * *\"\nshell = \"backup\"\nuser = \"root\"\ncwd = \"/root\"    # the home directory, where cron starts a job\nenv = { PATH = \"/usr/bin:/bin\" }\n",
       "jobs": [
         "backup"
       ],
@@ -120,17 +112,6 @@ fn json_has_it_all() {
           "topic": "schedule",
           "message": "a time that daylight saving skips or repeats is treated as Debian's cron does, in each job's own zone; other crons differ",
           "places": []
-        },
-        {
-          "topic": "user",
-          "message": "runs as `root` in cron; here it runs as the daemon's user, because `user` is not supported yet",
-          "places": [
-            {
-              "source": "/etc/crontab",
-              "line": 1,
-              "job": "backup"
-            }
-          ]
         },
         {
           "topic": "environment",

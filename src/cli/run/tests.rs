@@ -34,6 +34,10 @@ impl Rooms for FakeRooms {
         source::examine(path, &[])
     }
 
+    fn load(&self, path: &Path) -> Result<Config, LoadError> {
+        source::load(path, &[]).map(|loaded| loaded.config)
+    }
+
     fn history(&self, _: &Path) -> Arc<dyn History> {
         FakeHistory { runs: vec![ended(self.outcome)], ..FakeHistory::example() }.share()
     }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::command::{self, Source as CommandSource};
 use super::process::{self, Streams};
 use super::template::{self, Values};
-use super::{Attempt, ResultFiles, StopLine};
+use super::{Attempt, ResultFiles, StopLine, account_of};
 use crate::config::{Format, Origin, Source, Target};
 
 /// The longest row, in bytes.
@@ -109,8 +109,9 @@ async fn read_command(
     stops: &StopLine,
     mut take: Take,
 ) -> Result<String, Fault> {
-    let path = results.path(attempt);
-    let plan = command::plan(attempt, CommandSource::Argv(argv), &path).map_err(|error| Fault::whole(&error))?;
+    let account = account_of(&attempt.run.job.process).await.map_err(|error| Fault::whole(&error))?;
+    let path = results.prepare(attempt, account.as_ref());
+    let plan = command::plan(attempt, CommandSource::Argv(argv), &path, account).map_err(|error| Fault::whole(&error))?;
     let name = plan.arguments.first().cloned().unwrap_or_default();
     let (sender, receiver) = mpsc::channel(PIECES_WAITING);
     let reading =

@@ -14,6 +14,6 @@ pub fn kill(state_dir: &Path, runs: &[RunKey]) -> Vec<Killed> {
         return Vec::new();
     }
     let files = ResultFiles::new(state_dir);
-    let prefixes: Vec<PathBuf> = runs.iter().map(|run| files.prefix(*run)).collect();
+    let prefixes: Vec<PathBuf> = runs.iter().flat_map(|run| files.prefixes(*run)).collect();
     tree::kill_marked(&prefixes)
 }

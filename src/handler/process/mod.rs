@@ -7,6 +7,7 @@ mod capture;
 pub(super) mod cgroup;
 pub(super) mod descriptors;
 pub(crate) mod feed;
+mod handshake;
 pub mod leftovers;
 pub(super) mod output;
 mod spawn;
@@ -101,7 +102,14 @@ pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, stre
     tokio::task::yield_now().await;
     let spawned = spawn::spawn(plan, streams.stdin.is_some(), cgroup.as_deref());
     drop(turn);
-    let Spawned { leader, stdout, stderr, stdin } = spawned?;
+    let Spawned { leader, stdout, stderr, stdin, handshake } = spawned?;
+    if let Some(handshake) = handshake {
+        // Without a program to stop there is only the shim to be killed, which being dropped does.
+        tokio::select! {
+            ready = handshake.finish(plan) => ready?,
+            () = stops.kill.cancelled() => return Err(SpawnError::Unready { program: plan.program.clone() }),
+        }
+    }
     let feeding = streams.stdin.zip(stdin).map(|(lines, stdin)| AbortOnDropHandle::new(tokio::spawn(feed::feed(lines, stdin))));
     let tree = Tree::new(leader.pid(), result_path, cgroup.clone());
     let mut watch = Watch {

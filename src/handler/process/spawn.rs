@@ -22,6 +22,7 @@ use tokio::net::unix::pipe;
 use super::super::command::{ARGUMENT_MAX_BYTES, Plan};
 use super::cgroup::Cgroup;
 use super::descriptors;
+use super::handshake::{self, Handshake};
 use super::tree::Owned;
 use super::vfork::{self, Image, Reaped, Started, Step};
 use crate::engine::Hindrance;
@@ -48,6 +49,12 @@ pub(in crate::handler) enum SpawnError {
     OpenFiles { program: PathBuf },
     #[error("cannot start `{}`: too many processes; see the limits of the user (`ulimit -u`) and of the unit (TasksMax=)", program.display())]
     Processes { program: PathBuf },
+    #[error("cannot start `{}`: user `{user}` has as many processes as it may", program.display())]
+    UserProcesses { program: PathBuf, user: String },
+    #[error("cannot {what}: {source}")]
+    Refused { what: String, source: io::Error },
+    #[error("the process that was to become `{}` has died before", program.display())]
+    Unready { program: PathBuf },
     #[error("cannot start `{}`: not enough memory", program.display())]
     Memory { program: PathBuf },
     #[error("cannot give it a control group: {source}")]
@@ -65,8 +72,13 @@ impl SpawnError {
             Self::Interpreter { .. } | Self::NotExecutable { .. } | Self::Format { .. } | Self::TooLong { .. } | Self::Nul { .. } => {
                 Some(Hindrance::Lasting)
             }
-            Self::OpenFiles { .. } | Self::Processes { .. } | Self::Memory { .. } => Some(Hindrance::Shortage),
-            Self::Directory { .. } | Self::Cgroup { .. } | Self::Other { .. } | Self::Watch { .. } => None,
+            Self::OpenFiles { .. } | Self::Processes { .. } | Self::UserProcesses { .. } | Self::Memory { .. } => Some(Hindrance::Shortage),
+            Self::Directory { .. }
+            | Self::Refused { .. }
+            | Self::Unready { .. }
+            | Self::Cgroup { .. }
+            | Self::Other { .. }
+            | Self::Watch { .. } => None,
         }
     }
 }
@@ -78,6 +90,8 @@ pub(super) struct Spawned {
     pub(super) stderr: Source,
     /// Only when it was asked for; else stdin is `/dev/null`.
     pub(super) stdin: Option<pipe::Sender>,
+    /// With a shim, which is to hear its orders.
+    pub(super) handshake: Option<Handshake>,
 }
 
 /// A process that leads its session and its group. Dropped before it was reaped, it is killed with its group.
@@ -116,10 +130,21 @@ pub(super) fn spawn(plan: &Plan, with_stdin: bool, cgroup: Option<&Cgroup>) -> R
     };
     let from_stdin = from_stdin.as_ref().map(AsFd::as_fd).or(empty).unwrap_or(to_stdout.as_fd());
     let entrance = cgroup.map(Cgroup::entrance).transpose().map_err(|source| SpawnError::Cgroup { source })?;
-    let streams = [from_stdin, to_stdout.as_fd(), to_stderr.as_fd()];
-    let image = image(plan, streams, entrance.as_ref().map(AsFd::as_fd))?;
-    let (started, owned) = Owned::start(|| vfork::start(&image)).map_err(|(step, source)| fault(plan, Some(step), source))?;
-    watch(started, owned, Ours { stdin, stdout, stderr }).map_err(|source| SpawnError::Watch { program: plan.program.clone(), source })
+    let entrance = entrance.as_ref().map(AsFd::as_fd);
+    let ours = Ours { stdin, stdout, stderr };
+    let Some(orders) = &plan.orders else {
+        let image = image(plan, [from_stdin, to_stdout.as_fd(), to_stderr.as_fd()], entrance)?;
+        return launch(plan, &image, ours, None);
+    };
+    let (handshake, socket) = Handshake::begin(from_stdin, orders.frame(plan)).map_err(failed)?;
+    let image = handshake::image([socket.as_fd(), to_stdout.as_fd(), to_stderr.as_fd()], entrance);
+    launch(plan, &image, ours, Some(handshake))
+}
+
+fn launch(plan: &Plan, image: &Image<'_>, ours: Ours, handshake: Option<Handshake>) -> Result<Spawned, SpawnError> {
+    let (started, owned) = Owned::start(|| vfork::start(image)).map_err(|(step, source)| fault(plan, Some(step), source))?;
+    let watched = watch(started, owned, ours, handshake);
+    watched.map_err(|source| SpawnError::Watch { program: plan.program.clone(), source })
 }
 
 fn image<'a>(plan: &Plan, stdio: [BorrowedFd<'a>; 3], cgroup: Option<BorrowedFd<'a>>) -> Result<Image<'a>, SpawnError> {
@@ -150,7 +175,7 @@ fn null() -> io::Result<BorrowedFd<'static>> {
     Ok(NULL.get_or_init(|| opened).as_fd())
 }
 
-fn watch(started: Started, owned: Owned, ours: Ours) -> io::Result<Spawned> {
+fn watch(started: Started, owned: Owned, ours: Ours, handshake: Option<Handshake>) -> io::Result<Spawned> {
     let Started { pid, pidfd } = started;
     let pidfd = match register(pidfd) {
         Ok(pidfd) => pidfd,
@@ -166,6 +191,7 @@ fn watch(started: Started, owned: Owned, ours: Ours) -> io::Result<Spawned> {
         stdin: ours.stdin.map(pipe::Sender::from_owned_fd).transpose()?,
         stdout: Source::new(ours.stdout)?,
         stderr: Source::new(ours.stderr)?,
+        handshake,
     })
 }
 
@@ -274,7 +300,7 @@ fn end_in_background(pid: Pid, owned: Owned) {
 }
 
 /// Turns the error of a step into what is wrong; no step: of a pipe.
-fn fault(plan: &Plan, step: Option<Step>, source: io::Error) -> SpawnError {
+pub(super) fn fault(plan: &Plan, step: Option<Step>, source: io::Error) -> SpawnError {
     let program = plan.program.clone();
     let errno = source.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
     match (step, errno) {
@@ -306,6 +332,8 @@ mod tests {
             arguments: vec!["x".to_owned()],
             directory: "/srv".into(),
             environment: [("A".into(), "b".into())].into(),
+            account: None,
+            orders: None,
         };
         let error = fault(&plan, step, errno.into());
         assert!(error.to_string().contains(expected), "{error}");

@@ -5,7 +5,6 @@ mod gathers;
 mod handlers;
 mod stops;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -142,7 +141,7 @@ fn job(work: Work, base: &Path) -> Job {
         catch_up: CatchUp { policy: CatchUpPolicy::Latest, window: Duration::ZERO, max: 1 },
         on_interrupted: Interrupted::Resume,
         stop: StopPolicy { signal: 15, grace: Duration::from_secs(10), leftovers: Leftovers::Kill },
-        process: Process { cwd: None, base: base.to_owned(), env: BTreeMap::new(), env_file: None, inherit_env: Vec::new() }.into(),
+        process: Process { base: base.to_owned(), ..Process::default() }.into(),
         telling: None,
         expect: Expect::default(),
         ping: None,

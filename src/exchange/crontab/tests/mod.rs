@@ -47,6 +47,7 @@ pub(in crate::exchange) fn parse(toml: &str) -> Config {
         handlers: Vec::new(),
         files: |_: &Path| Err("no file".to_owned()),
         matches: |_: &Path, _: &str| Ok(Vec::new()),
+        host: crate::config::Host::any(),
     };
     crate::config::parse(toml.as_bytes(), &context).unwrap_or_else(|problems| panic!("{problems}\n{toml}")).0
 }
@@ -75,6 +76,7 @@ fn the_crontab_of_debian() {
     [defaults]
     overlap = "allow"    # as cron, which starts a job beside its last run; without this line: "skip"
     catch_up = "none"    # as cron, which forgets what fell due while it was down; without this line: "latest"
+    user = "root"
     cwd = "/root"    # the home directory, where cron starts a job
     env = { PATH = "/usr/bin:/bin" }
 
@@ -92,22 +94,18 @@ fn the_crontab_of_debian() {
     # |  |  |  |  .---- day of week (0 - 6) (Sunday=0 or 7) OR sun,mon,tue,wed,thu,fri,sat
     # |  |  |  |  |
     # *  *  *  *  * user-name command to be executed
-    # user = "root": not supported yet
     [jobs.cron-hourly]
     schedule = "17 * * * *"
     shell = "cd / && run-parts --report /etc/cron.hourly"
 
-    # user = "root": not supported yet
     [jobs.cron-daily]
     schedule = "25 6 * * *"
     shell = "test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }"
 
-    # user = "root": not supported yet
     [jobs.cron-weekly]
     schedule = "47 6 * * 7"
     shell = "test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.weekly; }"
 
-    # user = "root": not supported yet
     [jobs.cron-monthly]
     schedule = "52 6 1 * *"
     shell = "test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.monthly; }"
@@ -115,7 +113,6 @@ fn the_crontab_of_debian() {
     #
     ---
     schedule (): a time that daylight saving skips or repeats is treated as Debian's cron does, in each job's own zone; other crons differ
-    user (16 17 18 19): runs as `root` in cron; here it runs as the daemon's user, because `user` is not supported yet
     environment (): cron gives a job HOME, LOGNAME, SHELL and PATH, which are kept, and what the table sets; a job here also gets LANG=C.UTF-8, BATCHD_JOB and the like. What PAM adds, as from /etc/environment, does not come along: set it in `env` or `env_file`
     mail (): cron mails what a job prints to its owner, or to MAILTO; here it goes to the log, `batchd logs JOB`, and is kept for `batchd show`
     hint (16 17 18 19): run-parts runs the scripts of a directory one after the other as one job; with `targets` each has its own outcome
