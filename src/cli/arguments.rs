@@ -9,6 +9,7 @@ use super::cancel::CancelArgs;
 use super::check::CheckArgs;
 use super::completions::CompletionsArgs;
 use super::doctor::DoctorArgs;
+use super::env::EnvArgs;
 use super::explain::ExplainArgs;
 use super::export::ExportArgs;
 use super::history::HistoryArgs;
@@ -33,7 +34,7 @@ use super::trigger::TriggerArgs;
 
 /// The commands by what they are for. One that is not here is listed under `More`.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("The file", &["check", "next", "explain", "simulate"]),
+    ("The file", &["check", "next", "explain", "env", "simulate"]),
     ("The work", &["run", "trigger", "retry", "cancel", "pause", "resume", "backfill"]),
     ("The story", &["jobs", "history", "show", "results", "logs", "audit"]),
     ("The daemon", &["daemon", "status", "reload", "notify", "state"]),
@@ -75,6 +76,8 @@ pub enum Command {
     Next(NextArgs),
     /// Put a cron expression into words, with its traps
     Explain(ExplainArgs),
+    /// Print what the programs of a job find in their environment
+    Env(EnvArgs),
     /// Let a stretch of time pass under a virtual clock, and tell what would run
     Simulate(SimulateArgs),
     /// Run a job now, in the foreground, without a daemon
@@ -185,6 +188,7 @@ mod tests {
           check        Find every problem of jobs.toml
           next         List the coming fires
           explain      Put a cron expression into words, with its traps
+          env          Print what the programs of a job find in their environment
           simulate     Let a stretch of time pass under a virtual clock, and tell what would run
 
         The work:

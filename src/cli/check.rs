@@ -83,13 +83,13 @@ pub(super) fn check(
             (Some(config), warnings)
         }
         Err(LoadError::Invalid(problems)) => (None, problems),
-        Err(LoadError::Source(error)) if args.json => {
+        Err(error @ (LoadError::Source(_) | LoadError::Exposed(_))) if args.json => {
             let message = error.to_string();
             let row = ProblemRow { file: None, line: None, column: None, severity: Severity::Error.name(), message: &message, help: None };
             screen.json_compact(&Answer { ok: false, problems: vec![row], jobs: Vec::new() })?;
             return Ok(Exit::InvalidConfig);
         }
-        Err(error @ LoadError::Source(_)) => return Err(error.into()),
+        Err(error @ (LoadError::Source(_) | LoadError::Exposed(_))) => return Err(error.into()),
     };
     let ok = config.is_some() && (problems.is_empty() || !args.deny_warnings);
     let exit = if ok { Exit::Done } else { Exit::InvalidConfig };

@@ -17,7 +17,7 @@ use super::place::{Place, config_path};
 use super::print::{Look, Screen, Tone};
 use super::rooms::Rooms;
 use super::{
-    Exit, Global, audit, backfill, cancel, check, completions, doctor, explain, export, history, import, init, jobs, logs, man, next,
+    Exit, Global, audit, backfill, cancel, check, completions, doctor, env, explain, export, history, import, init, jobs, logs, man, next,
     notify, pause, reload, results, retry, run, schema, show, simulate, state, status, trigger,
 };
 use crate::config::Config;
@@ -65,6 +65,14 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
             next::next(args, load, now, screen)
         }
         Command::Explain(args) => explain::explain(args, now, screen),
+        Command::Env(args) => {
+            let config = config(rooms, &config_path(global.config.as_deref())?)?;
+            let state_dir = &config.daemon.state_dir;
+            let records = || Ok::<_, Failure>(open_records(rooms, state_dir, Vec::new()));
+            let daemon = runtime()?
+                .block_on(async { Ok::<_, Failure>(env::daemon(&Client::open(state_dir.join(web::SOCKET_FILE), records)?).await) })?;
+            env::env(&config, args, daemon, now, screen)
+        }
         Command::Simulate(args) => {
             let config = Arc::new(config(rooms, &config_path(global.config.as_deref())?)?);
             let typical = || match Reader::open(&config.daemon.state_dir) {

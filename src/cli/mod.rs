@@ -12,6 +12,7 @@ mod client;
 mod completions;
 mod dispatch;
 mod doctor;
+mod env;
 mod escape;
 mod explain;
 mod export;

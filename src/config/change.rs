@@ -102,6 +102,7 @@ fn settings(old: &Config, new: &Config) -> Vec<String> {
         ("daemon.max_partials", old.daemon.max_partials != new.daemon.max_partials),
         ("daemon.drain_timeout", old.daemon.drain_timeout != new.daemon.drain_timeout),
         ("daemon.env", old.daemon.env != new.daemon.env),
+        ("daemon.credentials_dir", old.daemon.credentials_dir != new.daemon.credentials_dir),
         ("log.dir", old.log.dir != new.log.dir),
         ("log.file", old.log.file != new.log.file),
         ("log.max_size", old.log.max_size != new.log.max_size),

@@ -106,13 +106,6 @@ pub(super) struct Written<'a> {
     retries: Vec<Range<usize>>,
 }
 
-impl Written<'_> {
-    /// Whether the work is a handler of the embedding program.
-    pub(super) fn is_in_process(&self) -> bool {
-        self.handlers.iter().any(|(key, _)| *key == "handler")
-    }
-}
-
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a str, context: &'a Context) -> Self {
         Self { source, context, report: Report::default(), zones: Zones::default(), after: Vec::new(), told: Vec::new(), process: None }

@@ -30,7 +30,7 @@ impl Place {
     pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Top => &["include", "daemon", "log", "history", "notify", "defaults", "jobs"],
-            Self::Daemon => &["timezone", "state_dir", "max_partials", "drain_timeout", "env"],
+            Self::Daemon => &["timezone", "state_dir", "max_partials", "drain_timeout", "env", "credentials_dir"],
             Self::Log => &["dir", "file", "max_size", "backups", "level", "format", "console"],
             Self::History => &["keep", "keep_runs", "max_size"],
             Self::Defaults | Self::Job => JOB_KEYS,

@@ -89,6 +89,8 @@ pub struct DaemonConfig {
     pub drain_timeout: Duration,
     /// Added to the environment of every job; empty unless configured.
     pub env: BTreeMap<String, String>,
+    /// Absolute. Where credentials are files; `None`: where systemd says.
+    pub credentials_dir: Option<PathBuf>,
 }
 
 /// `[log]`.

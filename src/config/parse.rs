@@ -133,6 +133,7 @@ impl<'a> Reader<'a> {
             max_partials: MAX_PARTIALS,
             drain_timeout: Duration::from_secs(30),
             env: BTreeMap::new(),
+            credentials_dir: None,
         };
         let Some(table) = field.and_then(|field| field.table("{ … }", &mut self.report)) else { return daemon };
         for (key, span, value) in fields(table) {
@@ -144,6 +145,7 @@ impl<'a> Reader<'a> {
                     set(&mut daemon.max_partials, field.integer(1..=MAX_CONCURRENCY, report).and_then(|count| usize::try_from(count).ok()));
                 }
                 "drain_timeout" => set(&mut daemon.drain_timeout, field.duration(report)),
+                "credentials_dir" => daemon.credentials_dir = field.path(&self.context.base, report),
                 "env" => {
                     daemon.env = env(field, report);
                     let process = Process { env: daemon.env.clone(), ..Process::default() };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::DaemonConfig;
-use super::draft::{Draft, Reader};
+use super::draft::{Draft, Reader, Written};
 use super::field::Field;
 use super::policy::each;
 use super::problem::{Problem, Report, shown};
@@ -28,6 +28,8 @@ pub struct Process {
     /// Names that are passed on from the daemon's own environment; unless configured `PATH`, `HOME`, `USER`, `LOGNAME`,
     /// `SHELL`, `LANG`, `LC_ALL`, `TMPDIR` and `TZ`.
     pub inherit_env: Vec<String>,
+    /// `[daemon] credentials_dir`, absolute; `None`: the one that systemd names.
+    pub credentials_dir: Option<PathBuf>,
     /// A name or a number; `None`: the daemon's own.
     pub user: Option<String>,
     /// A name or a number; `None`: the first group of `user`, or the daemon's own.
@@ -171,6 +173,13 @@ impl ProcessDraft {
     }
 }
 
+impl Written<'_> {
+    /// Whether the work is a handler of the embedding program.
+    pub(super) fn is_in_process(&self) -> bool {
+        self.handlers.iter().any(|(key, _)| *key == "handler")
+    }
+}
+
 impl Reader<'_> {
     /// The process of a job; shared by those that say nothing of their own about it.
     pub(super) fn process_of(&mut self, draft: &Draft<'_>, daemon: &DaemonConfig, defaults: &Draft<'_>) -> Arc<Process> {
@@ -197,6 +206,7 @@ impl Reader<'_> {
             env,
             env_file: draft.env_file.clone().or_else(|| defaults.env_file.clone()),
             inherit_env: inherit_env.unwrap_or_else(|| INHERIT_ENV.map(str::to_owned).to_vec()),
+            credentials_dir: daemon.credentials_dir.clone(),
             ..Process::default()
         };
         draft.process.build(&defaults.process, &mut process);

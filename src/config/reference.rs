@@ -150,6 +150,7 @@ const DAEMON: &[Key] = &[
     key("max_partials", Kind::Integer { least: 1, most: 65_536 }, "64", "Partials in flight at once, over all jobs."),
     key("drain_timeout", Kind::Duration, "\"30s\"", "After SIGTERM live runs may go on for this long."),
     key("env", Kind::Names, "{}", "Added to the environment of every job; values may be templates."),
+    key("credentials_dir", Kind::Text, "systemd's", "A directory with a file for each credential."),
 ];
 
 const LOG: &[Key] = &[

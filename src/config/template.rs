@@ -50,6 +50,21 @@ pub struct Values {
     pub index: u32,
     /// How many partials the run has.
     pub count: u32,
+    /// Only where a credential may stand.
+    pub credentials: Option<Credentials>,
+}
+
+/// Finds the credential of a name; `None`: there is none to be had, and whoever finds them knows why.
+#[derive(Clone)]
+pub struct Credentials(pub Find);
+
+/// From a name to the credential.
+type Find = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
 }
 
 /// Why a template could not be rendered.
@@ -172,6 +187,7 @@ impl Object for Values {
             "attempt" => self.attempt.into(),
             "index" => self.index.into(),
             "count" => self.count.into(),
+            "credential" => credential(self.credentials.clone()?),
             _ => return None,
         })
     }
@@ -190,6 +206,12 @@ fn target_value(target: &Target) -> Value {
         TargetValue::Text(text) => Value::from(text.clone()),
         TargetValue::Table(table) => Value::from(Serde(table.as_ref())),
     }
+}
+
+/// The function `credential("name")`.
+fn credential(Credentials(find): Credentials) -> Value {
+    let missing = || Error::new(ErrorKind::InvalidOperation, "there is no such credential");
+    Value::from_function(move |name: &str| find(name).ok_or_else(missing))
 }
 
 /// The environment of the job.
@@ -261,6 +283,7 @@ mod tests {
             attempt: 2,
             index: 3,
             count: 9,
+            credentials: None,
         }
     }
 

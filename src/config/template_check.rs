@@ -9,11 +9,14 @@ use minijinja::{Environment, ErrorKind};
 use super::draft::Draft;
 use super::field::Field;
 use super::problem::{Problem, Report, nearest, shown};
-use super::template::{NOMINAL_FIELDS, ROOTS, Values, environment, reason};
+use super::template::{Credentials, NOMINAL_FIELDS, ROOTS, Values, environment, reason};
 use super::{Format, Origin, Process, Source, Target, TargetValue, Targets};
 
 /// The most targets whose fields are compared; what a later one lacks is found when it runs.
 const MAX_COMPARED: usize = 10_000;
+
+/// The function that only the environment knows.
+const CREDENTIAL: &str = "credential";
 
 /// Keeps the places of errors, which rendering does without.
 static CHECKING: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -137,7 +140,7 @@ fn check(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report
     if report.list.len() == before && !matches!(shape, Shape::Unknown | Shape::Chunk) {
         try_out(field, text, environment, &paths, shape, process, report);
     }
-    let depends_on_job = paths.iter().any(|path| path.starts_with("target") || path.starts_with("env"));
+    let depends_on_job = paths.iter().any(|path| ["target", "env", CREDENTIAL].iter().any(|root| path.starts_with(root)));
     if report.list.len() == before && field.name != "shell" && !depends_on_job {
         report.checked_templates.insert(text.to_owned());
     }
@@ -157,6 +160,14 @@ fn check_path(field: Field<'_>, text: &str, path: &str, shape: &Shape, process: 
         ("targets", _) => {
             ("`targets` has a value with `chunk` only, and is a list then".to_owned(), Some("write `{{ target }}`".to_owned()))
         }
+        (CREDENTIAL, None) if field.name == "env" => return,
+        (CREDENTIAL, _) if field.name == "env" => {
+            (format!("`{CREDENTIAL}` is a function"), Some(format!("write `{{{{ {CREDENTIAL}(\"name\") }}}}`")))
+        }
+        (CREDENTIAL, _) => (
+            "a credential in arguments is seen by everybody who lists the processes of the machine".to_owned(),
+            Some(format!("set it in `env = {{ SECRET = '{{{{ {CREDENTIAL}(\"name\") }}}}' }}`, and read the variable")),
+        ),
         ("target", _) if matches!(shape, Shape::None) && field.name == "gather" => {
             ("`target` has no value in `gather`, which runs once for all targets".to_owned(), None)
         }
@@ -233,8 +244,20 @@ fn try_out(
         Shape::None | Shape::Unknown | Shape::Chunk => None,
     };
     let nominal = jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC);
-    let values =
-        Values { job: "job".into(), run: "run".into(), nominal, target, targets: None, env: Arc::new(env), attempt: 1, index: 0, count: 1 };
+    // Any text will do, and one of digits for most filters.
+    let credentials = (field.name == "env").then(|| Credentials(Arc::new(|_| Some("12345678".to_owned()))));
+    let values = Values {
+        job: "job".into(),
+        run: "run".into(),
+        nominal,
+        target,
+        targets: None,
+        env: Arc::new(env),
+        attempt: 1,
+        index: 0,
+        count: 1,
+        credentials,
+    };
     let Err(error) = environment.render_str(text, minijinja::Value::from_object(values)) else { return };
     let at = field.inside(error.range().unwrap_or(0..text.len()));
     let known_only_then = matches!(error.kind(), ErrorKind::UndefinedError) && process.env_file.is_some();

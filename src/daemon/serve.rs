@@ -77,7 +77,7 @@ struct Server {
 pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let signals = if daemon.signals { Some(SignalStream::install().map_err(ServeError::Signals)?) } else { None };
     let handlers: Arc<[String]> = daemon.handlers.names().map(str::to_owned).collect();
-    let Loaded { config, warnings, hash } = source::load(&daemon.config, &handlers)?;
+    let Loaded { config, warnings, exposures, hash } = source::load(&daemon.config, &handlers)?;
     let config = Arc::new(config);
     let state_dir: Arc<Path> = config.daemon.state_dir.as_path().into();
     let lock = StateLock::acquire(&state_dir)?;
@@ -86,6 +86,9 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     info!("batchd {} starts with {}", env!("CARGO_PKG_VERSION"), daemon.config.display());
     for warning in &warnings {
         warn!("{warning}");
+    }
+    for exposure in &exposures {
+        warn!("{exposure}");
     }
 
     let (engine_events, engine) = mpsc::unbounded_channel();
@@ -302,7 +305,7 @@ impl Server {
     }
 
     fn apply(&mut self, loaded: Loaded, plan: bool) -> ReloadReport {
-        let Loaded { config: new, warnings, hash } = loaded;
+        let Loaded { config: new, warnings, hash, .. } = loaded;
         let change = config::diff(&self.config, &new);
         let before = reload::next_fires(&self.core.engine);
         let report = ReloadReport { warnings, ..reload::report(&change, &before, (&self.config, &new), clock::now().wall) };

@@ -11,6 +11,7 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::config::{self, Config, Context, Host, MAX_FILE_SIZE, Problems};
 use crate::handler::account;
+use crate::handler::exposure::{Exposure, exposure};
 use crate::schedule::{Zone, fnv_1a};
 
 /// Why a configuration file could not be read.
@@ -31,6 +32,8 @@ pub enum LoadError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Invalid(#[from] Problems),
+    #[error("{}", exposed(.0))]
+    Exposed(Vec<Exposure>),
 }
 
 /// Reads a regular file of a bounded size. Opening never waits: a FIFO in the file's place is refused, not waited on.
@@ -64,6 +67,7 @@ impl LoadError {
         match self {
             Self::Source(error) => vec![error.to_string()],
             Self::Invalid(problems) => problems.one_line(),
+            Self::Exposed(exposures) => exposures.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -73,6 +77,8 @@ impl LoadError {
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<String>,
+    /// What others can change, of what the daemon acts on.
+    pub exposures: Vec<Exposure>,
     /// A short hash of the file as it was read, to tell versions apart; FNV-1a, 16 hexadecimal digits.
     pub hash: String,
 }
@@ -80,12 +86,17 @@ pub struct Loaded {
 /// Reads and validates a configuration. `handlers` are the names that the embedding program registered.
 ///
 /// # Errors
-/// The file cannot be read, or it has problems: all of them.
+/// The file cannot be read, or it has problems: all of them. For root also: others can change the file, or the directory of the state
+/// or of the log.
 pub fn load(path: &Path, handlers: &[String]) -> Result<Loaded, LoadError> {
     let bytes = read(path)?;
     let (config, warnings) = parse(path, &bytes, handlers, true)?;
     let hash = hash(std::iter::once(&*bytes).chain(warnings.files().skip(1).map(Problems::source)));
-    Ok(Loaded { config, warnings: warnings.one_line(), hash })
+    let exposures = exposures(&warnings, &config)?;
+    if geteuid().is_root() && !exposures.is_empty() {
+        return Err(LoadError::Exposed(exposures));
+    }
+    Ok(Loaded { config, warnings: warnings.one_line(), exposures, hash })
 }
 
 /// As [`load`], for who only looks at the file: the warnings can be rendered with excerpts, and what another process than the
@@ -94,7 +105,14 @@ pub fn load(path: &Path, handlers: &[String]) -> Result<Loaded, LoadError> {
 /// # Errors
 /// As [`load`].
 pub fn examine(path: &Path, handlers: &[String]) -> Result<(Config, Problems), LoadError> {
-    parse(path, &read(path)?, handlers, false)
+    let (config, mut warnings) = parse(path, &read(path)?, handlers, false)?;
+    if geteuid().is_root() {
+        // A daemon of root would refuse them.
+        for exposure in exposures(&warnings, &config)? {
+            warnings.push(warning(exposure.to_string(), None));
+        }
+    }
+    Ok((config, warnings))
 }
 
 fn parse(path: &Path, bytes: &[u8], handlers: &[String], starts_jobs: bool) -> Result<(Config, Problems), LoadError> {
@@ -107,6 +125,23 @@ fn parse(path: &Path, bytes: &[u8], handlers: &[String], starts_jobs: bool) -> R
         warnings.push(doubt);
     }
     Ok((config, warnings))
+}
+
+/// What others can change of what the daemon acts on, each once: the files of the configuration, the directories of state and log.
+fn exposures(files: &Problems, config: &Config) -> Result<Vec<Exposure>, SourceError> {
+    let mut exposures: Vec<Exposure> = Vec::new();
+    let files = files.files().map(Problems::path).map(absolute).collect::<Result<Vec<_>, _>>()?;
+    let paths = files.iter().chain([&config.daemon.state_dir, &config.log.dir]);
+    for found in paths.filter_map(|path| exposure(path)) {
+        if !exposures.contains(&found) {
+            exposures.push(found);
+        }
+    }
+    Ok(exposures)
+}
+
+fn exposed(exposures: &[Exposure]) -> String {
+    exposures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn host(starts_jobs: bool) -> Host {
@@ -137,10 +172,13 @@ fn hash<'f>(files: impl Iterator<Item = &'f [u8]>) -> String {
     format!("{:016x}", fnv_1a(files.flatten().copied()))
 }
 
+fn absolute(path: &Path) -> Result<PathBuf, SourceError> {
+    std::path::absolute(path).map_err(|error| SourceError::Io { path: path.to_string_lossy().into_owned(), error })
+}
+
 /// The absolute directory of the file. Symbolic links stay as they are: relative paths mean what the user sees.
 fn directory(path: &Path) -> Result<PathBuf, SourceError> {
-    let absolute = std::path::absolute(path).map_err(|error| SourceError::Io { path: path.to_string_lossy().into_owned(), error })?;
-    Ok(absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned))
+    Ok(absolute(path)?.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned))
 }
 
 /// The zone of the system by its IANA name (`TZ`, `/etc/localtime`, `/etc/timezone`), else UTC and a warning.
@@ -161,14 +199,13 @@ fn utc() -> Zone {
 }
 
 fn doubt(reason: &str) -> config::Problem {
-    config::Problem {
-        severity: config::Severity::Warning,
-        span: 0..0,
-        message: format!("the system's time zone {reason}: UTC is used"),
-        label: None,
-        help: Some("set `timezone` in `[daemon]`".to_owned()),
-        also: Vec::new(),
-    }
+    let help = "set `timezone` in `[daemon]`".to_owned();
+    warning(format!("the system's time zone {reason}: UTC is used"), Some(help))
+}
+
+/// A warning about the file as a whole.
+fn warning(message: String, help: Option<String>) -> config::Problem {
+    config::Problem { severity: config::Severity::Warning, span: 0..0, message, label: None, help, also: Vec::new() }
 }
 
 #[cfg(test)]

@@ -55,16 +55,22 @@ pub fn group(name: &str) -> Result<Option<u32>, String> {
 }
 
 impl Account {
-    /// The account of a job's processes; `None` where they are the daemon's own, so that nothing is to be changed. May ask a directory server, and blocks.
+    /// The account of a job's processes; `None` where they are the daemon's own, so that nothing is to be changed. May ask a directory
+    /// server, and blocks.
     pub(super) fn of(process: &Process) -> Result<Option<Self>, AccountError> {
+        Self::for_daemon_of(geteuid(), process)
+    }
+
+    /// The same for a daemon of the user `daemon`.
+    pub(super) fn for_daemon_of(daemon: Uid, process: &Process) -> Result<Option<Self>, AccountError> {
         if process.user.is_none() && process.group.is_none() {
             return Ok(None);
         }
         let user = match &process.user {
             Some(name) => find_user(name).map_err(|source| AccountError::Lookup { name: name.clone(), source })?,
-            None => User::from_uid(geteuid()).map_err(|source| AccountError::Lookup { name: geteuid().to_string(), source })?,
+            None => User::from_uid(daemon).map_err(|source| AccountError::Lookup { name: daemon.to_string(), source })?,
         };
-        let user = user.ok_or_else(|| AccountError::NoUser(process.user.clone().unwrap_or_else(|| geteuid().to_string())))?;
+        let user = user.ok_or_else(|| AccountError::NoUser(process.user.clone().unwrap_or_else(|| daemon.to_string())))?;
         let gid = match &process.group {
             Some(name) => {
                 let group = find_group(name).map_err(|source| AccountError::Lookup { name: name.clone(), source })?;
@@ -72,9 +78,9 @@ impl Account {
             }
             None => user.gid,
         };
-        if !geteuid().is_root() {
+        if !daemon.is_root() {
             // Nothing can be changed, which is well where nothing has to.
-            let is_ours = user.uid == geteuid() && (process.group.is_none() || gid == getegid());
+            let is_ours = user.uid == daemon && (process.group.is_none() || gid == getegid());
             return if is_ours { Ok(None) } else { Err(AccountError::NotRoot { user: user.name, gid }) };
         }
         let lookup = |source| AccountError::Lookup { name: user.name.clone(), source };

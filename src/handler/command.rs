@@ -9,7 +9,8 @@ use nix::unistd::{AccessFlags, access};
 
 use super::Attempt;
 use super::account::Account;
-use super::environment::{self, DEFAULT_PATH, Environment, EnvironmentError};
+use super::environment::{self, Built, DEFAULT_PATH, Environment, EnvironmentError, Origin};
+use super::secrets::Secrets;
 use super::shim::Orders;
 use super::template::{self, TemplateError, Values};
 use crate::engine::Hindrance;
@@ -30,6 +31,7 @@ pub(super) struct Plan {
     /// Absolute.
     pub(super) directory: PathBuf,
     pub(super) environment: Environment,
+    pub(super) secrets: Secrets,
     /// `None`: the daemon's own.
     pub(super) account: Option<Account>,
     /// What the shim has to do; `None`: it is not needed.
@@ -89,13 +91,13 @@ pub(super) enum Source<'a> {
 pub(super) fn plan(attempt: &Attempt, source: Source<'_>, result_path: &Path, account: Option<Account>) -> Result<Plan, PlanError> {
     let values = Values::new(attempt);
     let arguments = arguments(source, &values)?;
-    let environment = environment::build(attempt, &values, result_path, account.as_ref())?;
+    let Built { variables: environment, secrets } = environment::build(attempt, result_path, account.as_ref(), &Origin::Own)?;
     let process = &attempt.run.job.process;
     let directory = process.directory();
     let path = environment.get(OsStr::new("PATH")).cloned().unwrap_or_else(|| OsString::from(DEFAULT_PATH));
     let program = find(arguments.first().ok_or(PlanError::Empty)?, &path, directory)?;
     let orders = Orders::new(account.as_ref(), process.umask, process.nice, &process.limits);
-    Ok(Plan { program, arguments, directory: directory.to_owned(), environment, account, orders })
+    Ok(Plan { program, arguments, directory: directory.to_owned(), environment, secrets, account, orders })
 }
 
 fn arguments(source: Source<'_>, values: &Values<'_>) -> Result<Vec<String>, PlanError> {

@@ -2,10 +2,14 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
+
+use super::account::Account;
+use super::exposure::{self, Exposure, Trusted};
 
 /// An `env_file` may have at most this many bytes.
 const ENV_FILE_MAX_BYTES: u64 = 1024 * 1024;
@@ -19,17 +23,34 @@ pub(super) enum EnvFileError {
     NotAFile { path: PathBuf },
     #[error("env_file `{}` has more than {ENV_FILE_MAX_BYTES} bytes", path.display())]
     TooLarge { path: PathBuf },
+    #[error("env_file `{}`: {exposure}", path.display())]
+    Exposed { path: PathBuf, exposure: Exposure },
+    #[error("env_file `{}` is not the file of `{user}`, who decides what stands there", path.display())]
+    NotTheirs { path: PathBuf, user: String },
     #[error("{}:{line}: {problem}", path.display())]
     Line { path: PathBuf, line: usize, problem: &'static str },
 }
 
 /// The variables of the file at `path`, in its order.
-pub(super) fn read(path: &Path) -> Result<Vec<(String, String)>, EnvFileError> {
+///
+/// They decide what programs a job runs. So as root the file must be one that nobody else can change but the user of the job; and
+/// where that user can, who may have made a link to something that only root reads, it must be the user's own.
+pub(super) fn read(path: &Path, account: Option<&Account>) -> Result<Vec<(String, String)>, EnvFileError> {
     let failed = |source| EnvFileError::Read { path: path.to_owned(), source };
+    let trusted = Trusted { uid: account.map(|account| account.uid.as_raw()), gid: account.map(|account| account.gid.as_raw()) };
+    let is_theirs = if geteuid().is_root() {
+        exposure::walk(path, trusted).map_err(|exposure| EnvFileError::Exposed { path: path.to_owned(), exposure })?
+    } else {
+        false
+    };
     // A FIFO in the file's place must not make the attempt wait.
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
+    let found = file.metadata().map_err(failed)?;
+    if !found.is_file() {
         return Err(EnvFileError::NotAFile { path: path.to_owned() });
+    }
+    if let Some(account) = account.filter(|account| is_theirs && found.uid() != account.uid.as_raw()) {
+        return Err(EnvFileError::NotTheirs { path: path.to_owned(), user: account.name.clone() });
     }
     let mut bytes = Vec::new();
     file.take(ENV_FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;

@@ -8,61 +8,149 @@
 //! 5. the `BATCHD_*` variables.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::Path;
-use std::sync::LazyLock;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use nix::unistd::{Uid, User};
 
 use super::account::Account;
+use super::credential::{self, CredentialError};
 use super::env_file::{self, EnvFileError};
+use super::secrets::Secrets;
 use super::template::{self, TemplateError, Values};
 use super::{Attempt, Part};
 use crate::config::TargetValue;
+use crate::config::template::Credentials;
 
 /// The `PATH` of a job that sets none: that of Debian's root.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Never inherited: they speak to the daemon itself, or make a program load code. A job that needs one sets it in its own `env`.
-const NEVER_INHERITED: [&str; 5] = ["NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "LD_", "BASH_ENV"];
+const NEVER_INHERITED: [&str; 6] = ["NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "CREDENTIALS_DIRECTORY", "LD_", "BASH_ENV"];
 
 /// The variable whose value, the path of the result file, also marks the processes of an attempt.
 pub(super) const RESULT_VARIABLE: &str = "BATCHD_RESULT";
 
-pub(super) type Environment = BTreeMap<OsString, OsString>;
+pub(crate) type Environment = BTreeMap<OsString, OsString>;
+
+/// An environment, and what of it nobody is to see.
+#[derive(Debug, Default)]
+pub(crate) struct Built {
+    pub(crate) variables: Environment,
+    pub(crate) secrets: Secrets,
+}
+
+/// Whose variables are inherited.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// This process's, which starts the job.
+    Own,
+    /// Those of the process that would.
+    Other { uid: Uid, variables: Environment },
+}
 
 /// Why an environment could not be made.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum EnvironmentError {
+pub(crate) enum EnvironmentError {
     #[error(transparent)]
     File(#[from] EnvFileError),
     #[error("env `{name}`: {source}")]
     Value { name: String, source: TemplateError },
+    #[error("env `{name}`: {source}")]
+    Credential { name: String, source: CredentialError },
 }
 
 /// The environment of the processes of an attempt.
-pub(super) fn build(
-    attempt: &Attempt,
-    values: &Values<'_>,
-    result_path: &Path,
-    account: Option<&Account>,
-) -> Result<Environment, EnvironmentError> {
+pub(super) fn build(attempt: &Attempt, result_path: &Path, account: Option<&Account>, origin: &Origin) -> Result<Built, EnvironmentError> {
     let process = &attempt.run.job.process;
-    let mut environment = DEFAULTS.clone();
-    environment.extend(account.into_iter().flat_map(personal));
+    let mut built = Built { variables: origin.defaults(), secrets: Secrets::default() };
+    built.variables.extend(account.into_iter().flat_map(personal));
     let is_not_theirs = |name: &str| account.is_some() && PERSONAL.contains(&name);
     for name in process.inherit_env.iter().filter(|name| may_be_inherited(name) && !is_not_theirs(name)) {
-        environment.extend(std::env::var_os(name).map(|value| (name.into(), value)));
+        if let Some(value) = origin.variable(name) {
+            built.secrets.add_variable(name, &value.to_string_lossy());
+            built.variables.insert(name.into(), value);
+        }
     }
-    if let Some(path) = &process.env_file {
-        environment.extend(env_file::read(path)?.into_iter().map(|(name, value)| (name.into(), value.into())));
+    for (name, value) in
+        process.env_file.iter().map(|path| env_file::read(path, account)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
+    {
+        built.secrets.add_variable(&name, &value);
+        built.variables.insert(name.into(), value.into());
     }
+    let directory = process.credentials_dir.clone().or_else(|| origin.variable(credential::DIRECTORY_VARIABLE).map(PathBuf::from));
+    let vault = Arc::new(Vault { directory, ..Vault::default() });
+    let values = Values::with_credentials(attempt, Arc::clone(&vault).open());
     for (name, text) in &process.env {
-        let value = template::render(text, values).map_err(|source| EnvironmentError::Value { name: name.clone(), source })?;
-        environment.insert(name.into(), value.into_owned().into());
+        let value = template::render(text, &values).map_err(|source| match vault.refusal() {
+            Some(source) => EnvironmentError::Credential { name: name.clone(), source },
+            None => EnvironmentError::Value { name: name.clone(), source },
+        })?;
+        for secret in vault.take() {
+            built.secrets.add(&secret);
+            // What a filter has made of it is as secret.
+            built.secrets.add(&value);
+            built.secrets.add_variable(name, &value);
+        }
+        built.variables.insert(name.into(), value.into_owned().into());
     }
-    describe(attempt, result_path, &mut environment);
-    Ok(environment)
+    describe(attempt, result_path, &mut built.variables);
+    Ok(built)
+}
+
+impl Origin {
+    /// Of the daemon.
+    pub(super) fn uid(&self) -> Uid {
+        match self {
+            Self::Own => Uid::effective(),
+            Self::Other { uid, .. } => *uid,
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<OsString> {
+        match self {
+            Self::Own => std::env::var_os(name),
+            Self::Other { variables, .. } => variables.get(OsStr::new(name)).cloned(),
+        }
+    }
+
+    fn defaults(&self) -> Environment {
+        static OWN: LazyLock<Environment> = LazyLock::new(|| defaults(Uid::effective()));
+        match self {
+            Self::Own => OWN.clone(),
+            Self::Other { uid, .. } => defaults(*uid),
+        }
+    }
+}
+
+/// Gives credentials to templates, and remembers which.
+#[derive(Default)]
+struct Vault {
+    directory: Option<PathBuf>,
+    given: Mutex<Vec<String>>,
+    refusal: Mutex<Option<CredentialError>>,
+}
+
+impl Vault {
+    fn open(self: Arc<Self>) -> Credentials {
+        Credentials(Arc::new(move |name| {
+            let read = credential::read(self.directory.as_deref(), name);
+            let read = read.map_err(|error| *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)).ok()?;
+            self.given.lock().unwrap_or_else(PoisonError::into_inner).push(read.clone());
+            Some(read)
+        }))
+    }
+
+    /// Those given since the last time.
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.given.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why one could not be given.
+    fn refusal(&self) -> Option<CredentialError> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// The variables that say who a process is.
@@ -74,9 +162,9 @@ fn personal(account: &Account) -> [(OsString, OsString); 4] {
     [(home, account.home.clone()), (user, name.clone()), (login, name), (shell, account.shell.clone())]
 }
 
-static DEFAULTS: LazyLock<Environment> = LazyLock::new(|| {
-    let user = User::from_uid(Uid::effective()).ok().flatten();
-    let name = user.as_ref().map_or_else(|| Uid::effective().to_string(), |user| user.name.clone());
+fn defaults(uid: Uid) -> Environment {
+    let user = User::from_uid(uid).ok().flatten();
+    let name = user.as_ref().map_or_else(|| uid.to_string(), |user| user.name.clone());
     let home = user.map_or_else(|| "/".into(), |user| user.dir.into_os_string());
     [
         ("PATH", DEFAULT_PATH.into()),
@@ -88,7 +176,7 @@ static DEFAULTS: LazyLock<Environment> = LazyLock::new(|| {
     ]
     .map(|(name, value): (&str, OsString)| (name.into(), value))
     .into()
-});
+}
 
 fn may_be_inherited(name: &str) -> bool {
     !NEVER_INHERITED.iter().any(|never| name.starts_with(never))
@@ -130,7 +218,16 @@ mod tests {
 
     #[test]
     fn nothing_that_speaks_to_the_daemon_is_inherited() {
-        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV"] {
+        for name in [
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+            "WATCHDOG_PID",
+            "LISTEN_FDS",
+            "CREDENTIALS_DIRECTORY",
+            "LD_PRELOAD",
+            "LD_LIBRARY_PATH",
+            "BASH_ENV",
+        ] {
             assert!(!may_be_inherited(name), "{name}");
         }
         for name in ["PATH", "LANG", "LDAP_URL", "TZ"] {

@@ -6,13 +6,17 @@
 pub mod account;
 mod chunk;
 mod command;
+mod credential;
 mod env_file;
 mod environment;
+mod environment_of;
+pub mod exposure;
 mod http;
 mod in_process;
 pub(crate) mod listing;
 mod process;
 mod result;
+mod secrets;
 pub mod shim;
 mod template;
 
@@ -24,7 +28,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{JobName, Process, Target, Work};
@@ -33,6 +37,7 @@ use crate::engine::{self, CapturedOutput, Cause, Hindrance, Outcome, PartEnd, Ru
 use account::{Account, AccountError};
 use command::Source;
 pub use environment::DEFAULT_PATH;
+pub use environment_of::{Inherited, Shown, environment_of};
 pub(crate) use in_process::panic_message;
 use process::Streams;
 pub use process::cgroup::{NoCgroups, divide_cgroup};
@@ -41,6 +46,7 @@ pub(crate) use process::feed::ResultLines;
 pub use process::leftovers;
 pub use process::tree::{Killed, become_subreaper, reap_orphans};
 pub(crate) use result::ResultFiles;
+use secrets::Secrets;
 
 /// A batch handler of the embedding program: what a job with `handler = "name"` runs for each partial.
 ///
@@ -255,6 +261,19 @@ impl Ended {
     }
 }
 
+impl Ended {
+    /// Without the secrets that the process was given, and without passwords in URLs. Its output is without them already.
+    fn without(mut self, secrets: &Secrets) -> Self {
+        self.error = self.error.map(|error| secrets::without_userinfo(&secrets.redact(&error)).into_owned());
+        if let Some(result) = self.result.as_ref().filter(|_| !secrets.is_empty()) {
+            let clean = secrets.redact(result.get()).into_owned();
+            // A number that was a secret leaves no JSON.
+            self.result = RawValue::from_string(clean.clone()).or_else(|_| to_raw_value(&clean)).ok();
+        }
+        self
+    }
+}
+
 /// Carries out an attempt of a partial.
 pub(crate) async fn carry_out(attempt: &Attempt, registry: &Registry, results: &ResultFiles, stops: &StopLine) -> Ended {
     match &attempt.run.job.work {
@@ -279,7 +298,8 @@ async fn run_process(attempt: &Attempt, source: Source<'_>, lines: Option<Result
     match command::plan(attempt, source, &path, account) {
         Ok(plan) => {
             let mut ended =
-                conclude(process::run(&plan, attempt, &path, Streams { stdin: lines, ..Streams::default() }, stops).await, &path);
+                conclude(process::run(&plan, attempt, &path, Streams { stdin: lines, ..Streams::default() }, stops).await, &path)
+                    .without(&plan.secrets);
             chunk::share_result(attempt, &mut ended);
             ended
         }

@@ -7,18 +7,24 @@ use std::sync::Arc;
 
 use super::Attempt;
 pub(super) use crate::config::template::TemplateError;
-use crate::config::template::{self, Values as Made};
+use crate::config::template::{self, Credentials, Values as Made};
 use crate::config::{Target, TargetValue};
 
 #[derive(Debug)]
 pub(super) struct Values<'a> {
     attempt: &'a Attempt,
     made: OnceCell<Made>,
+    credentials: Option<Credentials>,
 }
 
 impl<'a> Values<'a> {
     pub(super) fn new(attempt: &'a Attempt) -> Self {
-        Self { attempt, made: OnceCell::new() }
+        Self { attempt, made: OnceCell::new(), credentials: None }
+    }
+
+    /// Those of the environment, in which credentials may stand.
+    pub(super) fn with_credentials(attempt: &'a Attempt, credentials: Credentials) -> Self {
+        Self { credentials: Some(credentials), ..Self::new(attempt) }
     }
 
     /// The targets of a chunk, each as one word; a table as JSON.
@@ -43,6 +49,7 @@ impl<'a> Values<'a> {
                 attempt: self.attempt.number(),
                 index: self.attempt.index(),
                 count: run.targets.partials(),
+                credentials: self.credentials.clone(),
             }
         })
     }

@@ -7,6 +7,7 @@ mod kill;
 mod moving;
 mod notify;
 mod readme;
+mod secrets;
 mod site;
 mod state;
 mod targets;

@@ -58,7 +58,7 @@ fn parts_are_inherited_and_overridden() {
                 [jobs.b]\nschedule = \"manual\"\ncommand = [\"x\"]\nuser = 33\nnice = 5\n";
     let host = Host { user: |_| Ok(Some(0)), ..host() };
     let (config, warnings) = parse(text.as_bytes(), &Context { host, ..context() }).expect("is valid");
-    assert_eq!(warnings, []);
+    assert!(warnings.is_empty());
     let (a, b) = (&config.jobs["a"].process, &config.jobs["b"].process);
     let limits = Limits { open_files: Some(64), processes: Some(5), cpu_time: Some(Duration::from_secs(2)), ..Limits::default() };
     assert_eq!((a.user.as_deref(), a.group.as_deref(), a.umask, a.nice, a.limits), (Some("root"), Some("www"), Some(0o27), None, limits));
@@ -71,7 +71,7 @@ fn parts_are_inherited_and_overridden() {
 fn check_host(line: &str, host: Host, expected: &[&str]) {
     let text = format!("[defaults]\n{line}\n{}[jobs.other]\nschedule = \"manual\"\ncommand = [\"x\"]\n", job(""));
     let found = match parse(text.as_bytes(), &Context { host, ..context() }) {
-        Ok((_, warnings)) => Problems::new(std::path::Path::new("jobs.toml"), text.as_bytes(), warnings),
+        Ok((_, warnings)) => warnings,
         Err(problems) => problems,
     };
     assert_eq!(found.one_line(), expected, "{line}");
@@ -108,4 +108,19 @@ fn what_the_host_cannot_give_is_refused_by_who_starts_the_jobs() {
     );
     check_host("limits = { processes = 3 }\nuser = \"www\"", Host { no_cgroup: no_cgroup.clone(), ..host() }, &[]);
     check_host("user = \"www\"\nlimits = { memory = \"1GiB\" }", Host { starts_jobs: false, ..poor() }, &[]);
+}
+
+#[test]
+fn credentials_stand_in_the_environment_only() {
+    let words: &[&str] = &["a credential in arguments is seen by everybody", "set it in `env"];
+    check_all(
+        super::bare,
+        3,
+        &[("command = [\"a\", \"{{ credential('x') }}\"]", 21, words), ("shell = \"echo {{ credential('x') }}\"", 18, words)],
+    );
+    super::check(job("gather = [\"a\", \"{{ credential('x') }}\"]"), (4, 20), words);
+    super::check(job("env = { A = \"{{ credential.x }}\" }"), (4, 17), &["`credential` is a function"]);
+    let text = |command: &str| format!("[daemon]\nenv = {{ A = \"{{{{ credential('x') }}}}\" }}\n{}", super::bare(command));
+    assert!(parse(text("command = [\"a\"]").as_bytes(), &context()).is_ok());
+    super::check(text("command = [\"a\", \"{{ credential('x') }}\"]"), (5, 21), words);
 }

@@ -30,7 +30,7 @@ fn index(folder: &Path) -> Vec<Expected> {
 fn complaint(folder: &Path, expected: &Expected) -> Option<String> {
     let problems = match load(&folder.join(&expected.file), &[]) {
         Err(LoadError::Invalid(problems)) => problems,
-        Err(LoadError::Source(error)) => return Some(error.to_string()),
+        Err(error @ (LoadError::Source(_) | LoadError::Exposed(_))) => return Some(error.to_string()),
         Ok(_) => return Some("is accepted".to_owned()),
     };
     let text = problems.render(false).replace(&expected.file, "FILE");

@@ -121,7 +121,7 @@ pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, stre
         taker: streams.stdout,
         tree,
         cgroup,
-        output: Output::new(attempt, result_path.parent().unwrap_or(result_path)),
+        output: Output::new(attempt, &plan.secrets, result_path.parent().unwrap_or(result_path)),
         drain: None,
         stopped: false,
         notes: Vec::new(),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::super::Attempt;
 use super::super::result::RESULT_MAX_BYTES;
+use super::super::secrets::{Redactor, Secrets};
 use super::capture::Capture;
 use crate::config::JobName;
 use crate::engine::{CapturedOutput, RunId};
@@ -19,8 +20,14 @@ const LINE_GOES_ON: &[u8] = b" [line goes on]";
 /// So much of the last line of stderr is told as the reason of a failure.
 const REASON_MAX_BYTES: usize = 300;
 
-/// Takes in both streams of one process.
+/// Takes in both streams of one process, without the secrets that it was given.
 pub(super) struct Output {
+    redactors: [Redactor; 2],
+    kept: Kept,
+}
+
+/// What becomes of the output.
+struct Kept {
     job: JobName,
     run: RunId,
     partial: String,
@@ -41,9 +48,9 @@ pub(super) struct Collected {
 
 impl Output {
     /// Of an attempt; large output is kept in a file in `directory`.
-    pub(super) fn new(attempt: &Attempt, directory: &Path) -> Self {
+    pub(super) fn new(attempt: &Attempt, secrets: &Secrets, directory: &Path) -> Self {
         let run = &attempt.run;
-        Self {
+        let kept = Kept {
             job: run.job.name.clone(),
             run: run.id.clone(),
             partial: attempt.label().to_owned(),
@@ -51,11 +58,27 @@ impl Output {
             lines: [Lines::default(), Lines::default()],
             last_stdout: LastLine::new(RESULT_MAX_BYTES),
             last_stderr: LastLine::new(LINE_MAX_BYTES),
-        }
+        };
+        Self { redactors: [secrets.redactor(), secrets.redactor()], kept }
     }
 
     /// Takes bytes as they come: the capture interleaves the streams in the order of arrival.
     pub(super) fn accept(&mut self, stream: Stream, bytes: &[u8]) {
+        let [stdout, stderr] = &mut self.redactors;
+        let redactor = if stream == Stream::Stdout { stdout } else { stderr };
+        redactor.push(bytes, |clean| self.kept.accept(stream, clean));
+    }
+
+    pub(super) fn finish(mut self) -> Collected {
+        for (mut redactor, stream) in self.redactors.into_iter().zip([Stream::Stdout, Stream::Stderr]) {
+            redactor.finish(|clean| self.kept.accept(stream, clean));
+        }
+        self.kept.finish()
+    }
+}
+
+impl Kept {
+    fn accept(&mut self, stream: Stream, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
@@ -68,7 +91,7 @@ impl Output {
         lines.push(bytes, |line| log::output(&self.job, &self.run.0, &self.partial, stream, line));
     }
 
-    pub(super) fn finish(self) -> Collected {
+    fn finish(self) -> Collected {
         for (lines, stream) in self.lines.into_iter().zip([Stream::Stdout, Stream::Stderr]) {
             lines.finish(|line| log::output(&self.job, &self.run.0, &self.partial, stream, line));
         }

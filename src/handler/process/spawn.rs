@@ -323,6 +323,7 @@ pub(super) fn fault(plan: &Plan, step: Option<Step>, source: io::Error) -> Spawn
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::secrets::Secrets;
     use super::*;
     use Hindrance::{Lasting, Shortage};
 
@@ -332,6 +333,7 @@ mod tests {
             arguments: vec!["x".to_owned()],
             directory: "/srv".into(),
             environment: [("A".into(), "b".into())].into(),
+            secrets: Secrets::default(),
             account: None,
             orders: None,
         };
