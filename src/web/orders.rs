@@ -25,7 +25,9 @@ const MAX_TARGETS: usize = 10_000;
 
 pub(super) async fn status(State(site): State<Site>) -> Result<Json<LiveStatus>, Refusal> {
     let mut status = site.control()?.ask(|reply| Request::Status { reply }).await?;
-    status.channels = site.read(|history| history.channels()).await?;
+    let channels = site.read(|history| history.channels()).await;
+    // Records that cannot be read must not hide what the loop has to say of them.
+    status.channels = if status.store.healthy { channels? } else { channels.unwrap_or_default() };
     Ok(Json(status))
 }
 

@@ -11,6 +11,11 @@ const TICK: &str = "[jobs.tick]\nschedule = \"* * * * * *\"\nhandler = \"echo\"\
 #[track_caller]
 fn check(call: &str, error: &str, from: usize, words: &str) {
     let site = Site::new(TICK);
+    // The records are there already, so that what fails is work, and not the making of them.
+    let mut before = site.daemon();
+    before.line("run succeeded");
+    before.signal(Signal::SIGTERM);
+    assert!(before.left().success());
     let inject = format!("inject={call}:error={error}:when={from}..{}", from + 5);
     let mut daemon = site.start_under(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
     let told = daemon.line("nothing new is started");
