@@ -27,6 +27,10 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// Of an environment, so much is searched for the mark; the kernel allows programs far more.
 const ENVIRON_MAX_BYTES: u64 = 2 * 1024 * 1024;
 
+/// How often, and how far apart, an orphan without an environment is looked at again.
+const EXEC_LOOKS: usize = 10;
+const EXEC_LOOK_EVERY: Duration = Duration::from_millis(1);
+
 /// A process that was killed because its attempt was over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Killed {
@@ -126,7 +130,7 @@ impl Tree {
 
     /// Without a subreaper nobody knows, and nothing is found that way.
     fn has_orphan(&self) -> bool {
-        adopted().into_iter().any(|orphan| carries(orphan, |variable| variable == self.mark))
+        adopted().into_iter().any(|orphan| orphan_carries(orphan, |variable| variable == self.mark))
     }
 
     /// Sends a signal to those that left the group.
@@ -165,7 +169,12 @@ impl Tree {
         // Once the leader is reaped, the last of its session may go too, and the number be another's.
         let is_its_own =
             all.iter().all(|process| process.pid != leader || carries(leader, |variable| variable == self.mark) || process.is_zombie);
-        members(all, |process| (is_its_own && process.session == leader) || carries(process.pid, |variable| variable == self.mark))
+        let is_mark = |variable: &[u8]| variable == self.mark;
+        let this = std::process::id().cast_signed();
+        let is_marked = |process: &Process| {
+            if process.parent == this { orphan_carries(process.pid, is_mark) } else { carries(process.pid, is_mark) }
+        };
+        members(all, |process| (is_its_own && process.session == leader) || is_marked(process))
     }
 }
 
@@ -296,9 +305,28 @@ fn parse(pid: i32, stat: &str) -> Option<Process> {
 
 /// Whether a variable of the process's environment, as `NAME=VALUE`, is a mark. Those of other users cannot be read: not ours.
 fn carries(pid: i32, is_mark: impl Fn(&[u8]) -> bool) -> bool {
+    environment(pid).split(|byte| *byte == 0).any(is_mark)
+}
+
+/// The same of an orphan of ours. One that is just exchanging its program for another (`execve(2)`) has no environment for a
+/// moment: it is looked at again, for else it would be taken for a stranger and outlive its attempt.
+fn orphan_carries(pid: i32, is_mark: impl Fn(&[u8]) -> bool) -> bool {
+    let mut environ = environment(pid);
+    for _ in 0..EXEC_LOOKS {
+        if !environ.is_empty() || read(pid).is_none_or(|process| process.is_zombie) {
+            break;
+        }
+        std::thread::sleep(EXEC_LOOK_EVERY);
+        environ = environment(pid);
+    }
+    environ.split(|byte| *byte == 0).any(is_mark)
+}
+
+/// Empty also where it cannot be read.
+fn environment(pid: i32) -> Vec<u8> {
     let mut environ = Vec::new();
-    let Ok(file) = File::open(format!("/proc/{pid}/environ")) else { return false };
-    file.take(ENVIRON_MAX_BYTES).read_to_end(&mut environ).is_ok() && environ.split(|byte| *byte == 0).any(is_mark)
+    let read = File::open(format!("/proc/{pid}/environ")).and_then(|file| file.take(ENVIRON_MAX_BYTES).read_to_end(&mut environ));
+    if read.is_ok() { environ } else { Vec::new() }
 }
 
 /// Orphans that fell to this process: the kernel gives them to its main thread, among whose children they stand beside those
