@@ -64,11 +64,6 @@ fn all_that_a_service_says() {
     dst = { gap = "skip" }    # as systemd, which skips a time that daylight saving skips; without this line: "run_after"
     catch_up = "none"    # as a timer without Persistent=; without this line: "latest"
 
-    # user = "shop": not supported yet
-    # group = "shop": not supported yet
-    # umask = "0027": not supported yet
-    # nice = 5: not supported yet
-    # limits = { memory = "512MiB", open_files = 4096 }: not supported yet
     [jobs.dump-orders]
     description = "Dump of orders"
     schedule = "0 4 * * SAT#1"
@@ -84,18 +79,18 @@ fn all_that_a_service_says() {
     timeout = "1h"
     stop = { signal = "SIGINT", grace = "30s" }
     retry = { attempts = 5, delay = "10s", max_delay = "10s", factor = 1.0, jitter = 0.0 }
+    user = "shop"
+    group = "shop"
+    umask = "0027"
+    nice = 5
+    limits = { memory = "512MiB", open_files = 4096 }
     ---
     schedule (0): not taken over, of the timer: WakeSystem
-    user (0): `user` is not supported yet: it stands as a comment
     environment (0): a missing EnvironmentFile=- is no failure for systemd; a missing `env_file` is one here
     environment (0): EnvironmentFile=/etc/x: a job has one `env_file`; it is left out
     mail (0): OnFailure=mail@%n.service: nobody is told of a failure yet; `batchd history --failed` lists them
     process (0): several commands of the unit became one script; the first that fails ends it
     process (0): Restart=on-failure became `retry`: at most 5 attempts, after a failure only
-    process (0): `group` is not supported yet: it stands as a comment
-    process (0): `umask` is not supported yet: it stands as a comment
-    process (0): `nice` is not supported yet: it stands as a comment
-    process (0): `limits` is not supported yet: it stands as a comment
     process (0): not taken over: ProtectSystem; a job lives in the sandbox of the daemon's own unit
     process (0): not taken over, of the service: StateDirectory
     process (0): not checked before a run: ConditionACPower
