@@ -30,6 +30,7 @@ use super::show::ShowArgs;
 use super::simulate::SimulateArgs;
 use super::state::StateArgs;
 use super::status::StatusArgs;
+use super::top::TopArgs;
 use super::trigger::TriggerArgs;
 
 /// The commands by what they are for. One that is not here is listed under `More`.
@@ -37,7 +38,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("The file", &["check", "next", "explain", "env", "simulate"]),
     ("The work", &["run", "trigger", "retry", "cancel", "pause", "resume", "backfill"]),
     ("The story", &["jobs", "history", "show", "results", "logs", "audit"]),
-    ("The daemon", &["daemon", "status", "reload", "notify", "state"]),
+    ("The daemon", &["daemon", "status", "top", "reload", "notify", "state"]),
     ("Moving in", &["init", "import", "export", "doctor"]),
     ("Its own", &["schema", "completions", "man"]),
 ];
@@ -108,6 +109,8 @@ pub enum Command {
     Audit(AuditArgs),
     /// Tell how the daemon is, and how far its live runs are
     Status(StatusArgs),
+    /// Watch jobs, running partials, rates and the log on a live page
+    Top(TopArgs),
     /// Have the daemon read jobs.toml again
     Reload(ReloadArgs),
     /// Try a channel of [notify]
@@ -211,6 +214,7 @@ mod tests {
         The daemon:
           daemon       Fire all jobs at their times, in the foreground
           status       Tell how the daemon is, and how far its live runs are
+          top          Watch jobs, running partials, rates and the log on a live page
           reload       Have the daemon read jobs.toml again
           notify       Try a channel of [notify]
           state        Check the records, copy them, or save what can be read of damaged ones

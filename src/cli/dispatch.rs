@@ -18,7 +18,7 @@ use super::print::{Look, Screen, Tone};
 use super::rooms::Rooms;
 use super::{
     Exit, Global, audit, backfill, cancel, check, completions, doctor, env, explain, export, history, import, init, jobs, logs, man, next,
-    notify, pause, reload, results, retry, run, schema, show, simulate, state, status, trigger,
+    notify, pause, reload, results, retry, run, schema, show, simulate, state, status, top, trigger,
 };
 use crate::config::Config;
 use crate::daemon::source::LoadError;
@@ -105,6 +105,11 @@ fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, scree
         Command::Status(args) => site.ask(screen, async |client, screen| status::status(&client, args, now, screen).await),
         Command::Notify(args) => notify::notify(rooms, &config(rooms, &config_path(global.config.as_deref())?)?, args, screen),
         Command::State(args) => state::state(&place(global)?.state_dir, args, now, screen),
+        Command::Top(_) => {
+            top::refuse_without_terminal()?;
+            let (log, clock, colour) = (place(global)?.log, || rooms.now(), screen.has_colour());
+            site.ask(screen, async |client, _| top::top(&client, &top::Around { log: &log, clock: &clock, colour }).await)
+        }
         Command::Reload(args) => site.ask(screen, async |client, screen| reload::reload(&client, args, screen).await),
         Command::Init(args) => init::init(global, args, screen),
         Command::Doctor(args) => doctor::doctor(&config(rooms, &config_path(global.config.as_deref())?)?, *args, now, screen),

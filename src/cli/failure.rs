@@ -26,6 +26,8 @@ pub enum Failure {
     /// An expression, a zone or a time, in the lines of [`super::expression`], which are safe to show.
     #[error("{0}")]
     Refused(String),
+    #[error("`batchd top` draws on a terminal, and there is none")]
+    NoTerminal,
     #[error("there is no log at `{0}`")]
     NoLog(String),
     #[error("there is no unit `{0}`")]
@@ -59,7 +61,7 @@ impl Failure {
             Self::Client(error) => error.exit(),
             Self::Place(_) | Self::InvalidConfig(_) => Exit::InvalidConfig,
             Self::UnknownJob { .. } | Self::UnknownTarget { .. } | Self::NoLog(_) | Self::NoUnit(_) | Self::NoPage(_) => Exit::NotFound,
-            Self::Refused(_) => Exit::Usage,
+            Self::Refused(_) | Self::NoTerminal => Exit::Usage,
             Self::Input(SourceError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Exit::NotFound,
             Self::Input(_) | Self::Io(_) | Self::Other(_) => Exit::WorkFailed,
         }
@@ -72,6 +74,9 @@ impl Failure {
             Self::Place(_) => Some("name the file with `--config FILE`, or change to its directory"),
             Self::UnknownJob { .. } => Some("`batchd jobs` lists the jobs"),
             Self::UnknownTarget { .. } => Some("name a target by its key, as in the job's `targets`"),
+            Self::NoTerminal => {
+                Some("`batchd status` and `batchd jobs` tell the same once, for programs with `--json`; `batchd logs -f` follows the log")
+            }
             Self::NoLog(_) => Some("the daemon writes it; `[log]` in the configuration says where"),
             Self::NoUnit(_) => Some("`systemctl list-timers --all` lists the timers; a file is named with a `/` in its path"),
             Self::NoPage(_) => Some("pages are those of the commands, and `jobs.toml`"),

@@ -8,9 +8,10 @@ mod watch;
 use std::io;
 use std::path::Path;
 
-use self::files::{Follower, tail};
+pub(super) use self::files::{Follower, tail};
 pub(super) use self::kept::kept;
-use self::line::{Filter, LogLine};
+use self::line::Filter;
+pub(super) use self::line::LogLine;
 use self::watch::{Watch, Woken};
 use super::escape::escape;
 use super::{Exit, Failure, Screen};

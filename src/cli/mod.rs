@@ -44,6 +44,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod top;
 mod trigger;
 
 use std::path::PathBuf;
