@@ -14,4 +14,5 @@ mod targets;
 mod tidy;
 mod time;
 mod users;
+mod week;
 mod zoo;

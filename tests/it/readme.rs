@@ -216,10 +216,10 @@ fn pattern(shown: &str) -> Regex {
 }
 
 /// The text with what differs from run to run replaced.
-fn normal(text: &str) -> String {
+pub(crate) fn normal(text: &str) -> String {
     const VARYING: [(&str, &str); 6] = [
         (r"\d{8}T\d{6}(\.\d+)?Z", "TIME"),
-        (r"(\w{3} )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
+        (r"(\b\w{3} )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME"),
         (r"\b(in )?\d+(\.\d+)? ?(ms|s|min|m|h|d)( \d+(m|h|s))?( ago)?\b", "SPAN"),
         (r"\bnow\b", "SPAN"),
         (r"\bpid \d+", "pid N"),

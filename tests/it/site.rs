@@ -63,8 +63,7 @@ impl Site {
 
     /// What a line typed into a terminal here prints. `batchd` is the binary under test, and the time zone is UTC.
     pub(crate) fn shell(&self, line: &str) -> String {
-        let binaries = PathBuf::from(env!("CARGO_BIN_EXE_batchd")).with_file_name("");
-        let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap_or_default());
+        let path = search_path();
         let mut shell = Command::new("/bin/sh");
         shell.current_dir(self.dir.path()).env("PATH", path).env("TZ", "UTC").env_remove("BATCHD_CONFIG").stdin(Stdio::null());
         let output = shell.args(["-c", &format!("exec 2>&1\n{line}")]).output().expect("a shell runs");
@@ -234,6 +233,12 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where a shell looks for programs: first of all for the binary under test.
+pub(crate) fn search_path() -> String {
+    let binaries = PathBuf::from(env!("CARGO_BIN_EXE_batchd")).with_file_name("");
+    format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap_or_default())
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {
