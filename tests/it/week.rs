@@ -2,6 +2,7 @@
 //! Nobody looks into a manual: each further command is one that the screen before has named.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use insta::assert_snapshot;
@@ -50,12 +51,12 @@ gather = ["/bin/sh", "-c", "grep -c succeeded"]
 
 /// A terminal with a shell in the site's directory.
 struct Terminal {
-    server: String,
+    socket: PathBuf,
 }
 
 impl Terminal {
     fn open(site: &Site, name: &str, columns: u16, rows: u16) -> Self {
-        let terminal = Self { server: format!("batchd-{}-{name}", std::process::id()) };
+        let terminal = Self { socket: site.path(&format!("tmux-{name}")) };
         let (columns, rows) = (columns.to_string(), rows.to_string());
         let directory = site.path("");
         let directory = directory.to_str().expect("a path of text");
@@ -82,7 +83,7 @@ impl Terminal {
 
     fn tmux(&self, arguments: &[&str]) -> String {
         let mut tmux = Command::new("tmux");
-        tmux.args(["-L", &self.server, "-f", "/dev/null", "-u"]).args(arguments).env_remove("TMUX").env("LANG", "C.UTF-8");
+        tmux.arg("-S").arg(&self.socket).args(["-f", "/dev/null", "-u"]).args(arguments).env_remove("TMUX").env("LANG", "C.UTF-8");
         let output = tmux.output().expect("tmux runs");
         assert!(output.status.success(), "tmux {arguments:?}: {}", text(&output.stderr));
         text(&output.stdout)
@@ -95,7 +96,7 @@ impl Terminal {
 
     /// What stands on a screen that was empty before, once the line has been carried out.
     fn screen_of(&self, line: &str) -> String {
-        let done = format!("tmux -L {} wait-for -S done", self.server);
+        let done = format!("tmux -S {} wait-for -S done", self.socket.display());
         self.type_line(&format!("clear; {line}; {done}"));
         self.tmux(&["wait-for", "done"]);
         let screen = self.tmux(&["capture-pane", "-p", "-J"]);
@@ -123,7 +124,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         // The session may have ended already.
-        let _ = Command::new("tmux").args(["-L", &self.server, "kill-server"]).output();
+        let _ = Command::new("tmux").arg("-S").arg(&self.socket).arg("kill-server").output();
     }
 }
 
@@ -310,12 +311,16 @@ fn top_draws_and_gives_the_terminal_back() {
     let _daemon = site.start();
     let terminal = Terminal::open(&site, "top", 80, 24);
     terminal.screen_of("until batchd status > status; do :; done");
-    for (end, exit) in [("q", "exit 0"), ("C-c", "exit 130")] {
-        terminal.type_line("clear; batchd top; echo exit $?; stty -a | grep -o ' icanon'");
+    for (end, exit) in [("q", "exit 0"), ("C-c", "exit 130"), ("SIGTERM", "exit 143")] {
+        terminal.type_line("clear; sh -c 'echo $$ > pid; exec batchd top'; echo exit $?; stty -a | grep -o ' icanon'");
         terminal.shows("daily-report");
         terminal.tmux(&["resize-window", "-x", "60", "-y", "20"]);
         terminal.shows("q leave");
-        terminal.tmux(&["send-keys", end]);
+        if end == "SIGTERM" {
+            site.shell("kill -TERM $(cat pid)");
+        } else {
+            terminal.tmux(&["send-keys", end]);
+        }
         assert!(terminal.shows("icanon").contains(exit), "{end}");
         terminal.tmux(&["resize-window", "-x", "80", "-y", "24"]);
     }
