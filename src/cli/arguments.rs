@@ -15,6 +15,7 @@ use super::export::ExportArgs;
 use super::history::HistoryArgs;
 use super::import::ImportArgs;
 use super::init::InitArgs;
+use super::job_arguments::{given, with_options};
 use super::jobs::JobsArgs;
 use super::logs::LogsArgs;
 use super::man::ManArgs;
@@ -32,6 +33,7 @@ use super::state::StateArgs;
 use super::status::StatusArgs;
 use super::top::TopArgs;
 use super::trigger::TriggerArgs;
+use crate::config::Job;
 
 /// The commands by what they are for. One that is not here is listed under `More`.
 const GROUPS: [(&str, &[&str]); 6] = [
@@ -136,9 +138,19 @@ pub enum Command {
 impl Arguments {
     /// What was typed. Help, the version and mistakes come as the error, which knows how to print itself.
     pub fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
-        let mut command = grouped(Self::command());
+        Self::read_about(arguments, None)
+    }
+
+    /// The same for a line that is about a job, whose own options it may hold.
+    pub fn read_about(arguments: impl IntoIterator<Item = std::ffi::OsString>, job: Option<&Job>) -> Result<Self, clap::Error> {
+        let command = grouped(Self::command());
+        let mut command = if let Some(job) = job { with_options(command, job) } else { command };
         let matches = command.try_get_matches_from_mut(arguments)?;
-        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+        let mut read = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        if let (Some(job), Command::Run(RunArgs { args, .. }) | Command::Trigger(TriggerArgs { args, .. })) = (job, &mut read.command) {
+            *args = given(&matches, job);
+        }
+        Ok(read)
     }
 }
 

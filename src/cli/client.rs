@@ -47,7 +47,7 @@ impl ClientError {
             Self::NoDaemon { .. } | Self::Broken(_) => Exit::NoDaemon,
             Self::Refused(detail) => match detail.code.as_str() {
                 "unknown_job" | "unknown_run" | "unknown_target" => Exit::NotFound,
-                "bad_request" | "ambiguous_run" => Exit::Usage,
+                "bad_request" | "wrong_argument" | "ambiguous_run" => Exit::Usage,
                 "no_daemon" | "leaving" => Exit::NoDaemon,
                 _ => Exit::WorkFailed,
             },

@@ -1,6 +1,7 @@
 //! From what was typed to the exit code.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::{self, BufWriter};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +18,10 @@ use super::place::{Place, config_path};
 use super::print::{Look, Screen, Tone};
 use super::rooms::Rooms;
 use super::{
-    Exit, Global, audit, backfill, cancel, check, completions, doctor, env, explain, export, history, import, init, jobs, logs, man, next,
-    notify, pause, reload, results, retry, run, schema, show, simulate, state, status, top, trigger,
+    Exit, Global, audit, backfill, cancel, check, completions, doctor, env, explain, export, history, import, init, job_arguments, jobs,
+    logs, man, next, notify, pause, reload, results, retry, run, schema, show, simulate, state, status, top, trigger,
 };
-use crate::config::Config;
+use crate::config::{Config, Job};
 use crate::daemon::source::LoadError;
 use crate::store::{Reader, StoreError};
 use crate::web::{self, JobView};
@@ -30,7 +31,9 @@ pub fn main(rooms: &dyn Rooms) -> Exit {
     if let Some(exit) = completions::answer() {
         return exit;
     }
-    let arguments = match Arguments::read(std::env::args_os()) {
+    let line: Vec<_> = std::env::args_os().collect();
+    let job = job_of(rooms, &line);
+    let arguments = match Arguments::read_about(line, job.as_deref()) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Whoever closed stdout does not want to read it.
@@ -45,6 +48,15 @@ pub fn main(rooms: &dyn Rooms) -> Exit {
     let result = carry_out(rooms, &arguments, &mut screen);
     let result = result.and_then(|exit| screen.flush().map(|()| exit).map_err(Failure::from));
     result.unwrap_or_else(|failure| tell(&failure, &mut screen))
+}
+
+/// The job whose own options the line may hold. A file that cannot be read is told of by the command itself.
+fn job_of(rooms: &dyn Rooms, line: &[OsString]) -> Option<Arc<Job>> {
+    let asked = job_arguments::asked(line)?;
+    let named = job_arguments::from_environment();
+    let path = config_path(asked.config.or(named.as_deref().map(Path::new))).ok()?;
+    let (config, _) = rooms.examine(&path).ok()?;
+    asked.words.iter().find_map(|word| config.jobs.get(*word)).map(Arc::clone)
 }
 
 fn carry_out(rooms: &dyn Rooms, Arguments { global, command }: &Arguments, screen: &mut Screen<'_>) -> Result<Exit, Failure> {

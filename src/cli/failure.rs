@@ -23,6 +23,8 @@ pub enum Failure {
     UnknownJob { name: String, similar: Option<String> },
     #[error("job `{job}` has no target `{target}`")]
     UnknownTarget { job: String, target: String },
+    #[error(transparent)]
+    WrongArgument(crate::config::ArgError),
     /// An expression, a zone or a time, in the lines of [`super::expression`], which are safe to show.
     #[error("{0}")]
     Refused(String),
@@ -61,7 +63,7 @@ impl Failure {
             Self::Client(error) => error.exit(),
             Self::Place(_) | Self::InvalidConfig(_) => Exit::InvalidConfig,
             Self::UnknownJob { .. } | Self::UnknownTarget { .. } | Self::NoLog(_) | Self::NoUnit(_) | Self::NoPage(_) => Exit::NotFound,
-            Self::Refused(_) | Self::NoTerminal => Exit::Usage,
+            Self::Refused(_) | Self::WrongArgument(_) | Self::NoTerminal => Exit::Usage,
             Self::Input(SourceError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Exit::NotFound,
             Self::Input(_) | Self::Io(_) | Self::Other(_) => Exit::WorkFailed,
         }
@@ -77,6 +79,7 @@ impl Failure {
             Self::NoTerminal => {
                 Some("`batchd status` and `batchd jobs` tell the same once, for programs with `--json`; `batchd logs -f` follows the log")
             }
+            Self::WrongArgument(_) => Some("`batchd run JOB --help` lists the arguments of the job"),
             Self::NoLog(_) => Some("the daemon writes it; `[log]` in the configuration says where"),
             Self::NoUnit(_) => Some("`systemctl list-timers --all` lists the timers; a file is named with a `/` in its path"),
             Self::NoPage(_) => Some("pages are those of the commands, and `jobs.toml`"),

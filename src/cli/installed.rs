@@ -72,6 +72,7 @@ impl Rooms for Installed {
         ran.map_err(|error| match error {
             ForegroundError::UnknownJob(job) => Failure::unknown_job(&job, []),
             ForegroundError::UnknownTarget(target) => Failure::UnknownTarget { job: name, target: target.to_string() },
+            ForegroundError::WrongArgument(error) => Failure::WrongArgument(error),
             error => Failure::Other(error.into()),
         })
     }

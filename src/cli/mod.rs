@@ -23,6 +23,7 @@ mod human;
 mod import;
 mod init;
 mod installed;
+mod job_arguments;
 mod jobs;
 mod logs;
 mod man;

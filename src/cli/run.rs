@@ -12,6 +12,7 @@ use super::client::path;
 use super::dispatch::{open_records, runtime};
 use super::place::config_path;
 use super::{Client, Exit, Failure, Global, Rooms, Screen, show};
+use crate::config::Args;
 use crate::daemon::{RunOptions, Signal};
 use crate::web::SOCKET_FILE;
 use crate::web::api::RunDetail;
@@ -28,6 +29,9 @@ pub struct RunArgs {
     /// The nominal time to work on, such as 2026-03-11T02:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     pub nominal: Option<Timestamp>,
+    /// The values of the job's own arguments.
+    #[arg(skip)]
+    pub args: Args,
 }
 
 pub(super) fn run(rooms: &dyn Rooms, global: &Global, args: &RunArgs, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
@@ -43,7 +47,7 @@ fn run_watched(rooms: &dyn Rooms, global: &Global, args: &RunArgs, watch: Watch,
     }
     let state_dir = config.daemon.state_dir.clone();
     let targets = args.targets.iter().map(|target| target.as_str().into()).collect();
-    let options = RunOptions { targets, nominal: args.nominal };
+    let options = RunOptions { args: args.args.clone(), targets, nominal: args.nominal };
     let ran = rooms.run_once(config, args.job.as_str().into(), options, Box::new(watch))?;
 
     let client = Client::within(open_records(rooms, &state_dir, Vec::new()), state_dir.join(SOCKET_FILE));

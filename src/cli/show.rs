@@ -4,6 +4,7 @@ use super::client::path;
 use super::escape::escape;
 use super::print::Tone;
 use super::{Client, Exit, Failure, Screen, human};
+use crate::config::args::text_of;
 use crate::engine::Cause;
 use crate::web::api::{FailedPartial, PartialView, RunDetail, RunView};
 
@@ -56,6 +57,10 @@ fn facts(detail: &RunDetail, screen: &mut Screen<'_>) -> Result<(), Failure> {
     screen.line(format!("  why        {}", why(run)))?;
     screen.line(format!("  nominal    {} ({})", human::local(run.nominal, &run.zone), escape(&run.zone)))?;
     screen.line(format!("  fired      {}, {}", human::local(run.fired, &run.zone), lateness(run)))?;
+    if !run.args.is_empty() {
+        let args = run.args.iter().map(|(name, value)| format!("{}={}", escape(name), escape(&text_of(value))));
+        screen.line(format!("  args       {}", args.collect::<Vec<_>>().join(" ")))?;
+    }
     let started = run.started.map_or_else(|| "not yet: it waits".to_owned(), |at| human::local(at, &run.zone));
     screen.line(format!("  started    {started}"))?;
     if let Some(ended) = run.ended {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::client::{path, query};
 use super::escape::escape;
 use super::{Client, Exit, Failure, Screen, human};
+use crate::config::Args;
 use crate::web::api::{RunDetail, RunView, TriggerRequest, Triggered};
 
 /// So many seconds the daemon is asked to wait for the end of a run; then it is asked again.
@@ -33,10 +34,13 @@ pub struct TriggerArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// The values of the job's own arguments.
+    #[arg(skip)]
+    pub args: Args,
 }
 
 pub(super) async fn trigger(client: &Client, args: &TriggerArgs, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    let order = TriggerRequest { targets: args.targets.clone(), nominal: args.nominal };
+    let order = TriggerRequest { targets: args.targets.clone(), args: args.args.clone(), nominal: args.nominal };
     let triggered: Triggered = client.post(&path(&["jobs", &args.job, "trigger"]), &order).await?;
     if !args.wait {
         if args.json {

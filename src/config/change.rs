@@ -55,6 +55,7 @@ fn differences(old: &Job, new: &Job) -> Vec<String> {
         ("jitter", old.jitter != new.jitter),
         ("enabled", old.enabled != new.enabled),
         (handler_key(new), old.work != new.work),
+        ("args", old.args != new.args),
         ("targets", old.targets != new.targets),
         ("concurrency", old.concurrency != new.concurrency),
         ("chunk", old.chunk != new.chunk),

@@ -150,7 +150,12 @@ impl Reader<'_> {
                 }
                 "email" => way = email(inner, base, report).map(Way::Email),
                 "command" => {
-                    template_check::each(Field { name: "command", ..inner }, &template_check::Shape::None, process, report);
+                    template_check::each(
+                        Field { name: "command", ..inner },
+                        &template_check::Shape::None,
+                        template_check::Scope { process, args: &template_check::NO_ARGS },
+                        report,
+                    );
                     let argv = argv(Field { name: "command", ..inner }, report);
                     way = argv.map(|argv| Way::Command(Arc::new(command(&name, argv, process, zone))));
                 }

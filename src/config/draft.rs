@@ -16,7 +16,8 @@ use super::process::ProcessDraft;
 use super::telling::{self, TellingDraft};
 use super::timetable::{self, Zones};
 use super::{
-    Context, Expect, Interrupted, JobName, MaxFailures, Overlap, Process, Rate, Targets, Work, Zone, after, except, http, targets,
+    Argument, Context, Expect, Interrupted, JobName, MaxFailures, Overlap, Process, Rate, Targets, Work, Zone, after, args, except, http,
+    targets,
 };
 use crate::schedule::{Except, Schedule};
 
@@ -55,6 +56,7 @@ pub(super) struct Draft<'a> {
     pub(super) jitter: Option<Duration>,
     pub(super) enabled: Option<bool>,
     pub(super) work: Option<Work>,
+    pub(super) args: BTreeMap<String, Argument>,
     pub(super) targets: Option<Targets>,
     pub(super) target_key: Option<String>,
     pub(super) concurrency: Option<usize>,
@@ -94,6 +96,7 @@ pub(super) struct Written<'a> {
     /// Whether something is there that was meant as the handler, or as another job.
     pub(super) handler: bool,
     pub(super) targets: Option<Field<'a>>,
+    pub(super) args: Option<Field<'a>>,
     /// `command`, `shell` and their like, whose strings are templates.
     pub(super) work: Option<Field<'a>>,
     pub(super) gather: Option<Field<'a>>,
@@ -154,6 +157,7 @@ impl<'a> Reader<'a> {
             "except" => draft.except = except::read(field, self.context, report),
             "jitter" => draft.jitter = field.duration(report),
             "enabled" => draft.enabled = field.boolean(report),
+            "args" => (draft.args, draft.written.args) = (args::read(field, report), Some(field)),
             "command" | "shell" | "handler" | "http" => {
                 draft.written.handlers.push((key, span.clone()));
                 draft.written.handler = true;

@@ -1,12 +1,13 @@
 //! One job as the rest of the program uses it: no `Option` for what has a default, no text that still needs parsing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Expect, HttpWork, Process, Source, Telling, Zone};
+use super::{Argument, Expect, HttpWork, Process, Source, Telling, Zone};
 use crate::schedule::{Dst, Fold, Gap, Timetable, fnv_1a};
 
 /// The name of a job, unique in a configuration.
@@ -28,6 +29,8 @@ pub struct Job {
     /// A disabled job decides no fires; it can be triggered by hand.
     pub enabled: bool,
     pub work: Work,
+    /// What its runs can be told, by name.
+    pub args: Arc<BTreeMap<String, Argument>>,
     pub targets: Targets,
     /// Partials of one run in flight at once; at least 1, 8 unless configured.
     pub concurrency: usize,
@@ -72,6 +75,7 @@ impl Job {
             jitter: Duration::ZERO,
             enabled: true,
             work,
+            args: Arc::default(),
             targets: Targets::None,
             concurrency: 1,
             chunk: 1,

@@ -61,6 +61,7 @@ const JOB_KEYS: &[&str] = &[
     "shell",
     "handler",
     "http",
+    "args",
     "targets",
     "target_key",
     "concurrency",
@@ -93,7 +94,7 @@ const JOB_KEYS: &[&str] = &[
 ];
 
 /// Documented keys that this version refuses. To support one: read it, and take it out here.
-const NOT_YET: &[(Place, &[&str])] = &[(Place::Top, &["web", "workers"]), (Place::Job, &["worker", "task", "manage", "args"])];
+const NOT_YET: &[(Place, &[&str])] = &[(Place::Top, &["web", "workers"]), (Place::Job, &["worker", "task", "manage"])];
 
 /// Keys that only a job has, so that `[defaults]` cannot set them.
 pub(super) const NOT_DEFAULTS: &[&str] = &["schedule", "after", "command", "shell", "handler", "http", "targets", "ping"];

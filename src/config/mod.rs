@@ -2,6 +2,7 @@
 //! zone are arguments.
 
 mod after;
+pub mod args;
 mod calendar;
 mod change;
 mod channel;
@@ -40,6 +41,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use args::{ArgError, Args, Argument, ArgumentKind};
 pub use change::{Change, JobChange, diff};
 pub use channel::{Channel, ChannelName, Email, Hook, Secret, SmtpTls, Way};
 pub use definition::{Definition, DefinitionError};

@@ -13,10 +13,10 @@ use super::include::{self, Document};
 use super::keys::{Place, is_job_key, unknown};
 use super::names::{bad_name, file_name};
 use super::problem::{Problem, Problems, shown};
-use super::template_check::{self, Shape};
+use super::template_check::{self, NO_ARGS, Scope, Shape};
 use super::{
     Config, DaemonConfig, HistoryConfig, Host, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process,
-    Targets, Work, Zone, syntax,
+    Targets, Work, Zone, args, syntax,
 };
 use crate::schedule::{Schedule, Timetable};
 
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         let table = field("defaults").and_then(|field| field.table("{ … }", &mut self.report));
         let defaults = table.map(|table| self.draft(Place::Defaults, table)).unwrap_or_default();
         let process = self.process_of(&Draft::default(), &daemon, &defaults);
-        template_check::work(&defaults, &Shape::Unknown, &process, &mut self.report);
+        template_check::work(&defaults, &Shape::Unknown, Scope { process: &process, args: &defaults.args }, &mut self.report);
         self.check_process(&Draft::default(), &defaults);
         let channels = self.channels(field("notify"), &process, &daemon.timezone);
         let known = ["include", "daemon", "log", "history", "notify", "defaults", "jobs"];
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
                 "env" => {
                     daemon.env = env(field, report);
                     let process = Process { env: daemon.env.clone(), ..Process::default() };
-                    template_check::env(field, &Shape::Unknown, &process, report);
+                    template_check::env(field, &Shape::Unknown, Scope { process: &process, args: &NO_ARGS }, report);
                 }
                 _ => unknown(Place::Daemon, key, span, report),
             }
@@ -260,7 +260,12 @@ impl<'a> Reader<'a> {
         let shape = if draft.written.targets.is_some() && draft.targets.is_none() { Shape::Unknown } else { Shape::of(&targets) };
         let chunk = draft.chunk.or(defaults.chunk).unwrap_or(1);
         let shape = if chunk > 1 && !matches!(draft.work, Some(Work::Handler(_) | Work::Http(_))) { Shape::Chunk } else { shape };
-        template_check::work(&draft, &shape, &process, &mut self.report);
+        let mut args = defaults.args.clone();
+        args.extend(draft.args.clone());
+        template_check::work(&draft, &shape, Scope { process: &process, args: &args }, &mut self.report);
+        if draft.written.after || draft.schedule.as_ref().is_some_and(|(_, schedules)| !schedules.is_empty()) {
+            args::check_scheduled(draft.written.args, &args, &span, &mut self.report);
+        }
         self.check_sense(&draft, defaults, &targets);
         self.check_process(&draft, defaults);
         let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
@@ -288,6 +293,7 @@ impl<'a> Reader<'a> {
             jitter: draft.jitter.or(defaults.jitter).unwrap_or_default(),
             enabled: draft.enabled.or(defaults.enabled).unwrap_or(true),
             work,
+            args: Arc::new(args),
             targets,
             concurrency: draft.concurrency.or(defaults.concurrency).unwrap_or(CONCURRENCY),
             chunk: if is_request { 1 } else { chunk },

@@ -240,6 +240,12 @@ const JOB: &[Key] = &[
     key("handler", Kind::Text, "", "What to run: a Rust handler that the embedding program registered."),
     key("http", Kind::Table(HTTP), "", "What to run: a request."),
     key(
+        "args",
+        Kind::AnyTable,
+        "{}",
+        "What a run can be told by hand, each a table with `type`, `default`, `help` and `choices`; in templates `args.NAME`.",
+    ),
+    key(
         "targets",
         Kind::OneOf(&[Kind::Texts, Kind::List(&Kind::AnyTable), Kind::Table(SOURCE)]),
         "none: one partial",

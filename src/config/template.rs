@@ -11,7 +11,8 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Target, TargetValue};
+use super::args::in_template;
+use super::{Args, Target, TargetValue};
 
 /// The most steps of one rendering, so that a loop in a template ends.
 const MAX_STEPS: u64 = 100_000;
@@ -20,7 +21,7 @@ const MAX_STEPS: u64 = 100_000;
 const MAX_RENDERED: usize = 128 << 10;
 
 /// The names that a template sees.
-pub(super) const ROOTS: [&str; 9] = ["job", "run", "nominal", "target", "targets", "env", "attempt", "index", "count"];
+pub(super) const ROOTS: [&str; 10] = ["job", "run", "nominal", "target", "targets", "args", "env", "attempt", "index", "count"];
 
 /// The fields of `nominal`, all in the job's zone.
 pub(super) const NOMINAL_FIELDS: [&str; 13] =
@@ -43,6 +44,7 @@ pub struct Values {
     pub target: Option<Target>,
     /// Those of a chunk; `None` where a process works on one target.
     pub targets: Option<Arc<[Target]>>,
+    pub args: Arc<Args>,
     pub env: Arc<BTreeMap<String, String>>,
     /// From 1.
     pub attempt: u32,
@@ -52,6 +54,25 @@ pub struct Values {
     pub count: u32,
     /// Only where a credential may stand.
     pub credentials: Option<Credentials>,
+}
+
+impl Values {
+    /// Those that a nominal time alone makes; the others are empty.
+    pub(super) fn of_nominal(nominal: ZonedDateTime) -> Self {
+        Self {
+            job: "job".into(),
+            run: "run".into(),
+            nominal,
+            target: None,
+            targets: None,
+            args: Arc::default(),
+            env: Arc::default(),
+            attempt: 1,
+            index: 0,
+            count: 1,
+            credentials: None,
+        }
+    }
 }
 
 /// Finds the credential of a name; `None`: there is none to be had, and whoever finds them knows why.
@@ -183,6 +204,7 @@ impl Object for Values {
             "nominal" => Value::from_object(Nominal(self.nominal.clone())),
             "target" => target_value(self.target.as_ref()?),
             "targets" => self.targets.as_ref()?.iter().map(target_value).collect::<Vec<_>>().into(),
+            "args" => arguments(&self.args),
             "env" => Value::from_object(Variables(self.env.clone())),
             "attempt" => self.attempt.into(),
             "index" => self.index.into(),
@@ -206,6 +228,10 @@ fn target_value(target: &Target) -> Value {
         TargetValue::Text(text) => Value::from(text.clone()),
         TargetValue::Table(table) => Value::from(Serde(table.as_ref())),
     }
+}
+
+fn arguments(args: &Args) -> Value {
+    Value::from(Serde(args.iter().map(|(name, value)| (in_template(name), value)).collect::<BTreeMap<_, _>>()))
 }
 
 /// The function `credential("name")`.
@@ -279,6 +305,7 @@ mod tests {
             nominal: nominal.expect("a time that exists"),
             target: Some(target),
             targets: None,
+            args: Arc::new([("full".to_owned(), false.into()), ("dry-run".to_owned(), "it's".into())].into()),
             env: Arc::new(BTreeMap::from([("LANG".to_owned(), "C".to_owned())])),
             attempt: 2,
             index: 3,
@@ -333,6 +360,12 @@ mod tests {
         let values = Values { target, ..values("") };
         assert_eq!(render("{{ target.id }}:{{ target.tags | join('+') }}", &values).expect("a template"), "7:x+y");
         assert_eq!(render("{{ target | tojson }}", &values).expect("a template"), r#"{"id": 7, "tags": ["x", "y"]}"#);
+    }
+
+    #[test]
+    fn arguments_are_inserted_as_their_type() {
+        check("{% if args.full %}all{% else %}some{% endif %} {{ args.dry_run }} {{ args.full }}", "some it's False");
+        assert_eq!(render_shell("x {{ args.dry_run }}", &values("")).expect("a script"), r"x 'it'\''s'");
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! Templates are checked at load: syntax, every name and field, and the quotes around values in a script.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::{Environment, ErrorKind};
 
+use super::args::{in_template, samples};
 use super::draft::Draft;
 use super::field::Field;
 use super::problem::{Problem, Report, nearest, shown};
 use super::template::{Credentials, NOMINAL_FIELDS, ROOTS, Values, environment, reason};
-use super::{Format, Origin, Process, Source, Target, TargetValue, Targets};
+use super::{Argument, Format, Origin, Process, Source, Target, TargetValue, Targets};
 
 /// The most targets whose fields are compared; what a later one lacks is found when it runs.
 const MAX_COMPARED: usize = 10_000;
@@ -24,6 +25,16 @@ static CHECKING: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_debug(true);
     environment
 });
+
+/// What the templates of a job can name besides its targets.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) process: &'a Process,
+    pub(super) args: &'a BTreeMap<String, Argument>,
+}
+
+/// No arguments.
+pub(super) static NO_ARGS: BTreeMap<String, Argument> = BTreeMap::new();
 
 /// What `target` is in the templates of a job.
 pub(super) enum Shape {
@@ -70,51 +81,60 @@ impl Shape {
 }
 
 /// Checks the templates of a job's handler, of its gather command and of its environment.
-pub(super) fn work(draft: &Draft<'_>, shape: &Shape, process: &Process, report: &mut Report) {
+pub(super) fn work(draft: &Draft<'_>, shape: &Shape, scope: Scope<'_>, report: &mut Report) {
     if let Some(field) = draft.written.work.filter(|field| field.name != "handler") {
-        each(field, shape, process, report);
+        each(field, shape, scope, report);
     }
     if let Some(field) = draft.written.gather {
-        each(field, &Shape::None, process, report);
+        each(field, &Shape::None, scope, report);
     }
     if let Some(field) = draft.written.targets {
-        source(field, process, report);
+        source(field, scope, report);
     }
     if let Some(field) = draft.written.env {
-        env(field, shape, process, report);
+        env(field, shape, scope, report);
     }
 }
 
 /// Checks the values of an `env` table.
-pub(super) fn env(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
+pub(super) fn env(field: Field<'_>, shape: &Shape, scope: Scope<'_>, report: &mut Report) {
     for value in field.as_table().into_iter().flat_map(|table| table.values()) {
-        check(field.with(value), shape, process, report);
+        check(field.with(value), shape, scope, report);
     }
 }
 
+/// Checks the default of an argument.
+pub(super) fn default(field: Field<'_>, report: &mut Report) {
+    check(field, &Shape::None, Scope { process: &Process::default(), args: &NO_ARGS }, report);
+}
+
+fn is_default(field: Field<'_>) -> bool {
+    field.name.starts_with("args.")
+}
+
 /// Checks the templates of a table that says where the targets are.
-fn source(field: Field<'_>, process: &Process, report: &mut Report) {
+fn source(field: Field<'_>, scope: Scope<'_>, report: &mut Report) {
     for (key, name) in [("file", "targets.file"), ("glob", "targets.glob"), ("command", "targets.command")] {
         if let Some(value) = field.as_table().and_then(|table| table.get(key)) {
-            each(Field { name, value, ..field }, &Shape::None, process, report);
+            each(Field { name, value, ..field }, &Shape::None, scope, report);
         }
     }
 }
 
 /// Checks every string of a value, however deep.
-pub(super) fn each(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
+pub(super) fn each(field: Field<'_>, shape: &Shape, scope: Scope<'_>, report: &mut Report) {
     if let Some(array) = field.as_array() {
-        array.iter().for_each(|value| each(field.with(value), shape, process, report));
+        array.iter().for_each(|value| each(field.with(value), shape, scope, report));
     } else if let Some(table) = field.as_table() {
-        table.values().for_each(|value| each(field.with(value), shape, process, report));
+        table.values().for_each(|value| each(field.with(value), shape, scope, report));
     } else {
-        check(field, shape, process, report);
+        check(field, shape, scope, report);
     }
 }
 
-fn check(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report) {
+fn check(field: Field<'_>, shape: &Shape, scope: Scope<'_>, report: &mut Report) {
     let Some(text) = field.as_str().filter(|text| text.contains("{{") || text.contains("{%") || text.contains("{#")) else { return };
-    if report.checked_templates.contains(text) {
+    if !is_default(field) && report.checked_templates.contains(text) {
         return;
     }
     let environment = &*CHECKING;
@@ -134,24 +154,34 @@ fn check(field: Field<'_>, shape: &Shape, process: &Process, report: &mut Report
     let before = report.list.len();
     for path in &paths {
         if environment.globals().all(|(name, _)| name != path) {
-            check_path(field, text, path, shape, process, report);
+            check_path(field, text, path, shape, scope, report);
         }
     }
     if report.list.len() == before && !matches!(shape, Shape::Unknown | Shape::Chunk) {
-        try_out(field, text, environment, &paths, shape, process, report);
+        try_out(field, text, environment, &paths, shape, scope, report);
     }
-    let depends_on_job = paths.iter().any(|path| ["target", "env", CREDENTIAL].iter().any(|root| path.starts_with(root)));
+    let depends_on_job = paths.iter().any(|path| ["target", "env", "args", CREDENTIAL].iter().any(|root| path.starts_with(root)));
     if report.list.len() == before && field.name != "shell" && !depends_on_job {
         report.checked_templates.insert(text.to_owned());
     }
 }
 
 /// One name with its fields, such as `target.id`.
-fn check_path(field: Field<'_>, text: &str, path: &str, shape: &Shape, process: &Process, report: &mut Report) {
+fn check_path(field: Field<'_>, text: &str, path: &str, shape: &Shape, scope: Scope<'_>, report: &mut Report) {
     let mut parts = path.split('.');
     let (root, part) = (parts.next().unwrap_or_default(), parts.next());
     let (message, help) = match (root, part) {
-        ("args", _) => ("`args` is not supported yet".to_owned(), None),
+        (root, _) if is_default(field) && !["job", "nominal"].contains(&root) => {
+            (format!("`{}` has no value in a default", shown(root)), Some("a default can name `job` and `nominal`".to_owned()))
+        }
+        ("args", _) if scope.args.is_empty() => (
+            "`args` has no value: the job has no `args`".to_owned(),
+            Some("add `args = { date = { default = \"{{ nominal.date }}\" } }`".to_owned()),
+        ),
+        ("args", Some(part)) if !scope.args.keys().any(|name| in_template(name) == part) => {
+            let known: Vec<String> = scope.args.keys().map(|name| in_template(name)).collect();
+            (format!("`args.{}` is no argument of this job", shown(part)), Some(one_of(part, known.iter().map(String::as_str))))
+        }
         ("target", _) if matches!(shape, Shape::Chunk) => (
             "`target` has no value with `chunk`: a process works on several".to_owned(),
             Some("write `{{ targets }}`, or `{% for target in targets %}…{% endfor %}`".to_owned()),
@@ -190,8 +220,8 @@ fn check_path(field: Field<'_>, text: &str, path: &str, shape: &Shape, process: 
         ("nominal", Some(part)) if !NOMINAL_FIELDS.contains(&part) => {
             (format!("`nominal.{}` does not exist", shown(part)), Some(one_of(part, NOMINAL_FIELDS)))
         }
-        ("env", Some(part)) if !may_have(process, part) => {
-            let known = process.env.keys().chain(&process.inherit_env).map(String::as_str);
+        ("env", Some(part)) if !may_have(scope, part) => {
+            let known = scope.process.env.keys().chain(&scope.process.inherit_env).map(String::as_str);
             (format!("`env.{}` is not set by this job", shown(part)), Some(one_of(part, known)))
         }
         ("job" | "run" | "attempt" | "index" | "count", Some(part)) => {
@@ -204,8 +234,8 @@ fn check_path(field: Field<'_>, text: &str, path: &str, shape: &Shape, process: 
     report.push(Problem { help, ..problem });
 }
 
-fn may_have(process: &Process, name: &str) -> bool {
-    process.env_file.is_some() || process.env.contains_key(name) || process.inherit_env.iter().any(|known| known == name)
+fn may_have(scope: Scope<'_>, name: &str) -> bool {
+    scope.process.env_file.is_some() || scope.process.env.contains_key(name) || scope.process.inherit_env.iter().any(|known| known == name)
 }
 
 fn one_of<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
@@ -232,10 +262,10 @@ fn try_out(
     environment: &Environment<'_>,
     paths: &[String],
     shape: &Shape,
-    process: &Process,
+    scope: Scope<'_>,
     report: &mut Report,
 ) {
-    let mut env = process.env.clone();
+    let mut env = scope.process.env.clone();
     for name in paths.iter().filter_map(|path| path.strip_prefix("env.")) {
         env.entry(name.to_owned()).or_default();
     }
@@ -252,6 +282,7 @@ fn try_out(
         nominal,
         target,
         targets: None,
+        args: Arc::new(samples(scope.args)),
         env: Arc::new(env),
         attempt: 1,
         index: 0,
@@ -260,7 +291,7 @@ fn try_out(
     };
     let Err(error) = environment.render_str(text, minijinja::Value::from_object(values)) else { return };
     let at = field.inside(error.range().unwrap_or(0..text.len()));
-    let known_only_then = matches!(error.kind(), ErrorKind::UndefinedError) && process.env_file.is_some();
+    let known_only_then = matches!(error.kind(), ErrorKind::UndefinedError) && scope.process.env_file.is_some();
     if !known_only_then {
         report.error(at, format!("`{}` has a template that cannot be rendered: {}", field.name, shown(&reason(&error))));
     }

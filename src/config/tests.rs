@@ -1,5 +1,6 @@
 //! What a file may get wrong, and what it is told then: a row for each, the line, and the words that must be there.
 
+mod args;
 mod channels;
 mod include;
 mod many;
@@ -287,7 +288,7 @@ fn templates_are_checked_at_load() {
             ("command = [\"a\", \"{{ target }}\"]", 21, &["no `targets`"]),
             ("command = [\"a\", \"{{ nominal.dat }}\"]", 21, &["did you mean `date`?"]),
             ("command = [\"a\", \"x {{ taget }}\"]", 23, &["undefined name `taget`", "did you mean `target`?"]),
-            ("command = [\"a\", \"{{ args.x }}\"]", 21, &["not supported yet"]),
+            ("command = [\"a\", \"{{ args.x }}\"]", 21, &["the job has no `args`"]),
             ("command = [\"a\", \"{{ env.NOPE }}\"]", 21, &["env.NOPE"]),
             ("command = [\"a\", \"{{ job.name }}\"]", 21, &["single value"]),
             ("command = [\"a\", \"{{ job | nope }}\"]", 27, &["filter"]),

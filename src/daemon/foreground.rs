@@ -12,7 +12,7 @@ use super::core::Core;
 use super::events::{Event, Sources};
 use super::signals::{Signal, SignalStream};
 use super::{Progress, RunOptions, open};
-use crate::config::{Config, JobName, Targets};
+use crate::config::{ArgError, Config, JobName, Targets};
 use crate::engine::{self, Answer, Engine, Record, RunId, RunOutcome};
 use crate::handler::Registry;
 use crate::store::{Health, StoreError};
@@ -36,6 +36,8 @@ pub enum ForegroundError {
     UnknownJob(JobName),
     #[error("the job has no target `{0}`")]
     UnknownTarget(Arc<str>),
+    #[error(transparent)]
+    WrongArgument(#[from] ArgError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the records could not be written: {0}")]
@@ -67,8 +69,8 @@ pub async fn run_once(
 
     let (reply, mut answer) = oneshot::channel();
     let ticket = core.ticket(reply);
-    let RunOptions { targets, nominal } = options;
-    core.handle(engine::Event::Triggered { job: Arc::clone(&job), targets, nominal, ticket });
+    let RunOptions { args, targets, nominal } = options;
+    core.handle(engine::Event::Triggered { job: Arc::clone(&job), targets, args, nominal, ticket });
     let mut sources = Sources::new(engine, store, Some(signals), Alarm::new()?);
     let mut ran = None;
     let mut interrupted_by = None;
@@ -117,6 +119,7 @@ fn started(answer: Answer, job: &JobName) -> Result<RunId, ForegroundError> {
     match answer {
         Answer::Run(id) => Ok(id),
         Answer::UnknownJob => Err(ForegroundError::UnknownJob(Arc::clone(job))),
+        Answer::WrongArgument(error) => Err(ForegroundError::WrongArgument(error)),
         Answer::UnknownTarget(target) => Err(ForegroundError::UnknownTarget(target)),
         other => Err(ForegroundError::Refused(other)),
     }

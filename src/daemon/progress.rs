@@ -10,6 +10,8 @@ use crate::engine::{Outcome, RunInfo, RunSummary};
 /// What a run in the foreground is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunOptions {
+    /// What the run is told, by the names of the job's arguments.
+    pub args: crate::config::Args,
     /// Keys of the job's targets; empty for all.
     pub targets: Vec<Arc<str>>,
     /// The nominal time that the run works on; the present unless given.

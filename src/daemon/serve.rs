@@ -245,13 +245,13 @@ impl Server {
             // Whoever asked may have gone.
             Request::Status { reply } => drop(reply.send(self.facts.live(&self.core.engine, &self.config, self.core.ended))),
             Request::Jobs { reply } => drop(reply.send(status::jobs(&self.core.engine))),
-            Request::Trigger { job, targets, nominal, reply } => {
+            Request::Trigger { job, targets, args, nominal, reply } => {
                 let ticket = self.core.ticket(reply);
-                self.core.handle(engine::Event::Triggered { job, targets, nominal, ticket });
+                self.core.handle(engine::Event::Triggered { job, targets, args, nominal, ticket });
             }
-            Request::Retry { job, targets, nominal, reply } => {
+            Request::Retry { job, targets, args, nominal, reply } => {
                 let ticket = self.core.ticket(reply);
-                self.core.handle(engine::Event::RetryAsked { job, targets, nominal, ticket });
+                self.core.handle(engine::Event::RetryAsked { job, targets, args, nominal, ticket });
             }
             Request::Pause { job, paused, reply } => {
                 let ticket = self.core.ticket(reply);

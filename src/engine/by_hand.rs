@@ -7,20 +7,20 @@ use jiff::Timestamp;
 use super::overlap::{MAX_RUNS_PER_JOB, Verdict};
 use super::run::Run;
 use super::{Answer, Cause, Decides, Effect, Engine, Mode, Now, Record, RunId, RunInfo, Then, Ticket};
-use crate::config::{Job, JobName, Selection, Target, Targets};
+use crate::config::{Args, Job, JobName, Selection, Target, Targets};
 
 impl Engine {
     /// Starts a run by hand. The watermark is not touched.
     pub(super) fn trigger(
         &mut self,
         name: &JobName,
-        keys: &[Arc<str>],
+        (keys, args): (&[Arc<str>], &Args),
         nominal: Option<Timestamp>,
         ticket: Ticket,
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let answer = match self.try_trigger(name, keys, nominal, now, effects) {
+        let answer = match self.try_trigger(name, keys, args, nominal, now, effects) {
             Ok(id) => return effects.push(Effect::WhenDurable(Then::Answer { ticket, answer: Answer::Run(id) })),
             Err(answer) => answer,
         };
@@ -31,20 +31,23 @@ impl Engine {
         &mut self,
         name: &JobName,
         keys: &[Arc<str>],
+        args: &Args,
         nominal: Option<Timestamp>,
         now: Now,
         effects: &mut Vec<Effect>,
     ) -> Result<RunId, Answer> {
         let job = self.known(name)?;
         let targets = select(&job.targets, keys).map_err(Answer::UnknownTarget)?;
-        self.make(job, Cause::Manual, nominal.unwrap_or(now.wall), targets, now, effects)
+        let nominal = nominal.unwrap_or(now.wall);
+        let args = job.args(args, nominal).map_err(Answer::WrongArgument)?;
+        self.make(job, Cause::Manual, nominal, (targets, args), now, effects)
     }
 
     /// Works on targets of an earlier run again. Those that the job has no more are left out.
     pub(super) fn retry(
         &mut self,
         name: &JobName,
-        keys: &[Arc<str>],
+        (keys, args): (&[Arc<str>], &Args),
         nominal: Timestamp,
         ticket: Ticket,
         now: Now,
@@ -52,7 +55,8 @@ impl Engine {
     ) {
         let made = self.known(name).and_then(|job| {
             let targets = still_there(&job.targets, keys)?;
-            self.make(job, Cause::Retry, nominal, targets, now, effects)
+            let args = job.args_left(args, nominal);
+            self.make(job, Cause::Retry, nominal, (targets, args), now, effects)
         });
         effects.push(match made {
             Ok(id) => Effect::WhenDurable(Then::Answer { ticket, answer: Answer::Run(id) }),
@@ -73,7 +77,7 @@ impl Engine {
         job: Arc<Job>,
         cause: Cause,
         nominal: Timestamp,
-        targets: Targets,
+        (targets, args): (Targets, Arc<Args>),
         now: Now,
         effects: &mut Vec<Effect>,
     ) -> Result<RunId, Answer> {
@@ -87,7 +91,7 @@ impl Engine {
         let key = self.next_key(now);
         // The key is unique and ascending; as the request's instant it makes the identity unique too.
         let id = RunId::new(&name, cause, key.time());
-        let info = Arc::new(RunInfo { key, id: id.clone(), job, cause, nominal, fired: now.wall, targets });
+        let info = Arc::new(RunInfo { key, id: id.clone(), job, cause, nominal, fired: now.wall, targets, args });
         effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nothing }));
         self.enter(Run::new(info, now.wall), verdict == Verdict::Start, now, effects);
         Ok(id)
@@ -133,9 +137,9 @@ impl Engine {
 
     fn fill(&mut self, job: &Arc<Job>, nominal: Timestamp, now: Now, effects: &mut Vec<Effect>) -> RunId {
         let (key, id) = (self.next_key(now), RunId::new(&job.name, Cause::Backfill, nominal));
-        let targets = job.targets.of_run();
-        let info = RunInfo { key, id: id.clone(), job: Arc::clone(job), cause: Cause::Backfill, nominal, fired: now.wall, targets };
-        let info = Arc::new(info);
+        let (targets, args) = (job.targets.of_run(), job.args_left(&Args::new(), nominal));
+        let (job, cause) = (Arc::clone(job), Cause::Backfill);
+        let info = Arc::new(RunInfo { key, id: id.clone(), job, cause, nominal, fired: now.wall, targets, args });
         effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nothing }));
         self.enter_filling(Run::new(info, now.wall));
         id

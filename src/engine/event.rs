@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::{Outcome, PlanEnd, Record, RunId, RunInfo, RunKey};
-use crate::config::{Config, JobName, Target};
+use crate::config::{ArgError, Args, Config, JobName, Target};
 
 /// The time, of both kinds: wall for nominal times, monotonic (since any fixed origin) for timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +41,10 @@ pub enum Event {
     /// The gather command has ended.
     GatherEnded { run: RunKey, end: Box<GatherEnd> },
     /// A person or program starts a job by hand.
-    Triggered { job: JobName, targets: Vec<Arc<str>>, nominal: Option<Timestamp>, ticket: Ticket },
+    Triggered { job: JobName, targets: Vec<Arc<str>>, args: Args, nominal: Option<Timestamp>, ticket: Ticket },
     /// A person or program wants these targets of an earlier run worked on again, for its nominal time; those that the job has no
     /// more are left out. No targets: the job has none.
-    RetryAsked { job: JobName, targets: Vec<Arc<str>>, nominal: Timestamp, ticket: Ticket },
+    RetryAsked { job: JobName, targets: Vec<Arc<str>>, args: Args, nominal: Timestamp, ticket: Ticket },
     /// A person or program pauses a job, or lets it go on.
     Paused { job: JobName, paused: bool, ticket: Ticket },
     /// A person or program wants a run for each of these nominal times of a job; none of them has a run of that kind.
@@ -139,6 +139,8 @@ pub enum Answer {
     UnknownJob,
     /// No such target of the job.
     UnknownTarget(Arc<str>),
+    /// The job cannot be told that.
+    WrongArgument(ArgError),
     /// The run is not live.
     NotLive,
     /// No new runs: the daemon is leaving.

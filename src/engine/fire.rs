@@ -9,7 +9,7 @@ use super::overlap::{self, Beside, Verdict};
 use super::run::{Run, StopReason};
 use super::{Beginning, Cause, Decides, Decision, Effect, Engine, JobState, LEAD, Now, Record, RunId, RunInfo, RunKey};
 use super::{accounting, follow, telling};
-use crate::config::{Config, Job, JobName};
+use crate::config::{Args, Config, Job, JobName};
 use crate::schedule;
 
 /// At most this many nominal times of a job are looked at in one go, and of all jobs before the loop goes round; a longer
@@ -77,7 +77,16 @@ impl Engine {
             }
             verdict => {
                 let (key, targets) = (self.next_key(now), job.targets.of_run());
-                let info = Arc::new(RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired: now.wall, targets });
+                let info = Arc::new(RunInfo {
+                    key,
+                    id,
+                    job: Arc::clone(job),
+                    cause,
+                    nominal,
+                    fired: now.wall,
+                    targets,
+                    args: job.args_left(&Args::new(), nominal),
+                });
                 effects.push(Effect::Record(Record::Fired { run: Arc::clone(&info), decides: Decides::Nominal }));
                 let not_before = not_before(&info);
                 self.enter(Run::new(info, not_before), verdict == Verdict::Start, now, effects);

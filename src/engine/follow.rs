@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::overlap::Verdict;
 use super::run::{Run, StopReason};
 use super::{Cause, Effect, Engine, Follow, Mode, Now, RunId, RunInfo, RunOutcome};
-use crate::config::{Config, Job, JobName, Overlap};
+use crate::config::{Args, Config, Job, JobName, Overlap};
 
 /// So many nominal times of a job may wait for the rest of the jobs before it; beyond, the oldest is given up.
 pub const MAX_JOINS: usize = 1_000;
@@ -78,8 +78,8 @@ impl Engine {
                 let key = self.next_key(now);
                 // The other job's runs for a nominal time may succeed more than once, so the time is that of the creation.
                 let id = RunId::new(successor, Cause::After, key.time());
-                let targets = job.targets.of_run();
-                vec![Follow::Run(Arc::new(RunInfo { key, id, job, cause: Cause::After, nominal, fired: now.wall, targets }))]
+                let (targets, args) = (job.targets.of_run(), job.args_left(&Args::new(), nominal));
+                vec![Follow::Run(Arc::new(RunInfo { key, id, job, cause: Cause::After, nominal, fired: now.wall, targets, args }))]
             }
             News::Suppress => {
                 state.joins.remove(&nominal);

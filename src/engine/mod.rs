@@ -232,11 +232,11 @@ impl Engine {
             Event::PlanEnded { run, end } => self.plan_ended(run, end, now, &mut effects),
             Event::Loaded { run, targets } => self.loaded(run, targets, now, &mut effects),
             Event::GatherEnded { run, end } => self.gather_ended(run, *end, now, &mut effects),
-            Event::Triggered { job, targets, nominal, ticket } => {
-                self.trigger(&job, &targets, nominal, ticket, now, &mut effects);
+            Event::Triggered { job, targets, args, nominal, ticket } => {
+                self.trigger(&job, (&targets, &args), nominal, ticket, now, &mut effects);
             }
-            Event::RetryAsked { job, targets, nominal, ticket } => {
-                self.retry(&job, &targets, nominal, ticket, now, &mut effects);
+            Event::RetryAsked { job, targets, args, nominal, ticket } => {
+                self.retry(&job, (&targets, &args), nominal, ticket, now, &mut effects);
             }
             Event::Paused { job, paused, ticket } => self.pause(&job, paused, ticket, now, &mut effects),
             Event::Backfilled { job, nominals, ticket } => self.backfill(&job, &nominals, ticket, now, &mut effects),

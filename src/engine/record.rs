@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Accounted, Beginning, CapturedOutput, Cause, Decision, Indexes, Outcome, Posted, Repeat, RunOutcome, Standing, Tell, Usage};
-use crate::config::{Job, JobName, Target, Targets};
+use crate::config::{Args, Job, JobName, Target, Targets};
 
 /// A run's short name inside the program and the database: ascending in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +72,8 @@ pub struct RunInfo {
     pub fired: Timestamp,
     /// The targets, as planned.
     pub targets: Targets,
+    /// What it was told, and the defaults of what it was not.
+    pub args: Arc<Args>,
 }
 
 impl RunInfo {
@@ -248,6 +250,7 @@ pub struct RecoveredRun {
     pub nominal: Timestamp,
     pub fired: Timestamp,
     pub targets: Targets,
+    pub args: Arc<Args>,
     /// Targets before this index may have been started; 0: nothing was.
     pub claimed: u32,
     /// Partials that have ended, ascending by index; neighbours that ended alike are one range: the outcome and the last

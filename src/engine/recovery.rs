@@ -11,7 +11,7 @@ use super::{
     Beginning, Cause, Decides, Effect, Engine, Indexes, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo,
 };
 use super::{MAX_WAIT, RunId, RunOutcome, RunSummary, accounting, fire};
-use crate::config::{Interrupted, Job, JobName, Overlap};
+use crate::config::{Args, Interrupted, Job, JobName, Overlap};
 
 /// The error of an attempt whose end nobody saw.
 const LOST: &str = "the daemon died before its end was recorded; it may not have started";
@@ -57,8 +57,8 @@ impl Engine {
         let key = self.next_key(now);
         // A boot has no nominal time of its own; the key makes the name unique, also when the clock is set back.
         let id = RunId::new(name, Cause::Schedule, key.time());
-        let targets = job.targets.of_run();
-        let info = RunInfo { key, id, job: Arc::clone(job), cause: Cause::Schedule, nominal: now.wall, fired: now.wall, targets };
+        let (targets, args) = (job.targets.of_run(), job.args_left(&Args::new(), now.wall));
+        let info = RunInfo { key, id, job: Arc::clone(job), cause: Cause::Schedule, nominal: now.wall, fired: now.wall, targets, args };
         let decides = Decides::Boot(Arc::clone(&self.boot_id));
         effects.push(Effect::Record(Record::Fired { run: Arc::new(info.clone()), decides }));
         self.enter(Run::new(Arc::new(info), now.wall), true, now, effects);
@@ -102,8 +102,10 @@ impl Engine {
             return self.interrupted(recovered, Some(job), reason, now, effects);
         };
         let (lost, edited) = (lost(&recovered), targets != recovered.targets || !unlisted.is_empty());
-        let RecoveredRun { key, id, cause, nominal, fired, ended, retrying, .. } = recovered;
-        let info = Arc::new(RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets });
+        let RecoveredRun { key, id, cause, nominal, fired, args, ended, retrying, .. } = recovered;
+        // A reload may have brought arguments that the run knows nothing of.
+        let args = job.args_left(&args, nominal);
+        let info = Arc::new(RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets, args });
         let not_before = fire::not_before(&info);
         let not_before = if not_before > now.wall + MAX_WAIT { now.wall } else { not_before };
         let mut run = Run::new(Arc::clone(&info), not_before);
@@ -143,8 +145,8 @@ impl Engine {
     fn interrupted(&mut self, recovered: RecoveredRun, job: Option<&Arc<Job>>, reason: &str, now: Now, effects: &mut Vec<Effect>) {
         let mut summary = interrupted(&recovered, reason, now);
         if let Some(job) = job {
-            let RecoveredRun { key, id, cause, nominal, fired, targets, .. } = recovered;
-            self.tell_of_end(&RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets }, &mut summary);
+            let RecoveredRun { key, id, cause, nominal, fired, targets, args, .. } = recovered;
+            self.tell_of_end(&RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets, args }, &mut summary);
         }
         effects.push(Effect::Record(Record::Finished(Box::new(summary))));
     }

@@ -20,8 +20,8 @@ use super::env_file::{self, EnvFileError};
 use super::secrets::Secrets;
 use super::template::{self, TemplateError, Values};
 use super::{Attempt, Part};
-use crate::config::TargetValue;
 use crate::config::template::Credentials;
+use crate::config::{TargetValue, args};
 
 /// The `PATH` of a job that sets none: that of Debian's root.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -57,13 +57,18 @@ pub(crate) enum EnvironmentError {
     File(#[from] EnvFileError),
     #[error("env `{name}`: {source}")]
     Value { name: String, source: TemplateError },
+    #[error("the argument `{name}` has no value: it was not given, and its default cannot be used for this nominal time")]
+    Argument { name: String },
     #[error("env `{name}`: {source}")]
     Credential { name: String, source: CredentialError },
 }
 
 /// The environment of the processes of an attempt.
 pub(super) fn build(attempt: &Attempt, result_path: &Path, account: Option<&Account>, origin: &Origin) -> Result<Built, EnvironmentError> {
-    let process = &attempt.run.job.process;
+    let (process, run) = (&attempt.run.job.process, &attempt.run);
+    if let Some(name) = run.job.args.keys().find(|name| !run.args.contains_key(*name)) {
+        return Err(EnvironmentError::Argument { name: name.clone() });
+    }
     let mut built = Built { variables: origin.defaults(), secrets: Secrets::default() };
     built.variables.extend(account.into_iter().flat_map(personal));
     let is_not_theirs = |name: &str| account.is_some() && PERSONAL.contains(&name);
@@ -197,6 +202,9 @@ fn describe(attempt: &Attempt, result_path: &Path, environment: &mut Environment
         set("BATCHD_PARTIAL_COUNT", run.targets.partials().to_string().into());
     }
     set(RESULT_VARIABLE, result_path.into());
+    for (name, value) in &*run.args {
+        set(&args::variable(name), args::text_of(value).into());
+    }
     if let Part::Partial { index, attempt, .. } = attempt.part {
         set("BATCHD_PARTIAL_INDEX", index.to_string().into());
         set("BATCHD_ATTEMPT", attempt.to_string().into());

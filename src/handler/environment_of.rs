@@ -14,7 +14,7 @@ use nix::unistd::Uid;
 use super::account::Account;
 use super::environment::{self, Origin};
 use super::{Attempt, Part, ResultFiles};
-use crate::config::{Job, Target};
+use crate::config::{Args, Job, Target};
 use crate::engine::{Cause, RunId, RunInfo, RunKey};
 
 /// What of an environment may be shown.
@@ -59,6 +59,7 @@ pub fn environment_of(
         nominal,
         fired: nominal,
         targets: job.targets.of_run(),
+        args: job.args_left(&Args::new(), nominal),
     };
     let attempt = Attempt { run: Arc::new(run), part: Part::Partial { index, attempt: 1, target, others: Vec::new() } };
     let account = Account::for_daemon_of(origin.uid(), &job.process)?;

@@ -58,6 +58,7 @@ fn context(attempt: &Attempt, stops: &StopLine) -> Context {
         cause: run.cause,
         nominal: run.nominal,
         target: attempt.target().cloned(),
+        args: run.args.clone(),
         index: match attempt.part {
             Part::Partial { index, .. } => index,
             Part::Gather | Part::Plan => 0,

@@ -31,7 +31,7 @@ use jiff::Timestamp;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{JobName, Process, Target, Work};
+use crate::config::{Args, JobName, Process, Target, Work};
 use crate::engine::{self, CapturedOutput, Cause, Hindrance, Outcome, PartEnd, RunId, RunInfo, Stop, Usage};
 
 use account::{Account, AccountError};
@@ -81,6 +81,8 @@ pub struct Context {
     pub nominal: Timestamp,
     /// `None` in a job without targets.
     pub target: Option<Target>,
+    /// What the run was told, by the names of the job's arguments.
+    pub args: Arc<Args>,
     /// Of the partial in its run, from 0.
     pub index: u32,
     /// Partials of the run.

@@ -45,6 +45,7 @@ fn run_of(job: &Arc<Job>, message: &Message, now: Now) -> Arc<RunInfo> {
         nominal: notice.map_or(now.wall, |notice| notice.nominal),
         fired: now.wall,
         targets: Targets::None,
+        args: Arc::default(),
     })
 }
 

@@ -98,6 +98,7 @@ impl Records {
             nominal: run.nominal,
             fired: run.fired,
             targets: run.targets.clone(),
+            args: Arc::clone(&run.args),
             claimed: 0,
             ended: Vec::new(),
             retrying: Vec::new(),

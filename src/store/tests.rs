@@ -38,6 +38,7 @@ fn job(name: &str) -> Arc<Job> {
         jitter: Duration::ZERO,
         enabled: true,
         work: Work::Command(vec!["true".into()]),
+        args: Arc::default(),
         targets: Targets::None,
         concurrency: 1,
         chunk: 1,
@@ -94,7 +95,10 @@ pub(super) fn missed(job: &str, seconds: i64) -> Record {
 fn fired_as(key: i64, name: &str, seconds: i64, targets: Targets, decides: Decides) -> Record {
     let (cause, nominal) = (Cause::Schedule, at(seconds));
     let id = RunId::new(name, cause, nominal);
-    Record::Fired { run: Arc::new(RunInfo { key: RunKey(key), id, job: job(name), cause, nominal, fired: nominal, targets }), decides }
+    Record::Fired {
+        run: Arc::new(RunInfo { key: RunKey(key), id, job: job(name), cause, nominal, fired: nominal, targets, args: Arc::default() }),
+        decides,
+    }
 }
 
 fn fired(key: i64, name: &str, seconds: i64, targets: Targets) -> Record {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::shape::Time;
+use crate::config::Args;
 use crate::engine::{Beginning, Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
 
 /// One run.
@@ -49,6 +50,9 @@ pub struct RunView {
     /// The gather command's result: any JSON.
     #[schemars(with = "serde_json::Value")]
     pub result: Option<Box<RawValue>>,
+    /// The values of the job's arguments by name; absent where there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: Args,
     /// From `started` to `ended`, in whole milliseconds.
     pub duration_ms: Option<i64>,
 }

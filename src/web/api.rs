@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Job;
+use crate::config::{Args, Job};
 use crate::engine::{Cause, RunId, RunKey};
 use crate::store::Time;
 pub use crate::store::outbox::ChannelView;
@@ -185,6 +185,9 @@ pub struct TriggerRequest {
     /// Keys of the job's targets; empty for all.
     #[serde(default)]
     pub targets: Vec<String>,
+    /// Values of the job's arguments, each of its type or as text; the others take their defaults.
+    #[serde(default)]
+    pub args: Args,
     /// The nominal time that the run works on; the present unless given.
     #[serde(default)]
     #[schemars(with = "Option<Time>")]

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, mpsc, oneshot};
 
 use super::api::{JobView, LiveStatus, ReloadReport};
 use super::refusal::Refusal;
-use crate::config::JobName;
+use crate::config::{Args, JobName};
 use crate::engine::{Answer, RunId};
 
 /// What the loop is asked for. Whoever asked may be gone when the reply is sent; the deed counts all the same.
@@ -24,6 +24,7 @@ pub enum Request {
     Trigger {
         job: JobName,
         targets: Vec<Arc<str>>,
+        args: Args,
         nominal: Option<Timestamp>,
         reply: oneshot::Sender<Answer>,
     },
@@ -31,6 +32,7 @@ pub enum Request {
     Retry {
         job: JobName,
         targets: Vec<Arc<str>>,
+        args: Args,
         nominal: Timestamp,
         reply: oneshot::Sender<Answer>,
     },

@@ -55,6 +55,7 @@ pub(crate) fn run(key: i64, job: &str, nominal: &str, outcome: RunOutcome) -> Ru
         cancelled: 0,
         reason: (failed > 0).then(|| "more partials failed than `max_failures` allows".to_owned()),
         result: None,
+        args: crate::config::Args::new(),
         duration_ms: Some(83_000),
     }
 }

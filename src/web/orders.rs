@@ -50,14 +50,14 @@ pub(super) async fn trigger(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Triggered>), Refusal> {
-    let TriggerRequest { targets, nominal } = parse(&headers, body)?;
+    let TriggerRequest { targets, args, nominal } = parse(&headers, body)?;
     if targets.len() > MAX_TARGETS {
         return Err(Refusal::BadRequest(format!("{} targets were named; at most {MAX_TARGETS} can be", targets.len())));
     }
     let targets = targets.into_iter().map(Into::into).collect();
     let name = job.as_str().into();
     let control = site.control()?;
-    let answer = control.ask(|reply| Request::Trigger { job: name, targets, nominal, reply }).await?;
+    let answer = control.ask(|reply| Request::Trigger { job: name, targets, args, nominal, reply }).await?;
     match answer {
         Answer::Run(id) => Ok((StatusCode::CREATED, Json(Triggered { id }))),
         answer => Err(refuse(control, answer, &job, "").await),
@@ -169,7 +169,8 @@ pub(super) async fn retry(
     }
     let job: JobName = run.job.as_str().into();
     let targets = targets.into_iter().map(Into::into).collect();
-    match control.ask(|reply| Request::Retry { job, targets, nominal: run.nominal, reply }).await? {
+    let args = run.args.clone();
+    match control.ask(|reply| Request::Retry { job, targets, args, nominal: run.nominal, reply }).await? {
         Answer::Run(id) => Ok((StatusCode::CREATED, Json(Triggered { id }))),
         answer => Err(refuse(control, answer, &run.job, &run.id.0).await),
     }
@@ -195,6 +196,7 @@ async fn refuse(control: &Control, answer: Answer, job: &str, run: &str) -> Refu
     match answer {
         Answer::UnknownJob => unknown_job(control, job).await,
         Answer::UnknownTarget(target) => Refusal::UnknownTarget { job: job.to_owned(), target: target.to_string() },
+        Answer::WrongArgument(error) => Refusal::WrongArgument(error),
         Answer::Draining => Refusal::Draining,
         Answer::Overlapping(id) | Answer::Run(id) => Refusal::Occupied(id),
         Answer::TooMany { waiting } => Refusal::TooManyRuns { job: job.to_owned(), waiting },

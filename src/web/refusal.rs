@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::api::{ErrorBody, ErrorDetail};
 use super::history::HistoryError;
+use crate::config::ArgError;
 use crate::engine::RunId;
 
 /// `; did you mean `sync`?`, where something is similar to what was written.
@@ -34,6 +35,8 @@ pub(super) enum Refusal {
     UnknownJob { job: String, similar: Option<String> },
     #[error("job `{job}` has no target `{target}`")]
     UnknownTarget { job: String, target: String },
+    #[error(transparent)]
+    WrongArgument(ArgError),
     #[error("no run is called `{0}`")]
     UnknownRun(String),
     #[error("`{name}` could be any of {}", candidates.join(", "))]
@@ -57,7 +60,7 @@ pub(super) enum Refusal {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::AmbiguousRun { .. } => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::WrongArgument(_) | Self::AmbiguousRun { .. } => StatusCode::BAD_REQUEST,
             Self::UnknownPath(_) | Self::UnknownJob { .. } | Self::UnknownTarget { .. } | Self::UnknownRun(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -75,6 +78,7 @@ impl Refusal {
             Self::UnknownPath(_) => "unknown_path",
             Self::WrongMethod { .. } => "wrong_method",
             Self::BadRequest(_) => "bad_request",
+            Self::WrongArgument(_) => "wrong_argument",
             Self::NotJson => "not_json",
             Self::BodyTooLong { .. } => "body_too_long",
             Self::Forbidden { .. } => "forbidden",
@@ -100,6 +104,7 @@ impl Refusal {
             }
             Self::UnknownJob { .. } => Some("`batchd jobs` lists the jobs; `batchd reload` takes over an edited file"),
             Self::UnknownTarget { .. } => Some("name a target by its key, as in the job's `targets`"),
+            Self::WrongArgument(_) => Some("`batchd run JOB --help` lists the arguments of the job"),
             Self::UnknownRun(_) => Some("`batchd history` lists the runs"),
             Self::AmbiguousRun { .. } => Some("write more of the name"),
             Self::NotLive(_) => Some("`batchd status` lists the live runs"),

@@ -1,5 +1,6 @@
 //! The one integration binary: everything that is checked from outside the library, a module for each subject.
 
+mod args;
 mod daemon;
 mod disk;
 mod hook;

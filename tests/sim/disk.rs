@@ -277,6 +277,7 @@ impl Disk {
                 nominal: run.nominal,
                 fired: run.fired,
                 targets: run.targets.clone(),
+                args: Arc::default(),
                 claimed: run.claimed,
                 ended: ended.into_iter().map(|(index, (outcome, attempt, _))| (*index..*index + 1, *outcome, *attempt)).collect(),
                 retried: run.retried.iter().map(|(index, attempt)| (*index, *attempt)).collect(),

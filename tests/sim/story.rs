@@ -174,7 +174,7 @@ fn befall(world: &mut World) {
             3 => {
                 let names: Vec<_> = world.config.jobs.keys().cloned().collect();
                 let (job, ticket) = (world.choices.pick(&names).clone(), world.ticket());
-                world.handle(Event::Triggered { job, targets: Vec::new(), nominal: None, ticket });
+                world.handle(Event::Triggered { job, targets: Vec::new(), args: batchd::config::Args::new(), nominal: None, ticket });
             }
             4 => {
                 world.handle(Event::Drain);

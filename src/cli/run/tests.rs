@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::cli::Look;
+use crate::config::Args;
 use crate::config::{Channel, Config, JobName, Problems, Target, TargetValue};
 use crate::daemon::source::{self, LoadError};
 use crate::daemon::{Progress, Ran};
@@ -58,7 +59,7 @@ impl Rooms for FakeRooms {
         let job = Arc::clone(&config.jobs[&job]);
         let targets = job.targets.clone();
         let (key, id, nominal, fired) = (run.key, run.id.clone(), run.nominal, run.fired);
-        progress.planned(&RunInfo { key, id, job, cause: Cause::Manual, nominal, fired, targets });
+        progress.planned(&RunInfo { key, id, job, cause: Cause::Manual, nominal, fired, targets, args: Arc::default() });
         progress.partial_ended(0, Some(&target("eu")), Outcome::Succeeded, 1, false, None);
         progress.partial_ended(1, Some(&target("us")), Outcome::Failed, 1, true, Some("exit code 1"));
         progress.partial_ended(1, Some(&target("us")), Outcome::Succeeded, 2, false, None);
@@ -125,7 +126,7 @@ fn ending(outcome: RunOutcome) -> FakeRooms {
 }
 
 fn args(job: &str) -> RunArgs {
-    RunArgs { job: job.to_owned(), targets: Vec::new(), nominal: None }
+    RunArgs { job: job.to_owned(), targets: Vec::new(), nominal: None, args: Args::new() }
 }
 
 #[test]

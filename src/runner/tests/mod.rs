@@ -113,7 +113,7 @@ fn info(job: Job) -> Arc<RunInfo> {
     let nominal: Timestamp = "2026-03-11T02:00:00Z".parse().expect("a timestamp");
     let id = RunId::new(&job.name, Cause::Schedule, nominal);
     let targets = job.targets.clone();
-    Arc::new(RunInfo { key: RUN, id, job: Arc::new(job), cause: Cause::Schedule, nominal, fired: nominal, targets })
+    Arc::new(RunInfo { key: RUN, id, job: Arc::new(job), cause: Cause::Schedule, nominal, fired: nominal, targets, args: Arc::default() })
 }
 
 fn job(work: Work, base: &Path) -> Job {
@@ -127,6 +127,7 @@ fn job(work: Work, base: &Path) -> Job {
         jitter: Duration::ZERO,
         enabled: true,
         work,
+        args: Arc::default(),
         targets: Targets::None,
         concurrency: 1,
         chunk: 1,

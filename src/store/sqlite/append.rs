@@ -170,8 +170,8 @@ impl Append<'_> {
         let inserted = self
             .transaction
             .prepare_cached(
-                "INSERT INTO run (key, id, job, cause, nominal, zone, fired, targets, partials, node)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT INTO run (key, id, job, cause, nominal, zone, fired, targets, partials, node, args)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?
             .execute(params![
                 run.key.0,
@@ -184,6 +184,7 @@ impl Append<'_> {
                 values::targets_text(&run.targets)?,
                 run.targets.partials(),
                 self.node,
+                values::args_text(&run.args),
             ]);
         match inserted {
             Err(error) if is_violation(&error, ffi::SQLITE_CONSTRAINT_UNIQUE) => {

@@ -17,7 +17,7 @@ pub const MAX_PAGE: u32 = 10_000;
 pub const MAX_CANDIDATES: usize = 5;
 
 const RUN_COLUMNS: &str = "key, id, job, cause, nominal, zone, fired, started, ended, outcome, partials, succeeded, failed, \
-                           cancelled, reason, result";
+                           cancelled, reason, result, args";
 
 const PARTIAL_COLUMNS: &str = "idx, coalesce(target, (SELECT coalesce(planned.target, json_quote(planned.key)) FROM planned \
      WHERE planned.run = partial.run AND planned.idx = partial.idx)), coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, result, error, \
@@ -213,6 +213,7 @@ fn run_view(row: &Row<'_>) -> rusqlite::Result<RunView> {
         cancelled: row.get(13)?,
         reason: row.get(14)?,
         result: values::optional_json(row, 15)?,
+        args: values::args(row, 16)?,
         duration_ms: started.zip(ended).map(|(started, ended)| milliseconds(ended.as_microsecond() - started.as_microsecond())),
     })
 }

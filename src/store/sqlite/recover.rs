@@ -51,8 +51,9 @@ fn joined(connection: &Connection) -> Result<Vec<(JobName, Timestamp, JobName)>>
 }
 
 fn live_runs(connection: &Connection, node: &str) -> Result<Vec<RecoveredRun>> {
-    let mut statement = connection
-        .prepare("SELECT key, id, job, cause, nominal, fired, targets, claimed FROM run WHERE node = ?1 AND ended IS NULL ORDER BY key")?;
+    let mut statement = connection.prepare(
+        "SELECT key, id, job, cause, nominal, fired, targets, claimed, args FROM run WHERE node = ?1 AND ended IS NULL ORDER BY key",
+    )?;
     statement.query_map([node], live_run)?.collect()
 }
 
@@ -65,6 +66,7 @@ fn live_run(row: &Row<'_>) -> Result<RecoveredRun> {
         nominal: values::time(row, 4)?,
         fired: values::time(row, 5)?,
         targets: values::targets(row, 6)?,
+        args: values::args(row, 8)?.into(),
         claimed: row.get(7)?,
         ended: Vec::new(),
         retrying: Vec::new(),

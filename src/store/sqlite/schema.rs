@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x6274_6364;
 
 /// The script at position N takes a database from version N to N + 1. Released scripts are never edited.
-const MIGRATIONS: [&str; 6] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
+const MIGRATIONS: [&str; 7] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
 
 const VERSION_1: &str = "
 -- Who writes. `epoch` fences the earlier writers of a node.
@@ -196,9 +196,14 @@ CREATE INDEX outbox_given_up ON outbox (lane, key) WHERE ended IS NOT NULL AND e
 CREATE INDEX outbox_ended ON outbox (ended) WHERE ended IS NOT NULL;
 ";
 
+const VERSION_7: &str = "
+-- What the run was told, a JSON object; null: nothing.
+ALTER TABLE run ADD COLUMN args TEXT;
+";
+
 /// The version this release writes and reads.
-pub(super) const VERSION: i64 = 6;
-const _: () = assert!(MIGRATIONS.len() == 6 && VERSION == 6, "each version has its script");
+pub(super) const VERSION: i64 = 7;
+const _: () = assert!(MIGRATIONS.len() == 7 && VERSION == 7, "each version has its script");
 
 /// What a file says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

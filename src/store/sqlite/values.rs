@@ -8,7 +8,7 @@ use rusqlite::{Error, Result, Row};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::config::{Selection, Target, TargetValue, Targets};
+use crate::config::{Args, Selection, Target, TargetValue, Targets};
 use crate::engine::Repeat;
 
 /// A value in the database that no release writes.
@@ -108,6 +108,15 @@ pub(super) fn optional_named<T>(row: &Row<'_>, column: usize, from_name: fn(&str
 pub(super) fn optional_json(row: &Row<'_>, column: usize) -> Result<Option<Box<RawValue>>> {
     let Some(text) = row.get::<_, Option<String>>(column)? else { return Ok(None) };
     RawValue::from_string(text).map(Some).map_err(|error| unreadable(column, "JSON", &error.to_string()))
+}
+
+/// The arguments of a run, `None` for none.
+pub(super) fn args_text(args: &Args) -> Option<String> {
+    (!args.is_empty()).then(|| serde_json::to_value(args).unwrap_or_default().to_string())
+}
+
+pub(super) fn args(row: &Row<'_>, column: usize) -> Result<Args> {
+    if row.get_ref(column)?.as_str_or_null()?.is_none() { Ok(Args::new()) } else { from_json(row, column) }
 }
 
 /// A value that was written by [`json_text`].
