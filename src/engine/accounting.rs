@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Beginning, Effect, Engine, JobState, Now, Record, RecoveredJob, RunKey};
+use super::{Beginning, Effect, Engine, JobState, LEAD, Now, Record, RecoveredJob};
 use crate::config::{Job, JobName};
 
 /// A clock that is set back by at most this much repeats nothing: what is decided stays decided, and the job waits until the
@@ -120,14 +120,26 @@ impl Engine {
         for name in waiting {
             self.await_success(&name);
         }
-        let far = self.starts.split_off(&(now.wall + MAX_WAIT, RunKey(i64::MAX)));
-        for (at, key) in far {
-            let at = now.wall + at.duration_since(before.wall).max(SignedDuration::ZERO);
-            if let Some(run) = self.runs.get_mut(&key) {
-                run.not_before = at;
-            }
-            self.starts.insert((at, key));
+        for run in self.runs.values_mut() {
+            run.not_before = start_after(run.not_before, before, now);
         }
+        let starts = std::mem::take(&mut self.starts);
+        let moved = |(_, key)| self.runs.get(&key).map(|run| (run.not_before, key));
+        self.starts = starts.into_iter().filter_map(moved).collect();
+    }
+}
+
+/// When a run may start that was to start at `at`, now that the clock was set back. What had come has come for ever; what is
+/// close ahead waits for the clock; what is far ahead starts as soon after its decision as it would have.
+fn start_after(at: Timestamp, before: Now, now: Now) -> Timestamp {
+    if at <= before.wall {
+        Timestamp::MIN
+    } else if at.duration_since(now.wall) > MAX_WAIT {
+        // More is left only where the clock was set back before.
+        let most = SignedDuration::try_from(LEAD).unwrap_or(SignedDuration::ZERO);
+        now.wall + at.duration_since(before.wall).min(most)
+    } else {
+        at
     }
 }
 
@@ -163,6 +175,25 @@ mod tests {
         check(Some((1_440, Some(10_000), 2)), (0, Some(10_000), 3));
         check(Some((-60, Some(30), 2)), (0, Some(30), 2));
         check(Some((20_000, Some(10_000), 2)), (0, Some(20_000), 3));
+    }
+
+    #[test]
+    fn what_was_decided_does_not_wait_for_hours() {
+        let noon = Timestamp::from_second(1_800_000_000).expect("in range");
+        let at = |seconds: i64| noon + SignedDuration::from_secs(seconds);
+        let clock = |wall| Now { wall, monotonic: std::time::Duration::ZERO };
+        let lead = SignedDuration::try_from(LEAD).expect("short");
+        // In seconds after noon, when the clock is set.
+        for (starts, back, expected) in [
+            (-1, 60, Timestamp::MIN),
+            (0, 86_400, Timestamp::MIN),
+            (1, 60, at(1)),
+            (7_200, 3_600, at(7_200)),
+            (1, 86_400, at(-86_400) + lead),
+            (3_601, 3 * 3_600, at(-3 * 3_600) + lead),
+        ] {
+            assert_eq!(start_after(at(starts), clock(noon), clock(at(-back))), expected, "{starts}, back by {back}");
+        }
     }
 
     #[test]

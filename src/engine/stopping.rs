@@ -44,6 +44,8 @@ impl Engine {
                 effects.push(Effect::StopGather { run: key, stop: Stop::Polite });
                 self.set_run_timer(key, now.monotonic + grace, Timer::KillGather { run: key });
             }
+            // The next daemon gathers.
+            Phase::Gathering if reason == StopReason::Drained => self.leave_unfinished(key, now, effects),
             Phase::Gathering => {}
             Phase::Running => self.end_if_complete(key, now, effects),
         }
