@@ -128,6 +128,8 @@ impl Engine {
 
     /// A new configuration. Live runs keep the definition they were fired with.
     pub(super) fn load(&mut self, config: Arc<Config>, now: Now, effects: &mut Vec<Effect>) {
+        // What has fallen due belongs to the old one: the accounting of an edited schedule begins at the present.
+        self.decide_fires(now, effects);
         for (name, job) in &config.jobs {
             let beginning = if let Some(state) = self.jobs.get_mut(name) {
                 let same = accounting::fingerprint(&state.job) == accounting::fingerprint(job) && !state.removed;
