@@ -62,7 +62,7 @@ pub async fn run_once(
     let (store_events, store) = mpsc::unbounded_channel();
     let node = format!("run-{}", std::process::id());
     let opened = open::store(&state_dir, node, engine_events.clone(), store_events)?;
-    let runner = open::runner(&state_dir, handlers, &[], engine_events);
+    let runner = open::runner(&state_dir, handlers, None, engine_events);
     let engine_state = Engine::by_hand(Arc::clone(&config), opened.recovery.last_key, clock::now());
     let mut core = Core::new(engine_state, opened.writer, runner, &config);
     core.observe(progress);

@@ -60,6 +60,11 @@ impl ResultFiles {
             // What cannot go is seen when a file is to be made in it.
             let _ = fs::remove_dir_all(&self.shared);
         }
+        self.make()
+    }
+
+    /// Makes the directory where there is none.
+    pub(crate) fn make(&self) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)
     }
 

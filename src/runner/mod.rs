@@ -32,6 +32,8 @@ pub struct Settings {
     pub clock: fn() -> Now,
     /// Absolute. Results are written below it.
     pub state_dir: PathBuf,
+    /// Nobody else writes results there: so the daemon, but not a run in the foreground, beside which a daemon may be at work.
+    pub is_alone: bool,
     pub handlers: Registry,
 }
 
@@ -59,14 +61,12 @@ enum Slot {
 }
 
 impl Runner {
-    /// Clears the results of earlier attempts, so kill what a crash left behind first ([`handler::leftovers`]).
+    /// Clears the results of earlier attempts where it is alone, so kill what a crash left behind first ([`handler::leftovers`]).
     pub fn new(settings: Settings, events: UnboundedSender<Event>) -> Self {
         let results = ResultFiles::new(&settings.state_dir);
-        if let Err(error) = results.clear() {
-            tracing::error!(
-                "cannot make an empty `{}`: {error}; jobs cannot write BATCHD_RESULT",
-                settings.state_dir.join("results").display()
-            );
+        let made = if settings.is_alone { results.clear() } else { results.make() };
+        if let Err(error) = made {
+            tracing::error!("cannot make `{}`: {error}; jobs cannot write BATCHD_RESULT", settings.state_dir.join("results").display());
         }
         let live = Mutex::new(HashMap::new());
         Self {

@@ -292,3 +292,20 @@ fn a_retry_works_on_what_failed_for_the_same_nominal_time() {
     assert_eq!(site.batchd(&["retry", "sum"]).status.code(), Some(2), "nothing is left");
     assert_eq!(site.ask_json(&["retry", "sum", "--all", "--wait"])["partials"], 1);
 }
+
+#[test]
+fn a_run_in_the_foreground_leaves_the_results_of_the_daemon_alone() {
+    let site = Site::new(
+        "[jobs.slow]\nschedule = \"manual\"\nshell = \"echo begun; echo 7 > $BATCHD_RESULT; cat fifo\"\n\
+         [jobs.quick]\nschedule = \"manual\"\nhandler = \"echo\"\n",
+    );
+    nix::unistd::mkfifo(&site.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+    let mut daemon = site.daemon();
+    site.ask(&["trigger", "slow"]);
+    daemon.line("begun");
+    let writer = fs::OpenOptions::new().write(true).open(site.path("fifo")).expect("the job reads, so its result is written");
+    site.ask(&["run", "quick"]);
+    drop(writer);
+    daemon.line("run succeeded");
+    assert!(site.ask(&["results", "slow"]).contains("\"result\":7"), "{}", site.ask(&["results", "slow"]));
+}
