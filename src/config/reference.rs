@@ -203,6 +203,7 @@ const CATCH_UP: &[Key] = &[
 const STOP: &[Key] = &[
     key("signal", Kind::Text, "\"SIGTERM\"", "The first signal, to the whole process tree."),
     key("grace", Kind::Duration, "\"10s\"", "How long it may take after that, before SIGKILL."),
+    key("leftovers", Kind::Choice(&["kill", "leave"]), "\"kill\"", "What becomes of processes that outlive the attempt."),
 ];
 
 const OUTPUT: &[Key] = &[key("max_size", Kind::Size, "\"1MiB\"", "How much is kept of an attempt's output, head and tail.")];
