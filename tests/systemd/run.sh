@@ -31,10 +31,10 @@ readonly ROOT=$(mktemp --directory "$PLACE/root.XXXXXX")
 tar --extract --file "$PLACE/$SUITE.tar" --directory "$ROOT"
 : >"$ROOT/etc/machine-id"
 
-leader=
+nspawn= leader=
 finish() {
-  if [[ -n $leader ]]; then
-    kill -s KILL "$leader" 2>/dev/null || true
+  if [[ -n $nspawn ]]; then
+    kill -s KILL $leader "$nspawn" 2>/dev/null || true
     wait 2>/dev/null || true
   fi
   rm -rf --one-file-system "$ROOT"
@@ -54,13 +54,13 @@ until_ok() {
 boot() {
   setsid systemd-nspawn --quiet --register=no --keep-unit --machine="$MACHINE" --console=pipe --kill-signal=SIGRTMIN+3 \
     --directory="$ROOT" --boot >"$PLACE/$SUITE.console" 2>&1 </dev/null &
-  local nspawn=$!
-  until_ok 30 pgrep --parent "$nspawn"
-  leader=$(pgrep --parent "$nspawn" | head -n 1)
-  until_ok 60 is_up || { echo "the container does not boot:" >&2; tail "$PLACE/$SUITE.console" >&2; exit 1; }
+  nspawn=$!
+  until_ok 60 is_born && until_ok 120 is_up || { echo "the container does not boot:" >&2; tail "$PLACE/$SUITE.console" >&2; exit 1; }
 }
 
 inside() { nsenter --target "$leader" --mount --uts --ipc --net --pid --cgroup -- env PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+# systemd-nspawn has other children before the one that becomes the first process of the machine.
+is_born() { leader=$(pgrep --parent "$nspawn" --exact systemd); }
 is_up() { [[ $(inside systemctl is-system-running 2>/dev/null) =~ running|degraded ]]; }
 
 shopt -s expand_aliases
