@@ -27,8 +27,9 @@ pub(super) struct Included {
 /// An included file that is TOML, or what keeps it from being so.
 pub(super) type Document<'i> = (&'i Path, Result<(&'i str, Spanned<DeTable<'i>>), Problems>);
 
-/// Where each job is defined, for messages.
-type Defined = BTreeMap<String, String>;
+/// Where each job is defined: the file, its text and the byte in it. A line is counted only for a message, since to count one
+/// for each of ten thousand jobs would read the text as often.
+type Defined<'d> = BTreeMap<String, (&'d Path, &'d str, usize)>;
 
 /// Reads the files that `include` names, sorted, each once.
 pub(super) fn read(root: &DeTable<'_>, source: &str, context: &Context, report: &mut Report) -> Vec<Included> {
@@ -85,16 +86,16 @@ pub(super) fn document(file: &Included) -> Document<'_> {
 }
 
 /// Notes where the jobs of a table are defined; a name that is taken is a problem.
-fn define(path: &Path, source: &str, root: &DeTable<'_>, defined: &mut Defined, report: &mut Report) {
+fn define<'d>(path: &'d Path, source: &'d str, root: &DeTable<'_>, defined: &mut Defined<'d>, report: &mut Report) {
     let Some(jobs) = root.get("jobs").and_then(|jobs| jobs.get_ref().as_table()) else { return };
     for (name, span, _) in fields(jobs) {
-        let place = place_of(path, source, span.start);
         match defined.get(name) {
-            Some(first) => {
+            Some((path, source, start)) => {
+                let first = place_of(path, source, *start);
                 let problem = Problem::error(span, format!("the job `{}` is defined twice", shown(name)));
                 report.push(problem.help(format!("it is defined at {first} already: keep one")));
             }
-            None => drop(defined.insert(name.to_owned(), place)),
+            None => drop(defined.insert(name.to_owned(), (path, source, span.start))),
         }
     }
 }
