@@ -289,11 +289,6 @@ pub(super) fn unknown_in(table: &str, keys: &[&str], key: &str, span: Range<usiz
     report.push(Problem::error(span, format!("unknown key `{}` in `{table}`", shown(key))).help(help));
 }
 
-/// Whether a job may have the key in this version.
-pub fn reads_job_key(key: &str) -> bool {
-    JOB_KEYS.contains(&key)
-}
-
 /// Whether the key is one of a job's, so that a table that holds it is meant to be a job.
 pub(super) fn is_job_key(key: &str) -> bool {
     JOB_KEYS.contains(&key) || is_not_yet(Place::Job, key) || JOB_ALIASES.iter().any(|(alias, _)| *alias == key)

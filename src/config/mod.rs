@@ -50,7 +50,6 @@ pub use job::{
     CatchUp, CatchUpPolicy, Interrupted, Job, JobName, Leftovers, MaxFailures, Overlap, Rate, Retry, Selection, StopPolicy, Target,
     TargetValue, Targets, Work,
 };
-pub use keys::reads_job_key;
 pub use parse::{Context, parse};
 pub use problem::{Problem, Problems, Severity, nearest};
 pub use process::{Host, Limits, Process};

@@ -20,7 +20,6 @@ use self::line::Line;
 use super::finding::Topic;
 use super::name;
 use super::sheet::{Entry, Imported, Setting, Sheet, Value, literal};
-use crate::config;
 
 /// What a cron sets where the table does not, after crontab(5).
 const CRON_PATH: &str = "/usr/bin:/bin";
@@ -226,13 +225,7 @@ impl Pass<'_> {
 
     fn process(&self, user: Option<&str>, entry: &mut Entry) {
         if let Some(user) = user {
-            if config::reads_job_key("user") {
-                entry.settings.push(Setting::text("user", user));
-            } else {
-                let message = format!("runs as `{user}` in cron; here it runs as the daemon's user, because `user` is not supported yet");
-                entry.comments.push(format!("# user = \"{user}\": not supported yet"));
-                entry.findings.push((Topic::User, message));
-            }
+            entry.settings.push(Setting::text("user", user));
         } else {
             let message = "cron runs a user's table as that user; here its jobs run as the daemon's user";
             entry.findings.push((Topic::User, message.to_owned()));

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::exec::{self, Exec, Specifiers};
 use super::unit::{Unit, duration, is_true, milliseconds};
-use crate::config;
 use crate::exchange::finding::Topic;
 use crate::exchange::sheet::{Entry, Setting, Value, literal};
 
@@ -62,7 +61,7 @@ pub(super) fn service(unit: &Unit, specifiers: &Specifiers<'_>, entry: &mut Entr
     pass.work()?;
     pass.process()?;
     pass.ending(kind == "oneshot");
-    pass.later();
+    pass.bounds();
     pass.remaining();
     Ok(())
 }
@@ -198,8 +197,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Keys that a job has in later versions stand as comments until it has them.
-    fn later(&mut self) {
+    /// As whom it runs, and within what bounds.
+    fn bounds(&mut self) {
         let text = |value: &str| Value::Text(value.to_owned());
         let mut keys: Vec<(&'static str, Value)> = Vec::new();
         keys.extend(self.value("User").map(|user| ("user", text(user))));
@@ -215,20 +214,7 @@ impl<'a> Pass<'a> {
             keys.push(("limits", Value::Raw(format!("{{ {} }}", limits.join(", ")))));
         }
         for (key, value) in keys {
-            if config::reads_job_key(key) {
-                self.set(Setting::new(key, value));
-            } else {
-                let shown = match &value {
-                    Value::Raw(raw) => raw.clone(),
-                    Value::Text(text) => format!("\"{text}\""),
-                    _ => String::new(),
-                };
-                self.entry.comments.push(format!("# {key} = {shown}: not supported yet"));
-                self.find(
-                    if key == "user" { Topic::User } else { Topic::Process },
-                    format!("`{key}` is not supported yet: it stands as a comment"),
-                );
-            }
+            self.set(Setting::new(key, value));
         }
     }
 
