@@ -65,7 +65,7 @@ pub struct Job {
 
 impl Job {
     /// A job for runs by hand that leaves everything else at its default.
-    pub(super) fn plain(name: JobName, work: Work, zone: Zone, process: Arc<Process>) -> Self {
+    pub(crate) fn plain(name: JobName, work: Work, zone: Zone, process: Arc<Process>) -> Self {
         Self {
             name,
             description: None,

@@ -8,15 +8,12 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::config::{
-    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, Leftovers, MaxFailures, Overlap, Retry, StopPolicy, Target, TargetValue, Targets,
-    Work,
-};
+use crate::config::{Interrupted, Job, Leftovers, StopPolicy, Target, TargetValue, Targets, Work};
 use crate::engine::{
     Accounted, Beginning, CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RecoveredRun, Repeat, RunInfo, RunKey,
     RunOutcome, RunSummary, Standing, Usage,
 };
-use crate::schedule::{Dst, Timetable, Zone};
+use crate::schedule::Zone;
 
 /// Seconds after the start of every story here.
 pub(super) fn at(seconds: i64) -> Timestamp {
@@ -24,40 +21,12 @@ pub(super) fn at(seconds: i64) -> Timestamp {
 }
 
 fn job(name: &str) -> Arc<Job> {
+    let zone = Zone { name: "Europe/Berlin".into(), rules: jiff::tz::TimeZone::UTC };
     Arc::new(Job {
-        name: name.into(),
-        description: None,
-        schedule_text: vec![],
-        after: Box::default(),
-        timetable: Timetable {
-            schedules: vec![],
-            zone: Zone { name: "Europe/Berlin".into(), rules: jiff::tz::TimeZone::UTC },
-            dst: Dst::default(),
-            except: None,
-        },
-        jitter: Duration::ZERO,
-        enabled: true,
-        work: Work::Command(vec!["true".into()]),
-        args: Arc::default(),
-        targets: Targets::None,
-        concurrency: 1,
-        chunk: 1,
-        canary: 0,
-        rate: None,
-        partial_timeout: None,
-        timeout: None,
-        retry: Retry { attempts: 1, delay: Duration::ZERO, factor: 1.0, max_delay: Duration::ZERO, jitter: 0.0, on_exit: vec![] },
-        max_failures: MaxFailures::Any,
-        gather: None,
-        overlap: Overlap::Skip,
-        catch_up: CatchUp { policy: CatchUpPolicy::None, window: Duration::ZERO, max: 1 },
         on_interrupted: Interrupted::Resume,
         stop: StopPolicy { signal: 15, grace: Duration::from_secs(10), leftovers: Leftovers::Kill },
-        process: Arc::default(),
-        telling: None,
-        expect: Expect::default(),
-        ping: None,
         output_max_size: 1024,
+        ..Job::plain(name.into(), Work::Command(vec!["true".into()]), zone, Arc::default())
     })
 }
 

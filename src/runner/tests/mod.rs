@@ -17,12 +17,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::config::{
-    CatchUp, CatchUpPolicy, Expect, Interrupted, Job, Leftovers, MaxFailures, Overlap, Process, Retry, StopPolicy, TargetValue, Targets,
-    Work,
-};
+use crate::config::{CatchUp, CatchUpPolicy, Interrupted, Job, Leftovers, MaxFailures, Process, StopPolicy, TargetValue, Targets, Work};
 use crate::engine::{Cause, RunId};
-use crate::schedule::{Dst, Timetable, Zone};
+use crate::schedule::Zone;
 
 /// Far longer than anything takes: a test that needs it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,34 +115,13 @@ fn info(job: Job) -> Arc<RunInfo> {
 
 fn job(work: Work, base: &Path) -> Job {
     let zone = Zone { name: "UTC".into(), rules: TimeZone::UTC };
+    let process = Process { base: base.to_owned(), ..Process::default() };
     Job {
-        name: "daily".into(),
-        description: None,
-        schedule_text: Vec::new(),
-        after: Box::default(),
-        timetable: Timetable { schedules: Vec::new(), zone, dst: Dst::default(), except: None },
-        jitter: Duration::ZERO,
-        enabled: true,
-        work,
-        args: Arc::default(),
-        targets: Targets::None,
-        concurrency: 1,
-        chunk: 1,
-        canary: 0,
-        rate: None,
-        partial_timeout: None,
-        timeout: None,
-        retry: Retry { attempts: 1, delay: Duration::ZERO, factor: 1.0, max_delay: Duration::ZERO, jitter: 0.0, on_exit: Vec::new() },
         max_failures: MaxFailures::Count(0),
-        gather: None,
-        overlap: Overlap::Skip,
         catch_up: CatchUp { policy: CatchUpPolicy::Latest, window: Duration::ZERO, max: 1 },
         on_interrupted: Interrupted::Resume,
         stop: StopPolicy { signal: 15, grace: Duration::from_secs(10), leftovers: Leftovers::Kill },
-        process: Process { base: base.to_owned(), ..Process::default() }.into(),
-        telling: None,
-        expect: Expect::default(),
-        ping: None,
         output_max_size: 1024 * 1024,
+        ..Job::plain("daily".into(), work, zone, process.into())
     }
 }
