@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// A line that has not come by then never will, whatever else the daemon says meanwhile.
@@ -144,7 +145,8 @@ impl Site {
     }
 
     fn started(command: &mut Command) -> Daemon {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
+        // A group of its own, so that a daemon goes with the program that it was started by.
+        let mut child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -229,8 +231,12 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have left already.
-        let _ = self.child.kill();
+        if let Ok(None) = self.child.try_wait() {
+            let group = i32::try_from(self.child.id()).expect("a pid");
+            // One without a group of its own is killed alone.
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }
