@@ -133,9 +133,11 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
 }
 
 /// Reaps the orphans that fall to the daemon, which is their subreaper or the first process of a container. SIGCHLD would tell of
-/// them at once, but also of the end of each attempt, and interrupt the loop for it: a fifth fewer programs a second.
+/// them at once, but also of the end of each attempt, and interrupt the loop for it: a fifth fewer programs a second. A daemon that
+/// runs nothing does not wake up.
 async fn reap_orphans() {
     loop {
+        handler::orphans_may_come().await;
         tokio::time::sleep(REAP_PAUSE).await;
         handler::reap_orphans();
     }

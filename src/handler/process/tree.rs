@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, test_kill_process_group, waitid};
+use tokio::sync::Notify;
 
 use super::super::environment::RESULT_VARIABLE;
 use super::cgroup::Cgroup;
@@ -50,6 +51,9 @@ static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
 /// The children that attempts wait for themselves.
 static OWNED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
+/// Told of each child that is started: from then on there may be orphans.
+static STARTED: Notify = Notify::const_new();
+
 /// Held for reading from before a spawn until the child is in [`OWNED`], and while one is taken out and reaped; for writing while
 /// orphans are reaped.
 static SPAWNING: RwLock<()> = RwLock::new(());
@@ -59,6 +63,14 @@ pub fn become_subreaper() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true)?;
     IS_SUBREAPER.store(true, Ordering::Relaxed);
     Ok(())
+}
+
+/// Waits until there may be orphans to reap: while an attempt is under way, and while something outlives its own. The first process
+/// of a container does not wait, since those of strangers fall to it.
+pub async fn orphans_may_come() {
+    while std::process::id() != 1 && owned().is_empty() && adopted().is_empty() {
+        STARTED.notified().await;
+    }
 }
 
 /// Reaps the orphans that have exited; true when others live. Cheap without orphans. To be called now and then, in a process that
@@ -86,6 +98,7 @@ impl Owned {
         let started = start()?;
         let pid = started.pid.as_raw_nonzero().get();
         owned().insert(pid);
+        STARTED.notify_one();
         Ok((started, Self(pid)))
     }
 
