@@ -29,7 +29,7 @@ pub(super) type Document<'i> = (&'i Path, Result<(&'i str, Spanned<DeTable<'i>>)
 
 /// Where each job is defined: the file, its text and the byte in it. A line is counted only for a message, since to count one
 /// for each of ten thousand jobs would read the text as often.
-type Defined<'d> = BTreeMap<String, (&'d Path, &'d str, usize)>;
+type Defined<'d> = BTreeMap<&'d str, (&'d Path, &'d str, usize)>;
 
 /// Reads the files that `include` names, sorted, each once.
 pub(super) fn read(root: &DeTable<'_>, source: &str, context: &Context, report: &mut Report) -> Vec<Included> {
@@ -86,7 +86,7 @@ pub(super) fn document(file: &Included) -> Document<'_> {
 }
 
 /// Notes where the jobs of a table are defined; a name that is taken is a problem.
-fn define<'d>(path: &'d Path, source: &'d str, root: &DeTable<'_>, defined: &mut Defined<'d>, report: &mut Report) {
+fn define<'d>(path: &'d Path, source: &'d str, root: &'d DeTable<'_>, defined: &mut Defined<'d>, report: &mut Report) {
     let Some(jobs) = root.get("jobs").and_then(|jobs| jobs.get_ref().as_table()) else { return };
     for (name, span, _) in fields(jobs) {
         match defined.get(name) {
@@ -95,7 +95,7 @@ fn define<'d>(path: &'d Path, source: &'d str, root: &DeTable<'_>, defined: &mut
                 let problem = Problem::error(span, format!("the job `{}` is defined twice", shown(name)));
                 report.push(problem.help(format!("it is defined at {first} already: keep one")));
             }
-            None => drop(defined.insert(name.to_owned(), (path, source, span.start))),
+            None => drop(defined.insert(name, (path, source, span.start))),
         }
     }
 }
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
             }
             readers.push((path, document, reader));
         }
-        let known = defined.keys().map(String::as_str).collect();
+        let known = defined.keys().copied().collect();
         let channels = telling::channels(root);
         after::check(&self.after, jobs, &known, &mut self.report);
         telling::check(&self.told, &channels, &mut self.report);
