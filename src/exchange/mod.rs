@@ -4,12 +4,14 @@
 //! the better one is a deleted line away; what cannot be said stands in the file as a comment with the reason; and each thing
 //! that changes its meaning is a [`Finding`].
 //!
-//! `sheet` is the `jobs.toml` in the making, `finding` what there is to say, `name` finds names for commands, `crontab` and `systemd` translate.
+//! `sheet` is the `jobs.toml` in the making, `finding` what there is to say, `name` finds names for commands, `shell` quotes
+//! words, `crontab` and `systemd` translate.
 
 pub mod crontab;
 mod finding;
 mod name;
 mod sheet;
+mod shell;
 pub mod systemd;
 
 pub use finding::{Finding, Place, Topic};

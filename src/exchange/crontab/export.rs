@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::super::finding::{Finding, Findings, Place, Topic};
+use super::super::shell::word;
 use super::{CRON_SHELL, Facts, is_name, percent};
 use crate::config::{CatchUpPolicy, Config, Job, Overlap, Targets, Work};
 use crate::schedule::Schedule;
@@ -283,10 +284,4 @@ fn quoted_value(value: &str) -> String {
     let quote = if value.contains('"') { '\'' } else { '"' };
     let is_bare = !value.is_empty() && value.trim() == value && !value.starts_with(['"', '\'']);
     if is_bare { value.to_owned() } else { format!("{quote}{value}{quote}") }
-}
-
-/// A word of a shell.
-fn word(text: &str) -> String {
-    let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:=@+,%".contains(&byte));
-    if is_bare { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

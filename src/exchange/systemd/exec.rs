@@ -1,5 +1,7 @@
 //! `ExecStart=` and its like, after systemd.service(5): words with systemd's quotes, variables, and prefixes before the program.
 
+use super::super::shell;
+
 /// A command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Exec {
@@ -51,7 +53,7 @@ impl Exec {
 
     /// The same as a line for a shell.
     pub(super) fn script(&self) -> String {
-        let words: Vec<String> = self.words.iter().map(|word| if self.is_verbatim { quoted(word) } else { expanded(word) }).collect();
+        let words: Vec<String> = self.words.iter().map(|word| if self.is_verbatim { shell::word(word) } else { expanded(word) }).collect();
         words.join(" ") + if self.may_fail { " || true" } else { "" }
     }
 }
@@ -60,7 +62,7 @@ impl Exec {
 fn expanded(word: &str) -> String {
     let is_name = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !word.contains('$') {
-        return quoted(word);
+        return shell::word(word);
     }
     if word.strip_prefix('$').is_some_and(is_name) {
         return word.to_owned();
@@ -91,11 +93,6 @@ fn push_escaped(text: &str, out: &mut String) {
         }
         out.push(char);
     }
-}
-
-fn quoted(word: &str) -> String {
-    let is_bare = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:=@+,%".contains(&byte));
-    if is_bare { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Splits at blanks; quotes of either kind hold a word together, and a backslash begins an escape of C. `None` where a quote stays open.
