@@ -118,7 +118,7 @@ impl Engine {
 
     fn start_one(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key).filter(|run| run.can_start()) else { return };
-        let mut parts = run.take_next().into_iter().map(|(index, attempt)| run.part(index, attempt)).collect::<Vec<_>>().into_iter();
+        let mut parts = run.take_next().into_iter();
         let Some(Part { index, attempt, target }) = parts.next() else { return };
         let others: Vec<Part> = parts.collect();
         if let Some(rate) = run.info.job.rate {
@@ -126,8 +126,7 @@ impl Engine {
         }
         let timeout = run.info.job.partial_timeout;
         let timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Attempt { run: key, index }));
-        let (target_in_flight, others_in_flight) = (target.clone(), others.clone());
-        let flight = Flight { attempt, since: now.wall, target: target_in_flight, others: others_in_flight, timer, stopped: None };
+        let flight = Flight { attempt, since: now.wall, target: target.clone(), others: others.clone(), timer, stopped: None };
         run.flights.insert(index, flight);
         self.in_flight += 1;
         effects.push(Effect::Start { run: Arc::clone(&run.info), index, attempt, target, others });

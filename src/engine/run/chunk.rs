@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::Run;
+use crate::engine::Part;
 
 impl Run {
-    /// Takes what one process works on next, each with the number of its attempt: retries that are due first, then in target
+    /// Takes what one process works on next, each with its target and the number of its attempt: retries that are due first, then in target
     /// order.
-    pub(in crate::engine) fn take_next(&mut self) -> Vec<(u32, u32)> {
+    pub(in crate::engine) fn take_next(&mut self) -> Vec<Part> {
         let most = self.info.job.chunk as usize;
         let mut indexes = Vec::with_capacity(most.min(self.todo.len().saturating_add(1)));
         if self.retry_ready() {
@@ -22,7 +23,11 @@ impl Run {
                 indexes.extend(self.take_fresh());
             }
         }
-        indexes.into_iter().map(|index| (index, self.attempts.remove(&index).unwrap_or(0) + 1)).collect()
+        let next = |index| {
+            let attempt = self.attempts.remove(&index).unwrap_or(0) + 1;
+            self.part(index, attempt)
+        };
+        indexes.into_iter().map(next).collect()
     }
 
     /// Partials from here on wait until all before have succeeded.

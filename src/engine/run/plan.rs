@@ -54,7 +54,7 @@ impl Run {
     }
 
     /// A partial with its target, which it takes along.
-    pub(in crate::engine) fn part(&mut self, index: u32, attempt: u32) -> Part {
+    pub(super) fn part(&mut self, index: u32, attempt: u32) -> Part {
         let target = self.loaded.remove(&index).or_else(|| self.info.targets.get(index));
         Part { index, attempt, target }
     }
