@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::retry::Failure;
-use super::run::{Phase, Run, StopReason};
+use super::run::{Phase, Run, StopReason, Tried};
 use super::timers::Timer;
 use super::{AttemptEnd, Effect, Engine, GatherEnd, Now, Outcome, Part, PartEnd, PartialRecord, Record, RunKey, RunSummary, Then, retry};
 
@@ -64,7 +64,7 @@ impl Engine {
         match delay {
             Some(delay) => {
                 let due = now.monotonic + delay;
-                run.wait_for_retry(index, attempt, due);
+                run.wait_for_retry(index, Tried { number: attempt, outcome }, due);
                 self.timers.set(due, Timer::Retry { run: key });
                 None
             }

@@ -256,8 +256,8 @@ pub struct RecoveredRun {
     /// Partials that have ended, ascending by index; neighbours that ended alike are one range: the outcome and the last
     /// attempt's number.
     pub ended: Vec<(Range<u32>, Outcome, u32)>,
-    /// Partials that wait for another attempt: the number of the last that ended.
-    pub retrying: Vec<(u32, u32)>,
+    /// Partials that wait for another attempt: how the last one ended, and its number.
+    pub retrying: Vec<(u32, Outcome, u32)>,
     /// Partials whose further attempt may have been started, and has no end: its number.
     pub retried: Vec<(u32, u32)>,
 }

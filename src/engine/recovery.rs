@@ -6,12 +6,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::replan::{Plan, replan};
-use super::run::Run;
+use super::run::{Run, Tried};
 use super::{
     Beginning, Cause, Decides, Effect, Engine, Indexes, JobState, Now, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, RunInfo,
 };
-use super::{MAX_WAIT, RunId, RunOutcome, RunSummary, accounting, fire};
-use crate::config::{Args, Interrupted, Job, JobName, Overlap};
+use super::{LEAD, RunId, RunOutcome, RunSummary, accounting, fire};
+use crate::config::{Args, Interrupted, Job, JobName, Overlap, Targets};
 
 /// The error of an attempt whose end nobody saw.
 const LOST: &str = "the daemon died before its end was recorded; it may not have started";
@@ -101,19 +101,20 @@ impl Engine {
             let reason = "its job has got `targets` since, or has none any more";
             return self.interrupted(recovered, Some(job), reason, now, effects);
         };
-        let (lost, edited) = (lost(&recovered), targets != recovered.targets || !unlisted.is_empty());
-        let RecoveredRun { key, id, cause, nominal, fired, args, ended, retrying, .. } = recovered;
+        let edited = targets != recovered.targets || !unlisted.is_empty();
+        let tried = |(index, outcome, number)| (index, Tried { number, outcome });
+        let mut attempts: BTreeMap<u32, Tried> = recovered.retrying.iter().copied().map(tried).collect();
+        for (index, attempt) in lost(&recovered) {
+            effects.push(lost_attempt(&recovered, &targets, (index, attempt), true, now));
+            attempts.insert(index, Tried { number: attempt, outcome: Outcome::Lost });
+        }
+        let RecoveredRun { key, id, cause, nominal, fired, args, ended, .. } = recovered;
         // A reload may have brought arguments that the run knows nothing of.
         let args = job.args_left(&args, nominal);
         let info = Arc::new(RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets, args });
-        let not_before = fire::not_before(&info);
-        let not_before = if not_before > now.wall + MAX_WAIT { now.wall } else { not_before };
+        // It was fired, so its instant had come, or nearly; only a clock that was set back says otherwise.
+        let not_before = fire::not_before(&info).min(now.wall + LEAD);
         let mut run = Run::new(Arc::clone(&info), not_before);
-        let mut attempts: BTreeMap<u32, u32> = retrying.into_iter().collect();
-        for (index, attempt) in lost {
-            effects.push(Effect::Record(Record::Partial(Box::new(lost_attempt(&info, index, attempt, now)))));
-            attempts.insert(index, attempt);
-        }
         let (mut succeeded, mut recorded) = (Indexes::default(), Indexes::default());
         for (indexes, outcome, attempt) in ended {
             for index in indexes {
@@ -124,7 +125,7 @@ impl Engine {
                 if outcome == Outcome::Succeeded && (job.on_interrupted == Interrupted::Resume || unlisted.contains(index)) {
                     succeeded.insert(index);
                 } else {
-                    attempts.insert(index, attempt);
+                    attempts.insert(index, Tried { number: attempt, outcome });
                 }
             }
         }
@@ -143,7 +144,9 @@ impl Engine {
 
     /// Ends a run that is not taken up again. `job`: its job, where that is still there.
     fn interrupted(&mut self, recovered: RecoveredRun, job: Option<&Arc<Job>>, reason: &str, now: Now, effects: &mut Vec<Effect>) {
-        let mut summary = interrupted(&recovered, reason, now);
+        let lost = lost(&recovered);
+        effects.extend(lost.iter().map(|attempt| lost_attempt(&recovered, &recovered.targets, *attempt, false, now)));
+        let mut summary = interrupted(&recovered, lost.len(), reason, now);
         if let Some(job) = job {
             let RecoveredRun { key, id, cause, nominal, fired, targets, args, .. } = recovered;
             self.tell_of_end(&RunInfo { key, id, job: Arc::clone(job), cause, nominal, fired, targets, args }, &mut summary);
@@ -173,22 +176,24 @@ fn beginning(job: &Job, known: Option<&RecoveredJob>, now: Now) -> Option<Beginn
 fn lost(recovered: &RecoveredRun) -> Vec<(u32, u32)> {
     let mut known = Indexes::default();
     known.extend(recovered.ended.iter().flat_map(|(indexes, ..)| indexes.clone()));
-    known.extend(recovered.retrying.iter().chain(&recovered.retried).map(|(index, _)| *index));
+    known.extend(recovered.retrying.iter().map(|(index, ..)| *index));
+    known.extend(recovered.retried.iter().map(|(index, _)| *index));
     let claimed = known.gaps(0..recovered.claimed.min(recovered.targets.partials()));
     let first = claimed.into_iter().flatten().map(|index| (index, 1));
     first.chain(recovered.retried.iter().copied()).collect()
 }
 
-fn lost_attempt(info: &RunInfo, index: u32, attempt: u32, now: Now) -> PartialRecord {
-    PartialRecord {
-        run: info.key,
+/// The record of an attempt that is lost; with `again` another follows.
+fn lost_attempt(run: &RecoveredRun, targets: &Targets, (index, attempt): (u32, u32), again: bool, now: Now) -> Effect {
+    Effect::Record(Record::Partial(Box::new(PartialRecord {
+        run: run.key,
         index,
-        target: info.targets.get(index),
-        planned: info.targets.are_stored(),
+        target: targets.get(index),
+        planned: targets.are_stored(),
         attempt,
         outcome: Outcome::Lost,
-        retry: Some(now.wall),
-        started: info.fired,
+        retry: again.then_some(now.wall),
+        started: run.fired,
         ended: now.wall,
         duration: std::time::Duration::ZERO,
         exit_code: None,
@@ -197,19 +202,20 @@ fn lost_attempt(info: &RunInfo, index: u32, attempt: u32, now: Now) -> PartialRe
         error: Some(LOST.into()),
         output: None,
         usage: None,
-    }
+    })))
 }
 
-/// The end of a run that is not taken up again.
-fn interrupted(recovered: &RecoveredRun, reason: &str, now: Now) -> RunSummary {
+/// The end of a run that is not taken up again; `lost` of its attempts were.
+fn interrupted(recovered: &RecoveredRun, lost: usize, reason: &str, now: Now) -> RunSummary {
     let ended = |wanted: fn(Outcome) -> bool| {
-        let wanted = recovered.ended.iter().filter(|(_, outcome, _)| wanted(*outcome));
-        wanted.map(|(indexes, ..)| indexes.end - indexes.start).sum::<u32>()
+        let ended = recovered.ended.iter().filter(|(_, outcome, _)| wanted(*outcome));
+        let retrying = recovered.retrying.iter().filter(|(_, outcome, _)| wanted(*outcome)).count();
+        ended.map(|(indexes, ..)| indexes.end - indexes.start).sum::<u32>() + u32::try_from(retrying).unwrap_or(u32::MAX)
     };
     let succeeded = ended(|outcome| outcome == Outcome::Succeeded);
     let cancelled = ended(|outcome| outcome == Outcome::Cancelled);
     let failed = ended(|outcome| !matches!(outcome, Outcome::Succeeded | Outcome::Cancelled));
-    let lost = u32::try_from(lost(recovered).len() + recovered.retrying.len()).unwrap_or(u32::MAX);
+    let lost = u32::try_from(lost).unwrap_or(u32::MAX);
     let never_started = recovered.targets.partials().saturating_sub(succeeded + cancelled + failed + lost);
     RunSummary {
         run: recovered.key,

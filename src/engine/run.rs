@@ -50,6 +50,14 @@ pub(super) struct Flight {
     pub stopped: Option<Outcome>,
 }
 
+/// The last attempt of a partial that goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tried {
+    /// From 1.
+    pub number: u32,
+    pub outcome: Outcome,
+}
+
 /// How many partials ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -78,8 +86,8 @@ pub(super) struct Run {
     retrying: VecDeque<u32>,
     /// Retries that may start.
     retried: VecDeque<u32>,
-    /// Attempts that partials had before; partials without an entry had none.
-    attempts: BTreeMap<u32, u32>,
+    /// The last attempt of each partial that waits for another.
+    attempts: BTreeMap<u32, Tried>,
     /// Attempts that were made before a restart; the retry policy counts from there.
     attempts_before: BTreeMap<u32, u32>,
     /// Attempts since then for which the machine had no room; partials without an entry had none.
@@ -151,7 +159,7 @@ impl Run {
         succeeded: &Indexes,
         dropped: &Indexes,
         recorded: Indexes,
-        attempts: BTreeMap<u32, u32>,
+        attempts: BTreeMap<u32, Tried>,
         now: Duration,
     ) {
         self.counts.succeeded = succeeded.count();
@@ -161,7 +169,7 @@ impl Run {
         known.extend(dropped.iter().chain(attempts.keys().copied()));
         self.todo = known.gaps(0..self.info.targets.partials()).into();
         self.recorded = recorded;
-        self.attempts_before.clone_from(&attempts);
+        self.attempts_before = attempts.iter().map(|(index, tried)| (*index, tried.number)).collect();
         self.attempts = attempts;
         self.canaries = self.count_canaries();
         self.line_up(0..self.gate(), now);
@@ -211,7 +219,7 @@ impl Run {
         {
             self.retries.pop();
             self.retrying.push_back(index);
-            due.push((index, self.attempts.get(&index).copied().unwrap_or(0) + 1));
+            due.push((index, self.attempts.get(&index).map_or(0, |tried| tried.number) + 1));
         }
         due
     }
@@ -256,8 +264,8 @@ impl Run {
         Tries { attempts: attempt.saturating_sub(before).saturating_sub(shortages), shortages }
     }
 
-    pub(super) fn wait_for_retry(&mut self, index: u32, attempt: u32, due: Duration) {
-        self.attempts.insert(index, attempt);
+    pub(super) fn wait_for_retry(&mut self, index: u32, tried: Tried, due: Duration) {
+        self.attempts.insert(index, tried);
         self.retries.push(Reverse((due, index)));
     }
 
@@ -293,10 +301,12 @@ impl Run {
         self.retrying.iter().chain(&self.retried).copied()
     }
 
-    /// Gives up what has not started and what waits for another attempt; the latter have failed.
+    /// Gives up what has not started and what waits for another attempt; the latter end as their last attempt did.
     pub(super) fn give_up(&mut self) {
         self.counts.cancelled += self.todo.drain(..).map(|range| range.end - range.start).sum::<u32>();
-        self.counts.failed += u32::try_from(self.waiting() + self.held()).unwrap_or(u32::MAX);
+        for tried in std::mem::take(&mut self.attempts).into_values() {
+            self.count_outcome(tried.outcome);
+        }
         self.retries.clear();
         self.retrying.clear();
         self.retried.clear();

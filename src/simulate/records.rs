@@ -11,7 +11,7 @@ use crate::engine::{Decides, Follow, Record, RecoveredJob, RecoveredRun, Recover
 #[derive(Debug, Default)]
 pub(super) struct Records {
     jobs: BTreeMap<JobName, RecoveredJob>,
-    /// Without those that have ended.
+    /// Without those that have ended. What is `retried` stays `retrying` as well, until that attempt has ended.
     runs: BTreeMap<RunKey, RecoveredRun>,
     joined: BTreeSet<(JobName, Timestamp, JobName)>,
     last_key: i64,
@@ -46,26 +46,19 @@ impl Records {
                 self.fired(run);
             }
             Record::Claimed { run, upto, .. } => self.run(*run, |row| row.claimed = *upto),
-            Record::Retried { run, index, attempt } => self.run(*run, |row| {
-                row.retrying.retain(|(other, _)| other != index);
-                row.retried.push((*index, *attempt));
-            }),
-            Record::Released { run, index } => self.run(*run, |row| {
-                let released = row.retried.iter().position(|(other, _)| other == index).map(|at| row.retried.remove(at));
-                row.retrying.extend(released.map(|(index, attempt)| (index, attempt - 1)));
-            }),
+            Record::Retried { run, index, attempt } => self.run(*run, |row| row.retried.push((*index, *attempt))),
+            Record::Released { run, index } => self.run(*run, |row| row.retried.retain(|(other, _)| other != index)),
             Record::Planned { run } => self.run(run.key, |row| row.targets = run.targets.clone()),
             Record::Replanned { run, dropped, .. } => self.run(run.key, |row| {
                 row.targets = run.targets.clone();
-                row.retrying.retain(|(index, _)| !dropped.contains(*index));
+                row.retrying.retain(|(index, ..)| !dropped.contains(*index));
                 row.retried.retain(|(index, _)| !dropped.contains(*index));
             }),
             Record::Partial(partial) => self.run(partial.run, |row| {
-                let others = |(other, _): &(u32, u32)| *other != partial.index;
-                row.retrying.retain(others);
-                row.retried.retain(others);
+                row.retrying.retain(|(other, ..)| *other != partial.index);
+                row.retried.retain(|(other, _)| *other != partial.index);
                 if partial.retry.is_some() {
-                    row.retrying.push((partial.index, partial.attempt));
+                    row.retrying.push((partial.index, partial.outcome, partial.attempt));
                 } else {
                     let at = row.ended.partition_point(|(indexes, ..)| indexes.start < partial.index);
                     row.ended.insert(at, (partial.index..partial.index + 1, partial.outcome, partial.attempt));
@@ -125,9 +118,15 @@ impl Records {
     pub(super) fn recovery(&self) -> Recovery {
         Recovery {
             jobs: self.jobs.values().cloned().collect(),
-            runs: self.runs.values().cloned().collect(),
+            runs: self.runs.values().map(recovered).collect(),
             joined: self.joined.iter().cloned().collect(),
             last_key: self.last_key,
         }
     }
+}
+
+fn recovered(row: &RecoveredRun) -> RecoveredRun {
+    let mut row = row.clone();
+    row.retrying.retain(|(index, ..)| !row.retried.iter().any(|(retried, _)| retried == index));
+    row
 }

@@ -191,7 +191,7 @@ fn places(indexes: &std::ops::Range<u32>) -> String {
 fn recovered_run(run: &RecoveredRun) -> String {
     let head = format!("run {} claimed {}/{}", run.key.0, run.claimed, run.targets.partials());
     let ended = run.ended.iter().map(|(index, outcome, attempt)| format!("{} {outcome} {attempt}", places(index)));
-    let retrying = run.retrying.iter().map(|(index, attempt)| format!("{index} retrying {attempt}"));
+    let retrying = run.retrying.iter().map(|(index, outcome, attempt)| format!("{index} retrying {attempt} after {outcome}"));
     let retried = run.retried.iter().map(|(index, attempt)| format!("{index} retried {attempt}"));
     [head].into_iter().chain(ended).chain(retrying).chain(retried).collect::<Vec<_>>().join(", ")
 }

@@ -18,9 +18,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPY = ROOT / "target" / "mutations"
 
 LIB = ["--lib"]
-SIM = ["--test", "sim"]
+SIM = ["--test", "sim", "--", "--skip", "year"]
 YEAR = ["--test", "sim", "year"]
 IT = ["--test", "it"]
+DAEMON = IT + ["daemon"]
+KILL = IT + ["kill"]
 
 # Name, file, what stands there, what is put in its place, and the tests that are to notice.
 MUTATIONS = [
@@ -44,6 +46,30 @@ MUTATIONS = [
     ("gather-before-the-results-are-on-disk", "src/engine/ending.rs", "effects.push(Effect::WhenDurable(Then::Gathered { run: key }));", "effects.push(Effect::Gather { run: Arc::clone(&run.info) });\n            run.gathering = true;", SIM),
     ("kill-comes-without-grace", "src/engine/stopping.rs", "Some(self.timers.set(now.monotonic + grace, Timer::Kill { run: key, index }))", "None", SIM),
     ("backfill-starts-beside-a-run", "src/engine/ending.rs", "            && state.live.is_empty()\n", "", SIM),
+    ("partial-timeout-is-forgotten", "src/engine/dispatch.rs", "let timer = timeout.map(", "let timer = timeout.filter(|_| false).map(", SIM),
+    ("run-timeout-is-forgotten", "src/engine/dispatch.rs", "run.info.job.timeout.map(", "run.info.job.timeout.filter(|_| false).map(", SIM),
+    ("catch-up-drops-the-latest", "src/engine/catch_up.rs", "CatchUpPolicy::Latest => 1,", "CatchUpPolicy::Latest => 0,", SIM),
+    ("replaced-run-stays-in-the-queue", "src/engine/fire.rs", "live.into_iter().chain(state.waiting.iter().copied())", "live.into_iter().chain(state.waiting.iter().take(0).copied())", SIM),
+    ("what-is-lost-is-not-tried-again", "src/engine/recovery.rs", "unlisted.difference(&succeeded).copied().collect();", "unlisted.difference(&succeeded).copied().chain(attempts.iter().filter(|(_, tried)| tried.outcome == Outcome::Lost).map(|(index, _)| *index)).collect();", SIM),
+    ("what-is-lost-starts-as-if-new", "src/engine/recovery.rs", "            attempts.insert(index, Tried { number: attempt, outcome: Outcome::Lost });\n", "", SIM),
+    ("lost-attempt-is-not-recorded", "src/engine/recovery.rs", "            effects.push(lost_attempt(&recovered, &targets, (index, attempt), true, now));\n", "", SIM),
+    ("a-partial-counts-twice", "src/engine/ending.rs", "                run.wait_for_retry(", "                run.count(outcome);\n                run.wait_for_retry(", SIM),
+    ("edited-list-loses-a-target", "src/engine/recovery.rs", "let grows = !matches!(recovered.cause, Cause::Manual | Cause::Retry);", "let grows = false;", SIM),
+    ("drain-begins-a-run", "src/engine/ending.rs", "        if self.mode == super::Mode::Serving\n            && let Some(state)", "        if let Some(state)", SIM),
+    ("drain-decides-fires", "src/engine/mod.rs", "self.mode == Mode::Serving && !self.held", "!self.held", SIM),
+    ("held-store-fires", "src/engine/mod.rs", "self.mode == Mode::Serving && !self.held", "self.mode == Mode::Serving", SIM),
+    ("drained-before-its-gather-is-over", "src/engine/stopping.rs", "Phase::Gathering if reason == StopReason::Drained => self", "Phase::Gathering if false => self", SIM + ["--nocapture", "pair"]),
+    ("waits-for-a-clock-set-back-twice", "src/engine/accounting.rs", "now.wall + at.duration_since(before.wall).min(most)", "now.wall + at.duration_since(before.wall).max(most)", LIB + ["accounting"]),
+    ("live-run-waits-for-a-clock-set-back", "src/engine/accounting.rs", "    if at <= before.wall {\n        Timestamp::MIN", "    if at <= before.wall {\n        at", SIM),
+    ("cancelled-before-counts-as-failed", "src/engine/run.rs", "            self.count_outcome(tried.outcome);", "            let _ = tried;\n            self.count_outcome(Outcome::Failed);", SIM),
+    ("max-partials-is-ignored", "src/engine/dispatch.rs", "while self.in_flight < self.config.daemon.max_partials {", "while self.in_flight < usize::MAX {", SIM),
+    ("concurrency-is-ignored", "src/engine/run.rs", "self.flights.len() < self.info.job.concurrency", "self.flights.len() < usize::MAX", SIM),
+    ("pause-is-forgotten-by-a-restart", "src/engine/recovery.rs", "                state.paused = known.paused;\n", "", SIM),
+    ("joins-are-forgotten-by-a-restart", "src/engine/recovery.rs", "for (name, nominal, succeeded) in joined {", "for (name, nominal, succeeded) in joined.into_iter().take(0) {", SIM),
+    ("watermark-is-forgotten-by-a-restart", "src/engine/recovery.rs", "                state.accounted = known.into();\n", "", SIM),
+    ("retries-once-more", "src/engine/retry.rs", "attempt >= retry.attempts", "attempt > retry.attempts", LIB + ["retry"]),
+    ("max-failures-one-more", "src/engine/run.rs", "failed > allowed", "failed > allowed + 1", LIB + ["failures_allowed"]),
+    ("rotation-drops-a-file-after-a-crash", "src/log/rotate.rs", ".find(|number| !self.backup(*number).exists())", ".find(|_| false)", LIB + ["rotate"]),
     ("count-of-a-long-stretch", "src/schedule/count.rs", "days &= (1 << end.day()) - 1;", "days &= (1 << (end.day() + 1)) - 1;", LIB + ["count"]),
     ("scan-of-the-last-weekday", "src/schedule/scan.rs", "date.day() + 7 > date.days_in_month()", "date.day() + 8 > date.days_in_month()", LIB + ["schedule"]),
     ("audit-overlooks-a-hole", "src/audit/mod.rs", "        for nominal in named {\n            self.expected += 1;\n", "        for nominal in named.take(0) {\n            self.expected += 1;\n", LIB + ["audit"]),

@@ -49,7 +49,11 @@ pub(crate) struct RunRow {
     /// Partials whose target was taken out of the list, at the last restart.
     pub(crate) dropped: BTreeSet<u32>,
     pub(crate) outcome: Option<RunOutcome>,
+    /// Succeeded, failed, cancelled.
     pub(crate) counts: (u32, u32, u32),
+    pub(crate) ended: Option<Timestamp>,
+    /// Whether it was stopped before its end.
+    pub(crate) stopped: bool,
 }
 
 /// What is durable.
@@ -153,7 +157,11 @@ impl Disk {
             Record::Finished(summary) => {
                 let row = self.live(summary.run);
                 row.outcome = Some(summary.outcome);
+                row.ended = Some(summary.ended);
                 row.counts = (summary.succeeded, summary.failed, summary.cancelled);
+                let stopped =
+                    |reason: &str| !reason.starts_with("the gather command") && !reason.ends_with("while the run was interrupted");
+                row.stopped = summary.reason.as_deref().is_some_and(stopped);
                 let job = row.job.clone();
                 self.stand(&job, summary);
                 self.tell_all(&summary.tells);
@@ -208,6 +216,8 @@ impl Disk {
             dropped: BTreeSet::new(),
             outcome: None,
             counts: (0, 0, 0),
+            ended: None,
+            stopped: false,
         };
         assert!(self.ids.insert(run.id.clone()), "{} exists twice", run.id);
         assert!(self.runs.insert(run.key, row).is_none(), "{} has the key of another run", run.id);
@@ -281,7 +291,7 @@ impl Disk {
                 claimed: run.claimed,
                 ended: ended.into_iter().map(|(index, (outcome, attempt, _))| (*index..*index + 1, *outcome, *attempt)).collect(),
                 retried: run.retried.iter().map(|(index, attempt)| (*index, *attempt)).collect(),
-                retrying: waiting.into_iter().map(|(index, (_, attempt, _))| (*index, *attempt)).collect(),
+                retrying: waiting.into_iter().map(|(index, (outcome, attempt, _))| (*index, *outcome, *attempt)).collect(),
             }
         });
         Recovery {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use batchd::config::{Target, Targets};
 use batchd::engine::{Event, PlanEnd, RunInfo, RunKey};
 
-use crate::world::World;
+use crate::world::{Temper, World};
 
 /// Targets that are kept at once.
 const GROUP: usize = 3;
@@ -54,7 +54,7 @@ impl World {
 
     pub(crate) fn plan(&mut self, run: &Arc<RunInfo>) {
         assert!(self.disk.runs.contains_key(&run.key), "{}: read before it was recorded", run.id);
-        let (listed, troubled) = (self.listed(run), self.troubled);
+        let (listed, troubled) = (self.listed(run), self.temper == Temper::Mixed);
         let hangs = troubled && self.choices.one_in(15);
         let wait = if hangs { 100_000_000 } else { self.choices.among(1..3_000) };
         let fails = troubled && self.choices.one_in(10);

@@ -1,18 +1,18 @@
 //! Stories: a configuration, a start, and what befalls it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use batchd::config::{self, Config, Targets};
-use batchd::engine::Event;
+use batchd::config::{self, Args, Config, JobName, Targets};
+use batchd::engine::{Event, RecoveredJob};
 use batchd::schedule::Zone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::checks;
 use crate::faults::Choices;
-use crate::world::World;
+use crate::world::{Temper, World};
 
 const FIXED: &str = r#"
 [daemon]
@@ -71,13 +71,22 @@ shell = "true"
 /// Of the random jobs. What falls due later than the drain is not decided.
 const LONGEST_JITTER: SignedDuration = SignedDuration::from_secs(40);
 
-/// How long a story goes on before it is brought to an end.
+/// How long a random story goes on before it is brought to an end.
 const LENGTH: SignedDuration = SignedDuration::from_mins(6);
 
 pub(crate) struct Story {
     seed: u64,
     random: bool,
     crashes: Vec<usize>,
+}
+
+/// The end of a story, without faults.
+pub(crate) struct Calm {
+    pub(crate) since: Timestamp,
+    /// The fires until then belong to the accounting.
+    pub(crate) drained: Timestamp,
+    /// Jobs that are further than the clock, because it was set back.
+    pub(crate) waiting: BTreeSet<String>,
 }
 
 /// What a story came to.
@@ -103,10 +112,10 @@ impl Story {
     pub(crate) fn run(self) -> Told {
         let mut choices = Choices::new(self.seed);
         let (text, periods) = if self.random { random_jobs(&mut choices) } else { (FIXED.to_owned(), fixed_periods()) };
-        let seed = self.seed;
+        let (seed, crashes) = (self.seed, self.crashes.clone());
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.tell(&text, &periods, choices)));
         told.unwrap_or_else(|panic| {
-            println!("SIM_SEED={seed}\n{text}");
+            println!("SIM_SEED={seed}, killed before the effects {crashes:?}\n{text}");
             std::panic::resume_unwind(panic)
         })
     }
@@ -114,24 +123,92 @@ impl Story {
     fn tell(self, text: &str, periods: &BTreeMap<&str, i64>, choices: Choices) -> Told {
         let start: Timestamp = "2026-03-08T06:57:13Z".parse().expect("valid");
         let mut world = World::new(parse(text), start, choices, &self.crashes);
-        let end = start + LENGTH;
         if self.random {
             befall(&mut world);
         } else {
-            world.run_until(end);
+            follow_script(&mut world);
         }
         let effects = world.effects;
         world.crashes.clear();
-        world.troubled = false;
-        let drained = settle(&mut world);
-        checks::ended(&world, periods, drained - LONGEST_JITTER);
+        let calm = settle(&mut world);
+        checks::ended(&world, periods, calm.drained - LONGEST_JITTER);
+        checks::alive(&world, periods, &calm);
         Told { effects }
     }
 }
 
-/// Faults off: everything live must end. Returns when it was drained: the fires until then belong to the accounting.
-fn settle(world: &mut World) -> Timestamp {
-    let until = world.now.wall + SignedDuration::from_mins(20);
+/// What befalls the fixed story, a thing every twenty seconds: all that a person does, a disk that refuses, a clock that is set.
+fn follow_script(world: &mut World) {
+    let name = |job: &str| -> JobName { job.into() };
+    let trigger = |world: &mut World, job: &str| {
+        let ticket = world.ticket();
+        world.handle(Event::Triggered { job: name(job), targets: Vec::new(), args: Args::new(), nominal: None, ticket });
+    };
+    let pause = |world: &mut World, paused: bool| {
+        let ticket = world.ticket();
+        world.handle(Event::Paused { job: name("queued"), paused, ticket });
+    };
+    let steps: [&dyn Fn(&mut World); 13] = [
+        &|world| trigger(world, "fan"),
+        &|world| world.refuse_for(Duration::from_secs(12)),
+        &|world| list_targets(world, "fan", Targets::Range { start: 2, end: 8 }),
+        &|world| pause(world, true),
+        &|world| world.step_clock(SignedDuration::from_secs(-90)),
+        &|world| pause(world, false),
+        &cancel_one,
+        &|world| world.step_clock(SignedDuration::from_secs(150)),
+        &|world| {
+            let (ticket, nominals) = (world.ticket(), vec![Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + SignedDuration::from_secs(60)]);
+            world.handle(Event::Backfilled { job: name("plain"), nominals, ticket });
+        },
+        &|world| list_targets(world, "limited", Targets::Range { start: 3, end: 7 }),
+        &|world| drain(world, false),
+        &|world| trigger(world, "replaced"),
+        &|world| drain(world, true),
+    ];
+    for step in steps {
+        world.run_for(SignedDuration::from_secs(20));
+        step(world);
+    }
+    world.run_for(SignedDuration::from_secs(20));
+}
+
+/// The daemon is asked to leave, and another one starts.
+fn drain(world: &mut World, now: bool) {
+    let life = world.life;
+    world.handle(Event::Drain);
+    if now {
+        world.handle(Event::StopNow);
+    }
+    world.run_for(SignedDuration::from_mins(3));
+    // Where it was killed meanwhile, the next one goes on already.
+    if world.life == life {
+        assert!(world.finished, "the drain has not ended");
+        world.restart(Duration::from_secs(3));
+    }
+}
+
+fn cancel_one(world: &mut World) {
+    let live: Vec<_> = world.engine.runs().map(|run| run.info.key).collect();
+    if !live.is_empty() {
+        let (run, ticket) = (*world.choices.pick(&live), world.ticket());
+        world.handle(Event::Cancelled { run, ticket });
+    }
+}
+
+/// Faults off: everything live must end.
+fn settle(world: &mut World) -> Calm {
+    world.temper = Temper::Good;
+    world.mend();
+    for job in world.config.jobs.keys().cloned().collect::<Vec<_>>() {
+        let ticket = world.ticket();
+        world.handle(Event::Paused { job, paused: false, ticket });
+    }
+    let since = world.now.wall;
+    world.run_for(SignedDuration::from_secs(1));
+    let waits = |(_, row): &(&String, &RecoveredJob)| row.watermark > world.now.wall + SignedDuration::from_mins(1);
+    let waiting = world.disk.watermarks.iter().filter(waits).map(|(name, _)| name.clone()).collect();
+    let until = since + SignedDuration::from_mins(20);
     world.run_until(until);
     // A drain leaves waiting runs to the next daemon, which has no new fires and ends them.
     let drained = world.now.wall;
@@ -149,51 +226,38 @@ fn settle(world: &mut World) -> Timestamp {
     world.run_until(until + SignedDuration::from_hours(24));
     // Disabling starts the accounting anew; what was decided before is what counts.
     world.disk.accountings = decided.accountings;
-    drained
+    Calm { since, drained, waiting }
 }
 
-/// Crashes, reloads, cancels, triggers, drains and steps of the clock at random instants.
+/// Crashes, reloads, cancels, triggers, drains, disks that refuse and steps of the clock at random instants.
 fn befall(world: &mut World) {
     let end = world.now.monotonic + LENGTH.unsigned_abs();
     while world.now.monotonic < end {
         let pause = SignedDuration::from_millis(i64::try_from(world.choices.among(10..60_000)).expect("small"));
-        world.run_until(world.now.wall + pause);
+        world.run_for(pause);
         match world.choices.among(0..12) {
             0 => {
                 let downtime = Duration::from_secs(*world.choices.pick(&[0, 1, 45, 400, 4_000]));
                 world.crash(downtime);
             }
             1 => world.handle(Event::ConfigLoaded(Arc::clone(&world.config))),
-            2 => {
-                let live: Vec<_> = world.engine.runs().map(|run| run.info.key).collect();
-                if !live.is_empty() {
-                    let (run, ticket) = (*world.choices.pick(&live), world.ticket());
-                    world.handle(Event::Cancelled { run, ticket });
-                }
-            }
+            2 => cancel_one(world),
             3 => {
                 let names: Vec<_> = world.config.jobs.keys().cloned().collect();
                 let (job, ticket) = (world.choices.pick(&names).clone(), world.ticket());
-                world.handle(Event::Triggered { job, targets: Vec::new(), args: batchd::config::Args::new(), nominal: None, ticket });
+                world.handle(Event::Triggered { job, targets: Vec::new(), args: Args::new(), nominal: None, ticket });
             }
             4 => {
-                world.handle(Event::Drain);
-                if world.choices.one_in(2) {
-                    world.handle(Event::StopNow);
-                }
-                world.run_until(world.now.wall + SignedDuration::from_mins(3));
-                assert!(world.finished, "the drain has not ended");
-                world.restart(Duration::from_secs(3));
+                let now = world.choices.one_in(2);
+                drain(world, now);
             }
             5 => {
                 let seconds = *world.choices.pick(&[-90_i64, -1, 1, 90, -3_600, 3_600, -86_400, 86_400, -10_800, 315_360_000]);
                 world.step_clock(SignedDuration::from_secs(seconds));
             }
             6 => {
-                let held = world.choices.one_in(2);
-                world.handle(Event::Held(held));
-                world.run_until(world.now.wall + SignedDuration::from_secs(20));
-                world.handle(Event::Held(false));
+                let seconds = world.choices.among(1..90);
+                world.refuse_for(Duration::from_secs(seconds));
             }
             7 | 8 => {
                 let names: Vec<_> = world.config.jobs.values().filter(|job| job.after.is_empty()).map(|job| job.name.clone()).collect();
@@ -226,9 +290,13 @@ fn edit_targets(world: &mut World) {
         world.lists.insert(name, list);
         return;
     }
+    list_targets(world, &name, Targets::Range { start, end });
+}
+
+fn list_targets(world: &mut World, job: &str, targets: Targets) {
     let mut edited = (*world.config).clone();
-    if let Some(job) = edited.jobs.get_mut(&name) {
-        Arc::make_mut(job).targets = Targets::Range { start, end };
+    if let Some(job) = edited.jobs.get_mut(job) {
+        Arc::make_mut(job).targets = targets;
     }
     world.config = Arc::new(edited);
     world.handle(Event::ConfigLoaded(Arc::clone(&world.config)));

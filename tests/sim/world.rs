@@ -1,20 +1,32 @@
-//! The world around the engine: two clocks, a disk that syncs a little later, children.
+//! The world around the engine: two clocks, a disk that syncs a little later or refuses for a while, children.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use batchd::config::{Config, JobName};
-use batchd::engine::{AttemptEnd, Effect, Engine, Event, GatherEnd, Now, Outcome, Record, RunInfo, RunKey, Stop, Then, Ticket};
+use batchd::engine::{AttemptEnd, Effect, Engine, Event, GatherEnd, Now, Outcome, Phase, Record, RunInfo, RunKey, Stop, Then, Ticket};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::checks;
 use crate::disk::Disk;
 use crate::faults::Choices;
 use crate::planner::{Load, Planner};
+use crate::replay;
 
 /// How long the disk takes to sync.
 const SYNC: Duration = Duration::from_millis(2);
+
+/// What children are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Temper {
+    /// They end by themselves, with success.
+    Good,
+    /// Some fail, hang or disobey, some cannot be spawned.
+    Mixed,
+    /// They never end, and ignore the polite signal.
+    Stubborn,
+}
 
 /// A process; `index` is `None` for a gather command.
 #[derive(Debug)]
@@ -51,13 +63,18 @@ pub(crate) struct World {
     pub(crate) finished: bool,
     /// Effects before which the daemon dies, ascending.
     pub(crate) crashes: VecDeque<usize>,
-    /// Whether children fail, hang and disobey.
-    pub(crate) troubled: bool,
-    queue: VecDeque<Queued>,
-    synced_at: Option<Duration>,
-    boot: u32,
+    pub(crate) temper: Temper,
+    /// While it drains: the runs that may go on.
+    pub(crate) draining: Option<BTreeSet<RunKey>>,
+    /// The engine knows that the disk refuses.
+    pub(crate) held: bool,
     /// How many daemons there were before.
     pub(crate) life: u32,
+    queue: VecDeque<Queued>,
+    synced_at: Option<Duration>,
+    /// The disk takes nothing until then.
+    refuses_until: Option<Duration>,
+    boot: u32,
     tickets: u64,
 }
 
@@ -80,11 +97,14 @@ impl World {
             effects: 0,
             finished: false,
             crashes: crashes.iter().copied().collect(),
-            troubled: true,
+            temper: Temper::Mixed,
+            draining: None,
+            held: false,
+            life: 0,
             queue: VecDeque::new(),
             synced_at: None,
+            refuses_until: None,
             boot: 0,
-            life: 0,
             tickets: 0,
         };
         world.perform(effects);
@@ -92,6 +112,14 @@ impl World {
     }
 
     pub(crate) fn handle(&mut self, event: Event) {
+        match event {
+            Event::Held(held) => self.held = held,
+            Event::Drain | Event::StopNow if self.draining.is_none() => {
+                let begun = self.engine.runs().filter(|run| run.phase != Phase::Waiting);
+                self.draining = Some(begun.map(|run| run.info.key).collect());
+            }
+            _ => {}
+        }
         let effects = self.engine.handle(self.now, event);
         self.perform(effects);
     }
@@ -99,6 +127,21 @@ impl World {
     pub(crate) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         Ticket(self.tickets)
+    }
+
+    pub(crate) fn run_for(&mut self, time: SignedDuration) {
+        self.run_until(self.now.wall + time);
+    }
+
+    /// The disk is full, or gone, for a while: what is recorded waits.
+    pub(crate) fn refuse_for(&mut self, time: Duration) {
+        self.refuses_until = Some(self.now.monotonic + time);
+    }
+
+    /// The disk works again, if it did not.
+    pub(crate) fn mend(&mut self) {
+        self.refuses_until = None;
+        self.synced_at = self.synced_at.map(|_| self.now.monotonic);
     }
 
     /// Goes on until the wall clock shows `until`, or nothing will ever happen any more.
@@ -112,13 +155,21 @@ impl World {
             self.advance(next.saturating_sub(self.now.monotonic));
             self.happen();
             checks::living(self);
+            // Where nothing is on its way to the disk, and not after each single step, for the sake of time.
+            if self.queue.is_empty() && self.draining.is_none() && !self.held && self.effects.is_multiple_of(16) {
+                replay::check(self);
+            }
         }
+    }
+
+    pub(crate) fn boot_id(&self) -> Arc<str> {
+        format!("boot-{}", self.boot).into()
     }
 
     /// The wall clock is set.
     pub(crate) fn step_clock(&mut self, by: SignedDuration) {
-        if by < -batchd::engine::MAX_WAIT {
-            // What was decided ahead of its instant starts by the time that was.
+        if by.is_negative() {
+            // What was decided ahead of its instant may start by the time that was.
             self.latest_wall += batchd::engine::LEAD;
         }
         self.now.wall += by;
@@ -129,7 +180,7 @@ impl World {
     /// The daemon dies: unsynced records are lost but for a prefix, children die with it; the next one recovers `after`.
     pub(crate) fn crash(&mut self, after: Duration) {
         self.finished = false;
-        let kept = if self.queue.is_empty() { 0 } else { self.choices.among(0..self.queue.len() as u64 + 1) };
+        let kept = if self.queue.is_empty() || self.refuses() { 0 } else { self.choices.among(0..self.queue.len() as u64 + 1) };
         self.sync(usize::try_from(kept).expect("small"));
         self.restart(after);
     }
@@ -144,15 +195,18 @@ impl World {
         self.planners.clear();
         self.loads.clear();
         self.finished = false;
+        self.draining = None;
+        self.held = false;
+        self.refuses_until = None;
         self.advance(after);
         if self.choices.one_in(4) {
             self.boot += 1;
         }
-        let boot = format!("boot-{}", self.boot);
         // Each recovery compares the lists anew.
         self.disk.runs.values_mut().filter(|run| run.outcome.is_none()).for_each(|run| run.dropped.clear());
-        let (engine, effects) = Engine::recover(Arc::clone(&self.config), self.disk.recovery(), boot.into(), self.now);
+        let (engine, effects) = Engine::recover(Arc::clone(&self.config), self.disk.recovery(), self.boot_id(), self.now);
         self.engine = engine;
+        checks::taken_up(self);
         self.perform(effects);
     }
 
@@ -170,7 +224,10 @@ impl World {
 
     fn perform_one(&mut self, effect: Effect) {
         match effect {
-            Effect::Record(record) => self.enqueue(Queued::Record(record)),
+            Effect::Record(record) => {
+                checks::record(self, &record);
+                self.enqueue(Queued::Record(record));
+            }
             Effect::WhenDurable(then) => self.enqueue(Queued::Then(then)),
             Effect::Start { run, index, attempt, target, others } => {
                 for part in &others {
@@ -205,14 +262,16 @@ impl World {
 
     fn spawn(&mut self, run: &Arc<RunInfo>, index: Option<u32>) {
         let (mut seconds, mut outcome, mut obedient) = (self.choices.among(1..40), Outcome::Succeeded, true);
-        if self.troubled {
-            match self.choices.among(0..12) {
+        match self.temper {
+            Temper::Good => {}
+            Temper::Stubborn => (seconds, obedient) = (100_000, false),
+            Temper::Mixed => match self.choices.among(0..12) {
                 0 | 1 => outcome = Outcome::Failed,
                 2 => (outcome, seconds) = (Outcome::SpawnFailed, 0),
                 3 => seconds = 100_000,
                 4 => (seconds, obedient) = (100_000, false),
                 _ => {}
-            }
+            },
         }
         let ends = self.now.monotonic + Duration::from_secs(seconds);
         let child = Child { run: Arc::clone(run), started: self.now, ends, outcome, obedient, signalled: false };
@@ -238,7 +297,7 @@ impl World {
     }
 
     fn happen(&mut self) {
-        if self.synced_at.is_some_and(|at| at <= self.now.monotonic) {
+        if self.synced_at.is_some_and(|at| at <= self.now.monotonic) && self.disk_takes() {
             let (then, life) = (self.sync(self.queue.len()), self.life);
             for then in then {
                 // The news for a daemon that has died meanwhile do not reach the next one.
@@ -255,6 +314,27 @@ impl World {
             }
         }
         self.handle(Event::Tick);
+    }
+
+    /// Whether the disk takes what waits. Where it refuses, the engine is told once, and again when it works.
+    fn disk_takes(&mut self) -> bool {
+        let life = self.life;
+        if self.refuses() {
+            self.synced_at = self.refuses_until;
+            if !self.held {
+                self.handle(Event::Held(true));
+            }
+            return false;
+        }
+        self.refuses_until = None;
+        if self.held {
+            self.handle(Event::Held(false));
+        }
+        self.life == life
+    }
+
+    fn refuses(&self) -> bool {
+        self.refuses_until.is_some_and(|until| self.now.monotonic < until)
     }
 
     fn end(&mut self, (run, index): (RunKey, Option<u32>), child: &Child) {

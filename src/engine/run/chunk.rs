@@ -24,7 +24,7 @@ impl Run {
             }
         }
         let next = |index| {
-            let attempt = self.attempts.remove(&index).unwrap_or(0) + 1;
+            let attempt = self.attempts.remove(&index).map_or(0, |tried| tried.number) + 1;
             self.part(index, attempt)
         };
         indexes.into_iter().map(next).collect()
@@ -38,11 +38,6 @@ impl Run {
     /// Makes the further attempts of these partials due.
     pub(super) fn line_up(&mut self, indexes: Range<u32>, due: Duration) {
         self.retries.extend(self.attempts.range(indexes).map(|(index, _)| Reverse((due, *index))));
-    }
-
-    /// Partials that had an attempt before a restart, and wait behind the targets that go first.
-    pub(super) fn held(&self) -> usize {
-        if self.canaries > 0 { self.attempts.range(self.info.job.canary..).count() } else { 0 }
     }
 
     pub(super) fn a_canary_has_succeeded(&mut self) {

@@ -75,17 +75,19 @@ fn live_run(row: &Row<'_>) -> Result<RecoveredRun> {
 }
 
 fn read_partials(connection: &Connection, run: &mut RecoveredRun) -> Result<()> {
-    let mut statement = connection.prepare_cached("SELECT idx, outcome, attempt, retried FROM partial WHERE run = ?1 ORDER BY idx")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT idx, coalesce(outcome, retrying), attempt, retried, outcome IS NULL FROM partial WHERE run = ?1 ORDER BY idx",
+    )?;
     let mut rows = statement.query([run.key.0])?;
     while let Some(row) = rows.next()? {
-        let (index, attempt) = (row.get(0)?, row.get(2)?);
-        match (row.get(3)?, values::optional_named(row, 1, Outcome::from_name)?) {
+        let (index, outcome, attempt) = (row.get(0)?, values::named(row, 1, Outcome::from_name)?, row.get(2)?);
+        match (row.get(3)?, row.get(4)?) {
             (Some(retried), _) => run.retried.push((index, retried)),
-            (None, Some(outcome)) => match run.ended.last_mut() {
+            (None, false) => match run.ended.last_mut() {
                 Some((indexes, alike, last)) if indexes.end == index && (*alike, *last) == (outcome, attempt) => indexes.end += 1,
                 _ => run.ended.push((index..index + 1, outcome, attempt)),
             },
-            (None, None) => run.retrying.push((index, attempt)),
+            (None, true) => run.retrying.push((index, outcome, attempt)),
         }
     }
     Ok(())

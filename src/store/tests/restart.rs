@@ -33,12 +33,12 @@ fn a_partial_from_attempt_to_attempt() {
     check([
         (fired(1, "sync", 60, range(1)), "last 1; run 1 claimed 0/1"),
         (claimed(1, 1), "last 1; run 1 claimed 1/1"),
-        (retrying(1, 0, 1), "last 1; run 1 claimed 1/1, 0 retrying 1"),
+        (retrying(1, 0, 1), "last 1; run 1 claimed 1/1, 0 retrying 1 after failed"),
         (retried(1, 0, 2), "last 1; run 1 claimed 1/1, 0 retried 2"),
-        (retrying(1, 0, 2), "last 1; run 1 claimed 1/1, 0 retrying 2"),
+        (retrying(1, 0, 2), "last 1; run 1 claimed 1/1, 0 retrying 2 after failed"),
         (retried(1, 0, 3), "last 1; run 1 claimed 1/1, 0 retried 3"),
         // A drain comes before it is started, and leaves it to the next daemon.
-        (Record::Released { run: RunKey(1), index: 0 }, "last 1; run 1 claimed 1/1, 0 retrying 2"),
+        (Record::Released { run: RunKey(1), index: 0 }, "last 1; run 1 claimed 1/1, 0 retrying 2 after failed"),
         (retried(1, 0, 3), "last 1; run 1 claimed 1/1, 0 retried 3"),
         (attempt(1, 0, 3, Outcome::Failed), "last 1; run 1 claimed 1/1, 0 failed 3"),
         // A restart resumes the run: what has failed gets another attempt.
@@ -55,8 +55,8 @@ fn targets_are_edited_while_a_run_is_interrupted() {
         (fired(1, "sync", 60, range(4)), "last 1; run 1 claimed 0/4"),
         (claimed(1, 3), "last 1; run 1 claimed 3/4"),
         (ended(1, 0, Outcome::Succeeded), "last 1; run 1 claimed 3/4, 0 succeeded 1"),
-        (retrying(1, 1, 1), "last 1; run 1 claimed 3/4, 0 succeeded 1, 1 retrying 1"),
-        (ended(1, 2, Outcome::Failed), "last 1; run 1 claimed 3/4, 0 succeeded 1, 2 failed 1, 1 retrying 1"),
+        (retrying(1, 1, 1), "last 1; run 1 claimed 3/4, 0 succeeded 1, 1 retrying 1 after failed"),
+        (ended(1, 2, Outcome::Failed), "last 1; run 1 claimed 3/4, 0 succeeded 1, 2 failed 1, 1 retrying 1 after failed"),
         (replanned, "last 1; run 1 claimed 3/5, 0 succeeded 1, 1-2 cancelled 1, 3 cancelled 0"),
         // It is listed again after another crash.
         (retried(1, 3, 1), "last 1; run 1 claimed 3/5, 0 succeeded 1, 1-2 cancelled 1, 3 retried 1"),

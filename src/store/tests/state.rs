@@ -110,7 +110,7 @@ fn a_backup_has_everything_and_overwrites_nothing() {
     restored.join(&node("daemon")).expect("joins");
     assert_eq!(
         recovered(&mut restored),
-        "last 151; other decided to 0; sync decided to 9000; run 151 claimed 2/2, 1 failed 1, 0 retrying 1"
+        "last 151; other decided to 0; sync decided to 9000; run 151 claimed 2/2, 1 failed 1, 0 retrying 1 after failed"
     );
 }
 
