@@ -14,7 +14,7 @@ use super::signals::{Signal, SignalStream};
 use super::{Progress, RunOptions, open};
 use crate::config::{ArgError, Config, JobName, Targets};
 use crate::engine::{self, Answer, Engine, Record, RunId, RunOutcome};
-use crate::handler::Registry;
+use crate::handler::{self, Registry};
 use crate::store::{Health, StoreError};
 
 /// How long the records may take to reach the disk at the end.
@@ -62,7 +62,9 @@ pub async fn run_once(
     let (store_events, store) = mpsc::unbounded_channel();
     let node = format!("run-{}", std::process::id());
     let opened = open::store(&state_dir, node, engine_events.clone(), store_events)?;
-    let runner = open::runner(&state_dir, handlers, None, engine_events);
+    // Not among the files of a daemon, which may be at work.
+    let home = handler::leftovers::foreground_home(&state_dir, std::process::id());
+    let runner = open::runner(&home, &opened.boot_id, handlers, engine_events);
     let engine_state = Engine::by_hand(Arc::clone(&config), opened.recovery.last_key, clock::now());
     let mut core = Core::new(engine_state, opened.writer, runner, &config);
     core.observe(progress);
@@ -96,6 +98,7 @@ pub async fn run_once(
     }
     let outcome = core.last_outcome.unwrap_or(RunOutcome::Interrupted);
     core.close(FLUSH_DEADLINE).map_err(|error| ForegroundError::Unwritten(error.to_string()))?;
+    handler::leftovers::leave(&home);
     let id = ran.ok_or_else(|| ForegroundError::Refused(Answer::Draining))?;
     Ok(Ran { id, outcome, interrupted_by })
 }

@@ -53,20 +53,33 @@ pub(super) fn store(
 /// The node of the daemon.
 pub(super) const DAEMON: &str = "daemon";
 
-/// Kills what a crash left running of `interrupted`, so that no partial runs beside a living copy of itself, and makes the runner.
-/// `None`: a run in the foreground, beside which a daemon may be at work.
-pub(super) fn runner(state_dir: &Path, handlers: Registry, interrupted: Option<&[RunKey]>, events: UnboundedSender<Event>) -> Runner {
+/// Kills what a crash left running of `runs`, so that no partial runs beside a living copy of itself, and makes the daemon's
+/// runner.
+pub(super) fn daemon_runner(
+    state_dir: &Path,
+    boot_id: &Arc<str>,
+    handlers: Registry,
+    runs: &[RunKey],
+    events: UnboundedSender<Event>,
+) -> Runner {
+    for killed in handler::leftovers::kill(state_dir, boot_id, runs) {
+        warn!("killed pid {} ({}), left over from a run that a crash interrupted", killed.pid, killed.name);
+    }
+    runner(state_dir, boot_id, handlers, events)
+}
+
+/// The runner whose results and leaders are in `home`: the daemon's state directory, or the own one of a run in the foreground.
+pub(super) fn runner(home: &Path, boot_id: &Arc<str>, handlers: Registry, events: UnboundedSender<Event>) -> Runner {
     if let Err(error) = handler::raise_open_files() {
         warn!("cannot raise the limit of open files: {error}");
     }
     if let Err(error) = handler::become_subreaper() {
         warn!("cannot adopt orphans: {error}; processes that leave their group may outlive their run");
     }
-    for killed in handler::leftovers::kill(state_dir, interrupted.unwrap_or_default()) {
-        warn!("killed pid {} ({}), left over from a run that a crash interrupted", killed.pid, killed.name);
+    if let Err(error) = handler::leaders::keep(home, Arc::clone(boot_id)) {
+        warn!("cannot keep the live processes on file: {error}; after a crash they are found by their environment only");
     }
-    let is_alone = interrupted.is_some();
-    Runner::new(Settings { clock: clock::now, state_dir: state_dir.to_owned(), is_alone, handlers }, events)
+    Runner::new(Settings { clock: clock::now, state_dir: home.to_owned(), handlers }, events)
 }
 
 /// The directory of the state, made with mode 0700 where there is none.

@@ -106,7 +106,7 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     systemd.opening();
     let opened = open::store(&state_dir, open::DAEMON.to_owned(), engine_events.clone(), store_events)?;
     let interrupted: Vec<_> = opened.recovery.runs.iter().map(|run| run.key).collect();
-    let runner = open::runner(&state_dir, daemon.handlers, Some(&interrupted), engine_events);
+    let runner = open::daemon_runner(&state_dir, &opened.boot_id, daemon.handlers, &interrupted, engine_events);
     let (engine, effects) = Engine::recover(Arc::clone(&config), opened.recovery, opened.boot_id, clock::now());
     let mut core = Core::new(engine, opened.writer, runner, &config);
     let settings = notify::Settings { clock: clock::now, state_dir: state_dir.to_path_buf(), recorder: core.recorder() };

@@ -43,8 +43,8 @@ use process::Streams;
 pub use process::cgroup::{NoCgroups, divide_cgroup};
 pub use process::descriptors::raise_open_files;
 pub(crate) use process::feed::ResultLines;
-pub use process::leftovers;
 pub use process::tree::{Killed, become_subreaper, orphans_may_come, reap_orphans};
+pub use process::{leaders, leftovers};
 pub(crate) use result::ResultFiles;
 use secrets::Secrets;
 

@@ -52,20 +52,20 @@ impl ResultFiles {
 
     /// Makes the directory and drops what attempts of an earlier daemon left: it must not become the result of a later one.
     pub(crate) fn clear(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+        self.remove()?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)
+    }
+
+    /// Removes all of it.
+    pub(super) fn remove(&self) -> io::Result<()> {
         if geteuid().is_root() {
             // What cannot go is seen when a file is to be made in it.
             let _ = fs::remove_dir_all(&self.shared);
         }
-        self.make()
-    }
-
-    /// Makes the directory where there is none.
-    pub(crate) fn make(&self) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)
+        match fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// The file of an attempt, ready for its processes.
@@ -92,6 +92,11 @@ impl ResultFiles {
     /// What the paths of all parts of a run begin with.
     pub(super) fn prefixes(&self, RunKey(run): RunKey) -> [PathBuf; 2] {
         [&self.dir, &self.shared].map(|dir| dir.join(format!("{run}-")))
+    }
+
+    /// What the paths of all its files begin with.
+    pub(super) fn roots(&self) -> [PathBuf; 2] {
+        [&self.dir, &self.shared].map(|dir| dir.join(""))
     }
 
     /// Makes an empty file that the account may write.

@@ -30,10 +30,8 @@ pub type ResultLines = Box<dyn FnMut() -> Option<Vec<u8>> + Send>;
 pub struct Settings {
     /// The one reader of the clock.
     pub clock: fn() -> Now,
-    /// Absolute. Results are written below it.
+    /// Absolute, and of nobody else: results are written below it.
     pub state_dir: PathBuf,
-    /// Nobody else writes results there: so the daemon, but not a run in the foreground, beside which a daemon may be at work.
-    pub is_alone: bool,
     pub handlers: Registry,
 }
 
@@ -61,11 +59,10 @@ enum Slot {
 }
 
 impl Runner {
-    /// Clears the results of earlier attempts where it is alone, so kill what a crash left behind first ([`handler::leftovers`]).
+    /// Clears the results of earlier attempts, so kill what a crash left behind first ([`handler::leftovers`]).
     pub fn new(settings: Settings, events: UnboundedSender<Event>) -> Self {
         let results = ResultFiles::new(&settings.state_dir);
-        let made = if settings.is_alone { results.clear() } else { results.make() };
-        if let Err(error) = made {
+        if let Err(error) = results.clear() {
             tracing::error!("cannot make `{}`: {error}; jobs cannot write BATCHD_RESULT", settings.state_dir.join("results").display());
         }
         let live = Mutex::new(HashMap::new());

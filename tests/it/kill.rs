@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use crate::site::{Daemon, Site};
 
 const TEN: &str = "[jobs.ten]\nschedule = \"manual\"\nshell = \"echo {{ target }} >> started\"\ntargets = { range = \"0..10\" }\nconcurrency = 3\n\
+                   gather = [\"/usr/bin/wc\", \"-l\"]\n\
                    [jobs.tick]\nschedule = \"* * * * * *\"\nhandler = \"echo\"\n";
 
 /// A moment later than all that a story has.
@@ -57,8 +58,8 @@ fn check(site: &Site, moments: &str) {
     let records = rusqlite::Connection::open(site.path("state/batchd.db")).expect("the records");
     let ask = |sql: &str| -> String { records.query_row(sql, [], |row| row.get(0)).expect("is SQL") };
     assert_eq!(ask("PRAGMA integrity_check"), "ok", "{moments}");
-    let runs = "SELECT group_concat(outcome || ' ' || succeeded || '/' || partials) FROM run WHERE job = 'ten'";
-    assert_eq!(ask(runs), "succeeded 10/10", "{moments}");
+    let runs = "SELECT group_concat(outcome || ' ' || succeeded || '/' || partials || ', gathered ' || result) FROM run WHERE job = 'ten'";
+    assert_eq!(ask(runs), "succeeded 10/10, gathered 10", "{moments}");
     let partials = "SELECT count(*) || ' ' || count(DISTINCT idx) FROM partial JOIN run ON run.key = run WHERE job = 'ten' AND partial.outcome = 'succeeded'";
     assert_eq!(ask(partials), "10 10", "{moments}");
     let unended = "SELECT count(*) || '' FROM run WHERE ended IS NULL AND job = 'ten'";
@@ -87,4 +88,64 @@ fn a_kill_at_any_sync_loses_and_doubles_nothing() {
             check(&site, &format!("killed at sync {first}, then {second}"));
         }
     }
+}
+
+/// Its first process clears its environment, says who it is and stays; the next finds out whether that is alive still.
+const HIDDEN: &str = r#"
+[jobs.hidden]
+schedule = "manual"
+shell = '''
+if test -e first; then grep -q . "/proc/$(cat first)/cmdline" 2> /dev/null && echo beside it; exit 0; fi
+until grep -q "^$$ " state/leaders; do :; done
+exec env -i /bin/sh -c 'echo $$ > fifo; exec /bin/sleep 1000'
+'''
+"#;
+
+#[test]
+fn a_leftover_that_cleared_its_environment_is_killed_before_anything_starts() {
+    let site = Site::new(HIDDEN);
+    nix::unistd::mkfifo(&site.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+    let mut daemon = site.daemon();
+    site.ask(&["trigger", "hidden"]);
+    let first = site.read("fifo");
+    daemon.signal(Signal::SIGKILL);
+    daemon.left();
+    std::fs::write(site.path("first"), &first).expect("written");
+    let mut next = site.daemon();
+    next.line("run succeeded");
+    let killed = format!("killed pid {} (sleep), left over", first.trim());
+    assert!(next.seen().iter().any(|line| line.contains(&killed)), "{:?}", next.seen());
+    assert!(!next.seen().iter().any(|line| line.contains("beside it")), "{:?}", next.seen());
+}
+
+#[test]
+fn a_process_that_was_started_and_not_noted_is_killed_as_well() {
+    let site = Site::new("[jobs.long]\nschedule = \"@reboot\"\nshell = \"test -e go || exec sleep 1000\"\n");
+    let on_file = site.path("state/leaders").display().to_string();
+    let inject = "inject=pwrite64:signal=SIGKILL:when=1";
+    let mut daemon =
+        site.start_under(&["strace", "-f", "-b", "execve", "-qq", "-o", "/dev/null", "-P", &on_file, "-e", "trace=pwrite64", "-e", inject]);
+    assert_eq!(daemon.left().signal(), Some(9));
+    std::fs::write(site.path("go"), "").expect("written");
+    let mut next = site.daemon();
+    next.line("run succeeded");
+    assert!(next.seen().iter().any(|line| line.contains("(sleep), left over")), "{:?}", next.seen());
+    assert!(site.ask(&["results", "long"]).contains("\"attempts\":2"));
+}
+
+#[test]
+fn a_run_in_the_foreground_that_was_killed_leaves_nothing_running() {
+    let site = Site::new(
+        "[jobs.long]\nschedule = \"manual\"\nshell = \"until grep -q ^$$ state/run-*/leaders; do :; done; echo $$ > fifo; exec env -i /bin/sleep 1000\"\n",
+    );
+    nix::unistd::mkfifo(&site.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
+    let mut run = site.spawn(&["run", "long"]);
+    let child = site.read("fifo");
+    run.kill().and_then(|()| run.wait()).expect("it was alive");
+    let mut daemon = site.daemon();
+    assert!(daemon.seen().iter().any(|line| line.contains(&format!("killed pid {}", child.trim()))), "{:?}", daemon.seen());
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.left().success());
+    let left = std::fs::read_dir(site.path("state")).expect("there").map(|entry| entry.expect("an entry").file_name());
+    assert_eq!(left.filter(|name| name.to_string_lossy().starts_with("run-")).count(), 0);
 }

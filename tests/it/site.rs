@@ -62,6 +62,11 @@ impl Site {
         self.command(arguments).output().expect("batchd runs")
     }
 
+    /// Starts a command that goes on.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("batchd starts")
+    }
+
     /// What a line typed into a terminal here prints. `batchd` is the binary under test, and the time zone is UTC.
     pub(crate) fn shell(&self, line: &str) -> String {
         let path = search_path();
@@ -210,6 +215,11 @@ impl Daemon {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How many descriptors it holds.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it lives").count()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

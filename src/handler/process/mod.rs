@@ -8,6 +8,7 @@ pub(super) mod cgroup;
 pub(super) mod descriptors;
 pub(crate) mod feed;
 mod handshake;
+pub mod leaders;
 pub mod leftovers;
 pub(super) mod output;
 mod spawn;
@@ -103,6 +104,7 @@ pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, stre
     let spawned = spawn::spawn(plan, streams.stdin.is_some(), cgroup.as_deref());
     drop(turn);
     let Spawned { leader, stdout, stderr, stdin, handshake } = spawned?;
+    let _on_file = leaders::enter(leader.pid());
     if let Some(handshake) = handshake {
         // Without a program to stop there is only the shim to be killed, which being dropped does.
         tokio::select! {

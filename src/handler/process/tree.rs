@@ -196,11 +196,16 @@ fn mark(result_path: &Path) -> Vec<u8> {
     [RESULT_VARIABLE.as_bytes(), b"=", result_path.as_os_str().as_encoded_bytes()].concat()
 }
 
-/// Kills all processes whose mark begins with one of those of `prefixes`, and waits until they are gone.
-pub(super) fn kill_marked(prefixes: &[std::path::PathBuf]) -> Vec<Killed> {
+/// Kills all processes whose mark begins with one of those of `prefixes` or whose session is one of those that `sessions` finds
+/// among all processes, and waits until they are gone.
+pub(super) fn kill_left(prefixes: &[std::path::PathBuf], sessions: impl Fn(&[Process]) -> BTreeSet<i32>) -> Vec<Killed> {
     let marks: Vec<Vec<u8>> = prefixes.iter().map(|prefix| mark(prefix)).collect();
     let is_marked = |variable: &[u8]| marks.iter().any(|mark| variable.starts_with(mark));
-    kill_all(|| members(processes(), |process| carries(process.pid, is_marked)))
+    kill_all(|| {
+        let all = processes();
+        let sessions = sessions(&all);
+        members(all, |process| sessions.contains(&process.session) || carries(process.pid, is_marked))
+    })
 }
 
 /// Kills round after round, since a process may have forked meanwhile, until none is left or [`GONE_WITHIN`] has passed.
@@ -243,15 +248,15 @@ fn wait_gone(dying: &[(&Process, OwnedFd)], deadline: Instant) -> bool {
 
 /// A process as `/proc` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Process {
-    pid: i32,
-    name: String,
-    is_zombie: bool,
-    parent: i32,
-    group: i32,
-    session: i32,
+pub(super) struct Process {
+    pub(super) pid: i32,
+    pub(super) name: String,
+    pub(super) is_zombie: bool,
+    pub(super) parent: i32,
+    pub(super) group: i32,
+    pub(super) session: i32,
     /// Ticks since boot: with the pid, an identity.
-    started: u64,
+    pub(super) started: u64,
 }
 
 impl Process {

@@ -42,7 +42,7 @@ impl Bench {
     fn with_handlers(handlers: Registry) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (sender, events) = unbounded_channel();
-        let runner = Runner::new(Settings { clock, state_dir: dir.path().to_owned(), is_alone: true, handlers }, sender);
+        let runner = Runner::new(Settings { clock, state_dir: dir.path().to_owned(), handlers }, sender);
         Self { runtime: Runtime::new().expect("a runtime"), runner, events, dir }
     }
 

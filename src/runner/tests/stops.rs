@@ -125,10 +125,10 @@ fn a_stop_before_the_start_is_not_lost() {
 fn leftovers_of_a_crash_are_killed_and_nothing_else() {
     let mut bench = Bench::new();
     let pid = started(&mut bench, "echo $$ > ready; exec sleep 1000");
-    assert_eq!(leftovers::kill(bench.dir.path(), &[]), []);
-    assert_eq!(leftovers::kill(bench.dir.path(), &[RunKey(70)]), []);
-    assert_eq!(leftovers::kill(Path::new("/elsewhere"), &[RUN]), []);
-    let killed = leftovers::kill(bench.dir.path(), &[RunKey(70), RUN]);
+    assert_eq!(leftovers::kill(bench.dir.path(), "boot", &[]), []);
+    assert_eq!(leftovers::kill(bench.dir.path(), "boot", &[RunKey(70)]), []);
+    assert_eq!(leftovers::kill(Path::new("/elsewhere"), "boot", &[RUN]), []);
+    let killed = leftovers::kill(bench.dir.path(), "boot", &[RunKey(70), RUN]);
     assert_eq!(killed.iter().map(|killed| killed.pid.to_string()).collect::<Vec<_>>(), [pid]);
     assert_eq!(bench.end().signal, Some(9));
 }
