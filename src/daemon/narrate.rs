@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::{Job, Targets};
 use crate::engine::{self, Decision, Outcome, PartialRecord, Record, RunInfo, RunOutcome, RunSummary};
+use crate::log::RUN_TARGET;
 use crate::schedule::Zone;
 
 /// Tells, when it is called.
@@ -138,7 +139,7 @@ fn fired(run: &RunInfo) {
         targets => plural(u64::from(targets.partials()), "partial"),
     };
     let cause = run.cause;
-    info!(job = &*run.job.name, run = &*run.id.0, "fired for {} ({cause}), {partials}", nominal.strftime("%F %T %Z"));
+    info!(target: RUN_TARGET, job = &*run.job.name, run = &*run.id.0, "fired for {} ({cause}), {partials}", nominal.strftime("%F %T %Z"));
 }
 
 fn decided(job: &Job, (first, last): (Timestamp, Timestamp), count: u64, decision: Decision) {
@@ -177,7 +178,7 @@ fn partial_ended(ended: &Ended, run: &RunInfo) {
 fn finished(summary: &RunSummary, run: Option<&RunInfo>) {
     let Some(run) = run else {
         let reason = summary.reason.as_deref().unwrap_or_default();
-        warn!(outcome = %summary.outcome, reason, "closed a run that the last daemon left");
+        warn!(target: RUN_TARGET, outcome = %summary.outcome, reason, "closed a run that the last daemon left");
         return;
     };
     let (job, id) = (&*run.job.name, &*run.id.0);
@@ -186,12 +187,12 @@ fn finished(summary: &RunSummary, run: Option<&RunInfo>) {
     let outcome = summary.outcome;
     let reason = summary.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     match outcome {
-        RunOutcome::Succeeded => info!(job, run = id, succeeded, "run {outcome} in {took}"),
+        RunOutcome::Succeeded => info!(target: RUN_TARGET, job, run = id, succeeded, "run {outcome} in {took}"),
         RunOutcome::PartlyFailed | RunOutcome::Cancelled | RunOutcome::Interrupted => {
-            warn!(job, run = id, succeeded, failed, cancelled, "run {outcome} in {took}{reason}");
+            warn!(target: RUN_TARGET, job, run = id, succeeded, failed, cancelled, "run {outcome} in {took}{reason}");
         }
         RunOutcome::Failed | RunOutcome::TimedOut => {
-            error!(job, run = id, succeeded, failed, cancelled, "run {outcome} in {took}{reason}");
+            error!(target: RUN_TARGET, job, run = id, succeeded, failed, cancelled, "run {outcome} in {took}{reason}");
         }
     }
 }

@@ -13,6 +13,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::RUN_TARGET;
 use super::console::{self, Style};
 use super::format::{Clocked, Subject, Values, push_json, push_text};
 use super::spool::{CONSOLE_CAPACITY, FILE_CAPACITY, Overflow, Spool};
@@ -146,7 +147,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
                 }
             }
         }
-        scratch.emit(&self.sinks, *event.metadata().level());
+        scratch.emit(&self.sinks, *event.metadata().level(), event.metadata().target() == RUN_TARGET);
         let _ = SCRATCH.try_with(|place| place.set(Some(scratch)));
     }
 }
@@ -167,14 +168,14 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn emit(&mut self, sinks: &Sinks, level: Level) {
+    fn emit(&mut self, sinks: &Sinks, level: Level, is_kept: bool) {
         let at = wall_now();
         let (format, style) = {
             let settings = sinks.read();
             (settings.format, settings.style)
         };
         self.push_file_line(sinks, level, at, format);
-        sinks.file.push(self.line.as_bytes());
+        sinks.file.push_kept(self.line.as_bytes(), is_kept);
         if let Some(style) = style {
             self.push_console_line(sinks, level, at, style);
             sinks.console.push(self.line.as_bytes());

@@ -3,6 +3,7 @@
 //! - One event is one line; nothing from outside can break or forge one (`escape`, `format`).
 //! - No line for the file is lost without being counted, in the file itself: callers wait when it is slow (`spool`), and what
 //!   a full disk refused is reported once it works again (`writer`). stderr may lose lines, counted, and never holds anyone up.
+//! - The start and the end of a run are synced within a second (`through`).
 //! - The files are those of Python's `RotatingFileHandler` (`rotate`).
 //!
 //! The queue is our own rather than `tracing_appender::non_blocking`: that one is bounded in lines, not bytes, allocates for
@@ -15,6 +16,7 @@ mod layer;
 mod rotate;
 mod spool;
 mod stamp;
+mod through;
 mod writer;
 
 use std::io;
@@ -40,6 +42,9 @@ use stamp::monotonic_now;
 
 /// The target of a program's output lines.
 pub const OUTPUT_TARGET: &str = "batchd::output";
+
+/// The target of lines that tell of the start or the end of a run: they are brought to the disk without waiting for a flush.
+pub const RUN_TARGET: &str = "batchd::run";
 
 /// Somebody who does not read stderr must not keep the daemon from leaving.
 const CONSOLE_DEADLINE: Duration = Duration::from_secs(1);
@@ -121,6 +126,8 @@ pub fn layer(config: &LogConfig, zone: &Zone, console: Console) -> Result<(LogLa
     let for_console = Arc::clone(&sinks);
     spawn("log-console", move || writer::write_console(&for_console, io::stderr()))?;
     spawn("log-file", move || writer::write_file(&for_file, file))?;
+    let for_sync = Arc::clone(&sinks);
+    spawn("log-sync", move || writer::write_through(&for_sync))?;
     Ok((LogLayer { sinks }, log))
 }
 
@@ -167,6 +174,7 @@ impl Drop for Log {
         self.flush(DROP_DEADLINE);
         self.sinks.file.close();
         self.sinks.console.close();
+        self.sinks.desk.through.close();
     }
 }
 

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 
+use super::through::Through;
+
 /// The least time between two rotations, and between two looks at the path.
 const PACE: Duration = Duration::from_secs(1);
 /// The owner writes, the group reads; whatever the umask says.
@@ -117,6 +119,11 @@ impl RotatingFile {
     /// Everything appended so far is on the disk when this returns.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    /// The same, soon, and by another thread.
+    pub(super) fn want_sync(&self, through: &Through) {
+        through.want(self.identity, &self.file);
     }
 
     /// Why the file is not where or as large as it should be, if so.

@@ -36,9 +36,12 @@ pub(super) struct Spool {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct State {
     pending: Vec<u8>,
     pending_lines: u64,
+    /// One of them is to be synced.
+    has_kept: bool,
     /// Taken by the writer, not yet settled.
     in_hand: u64,
     dropped: u64,
@@ -61,6 +64,8 @@ pub(super) struct Batch {
     pub(super) dropped: u64,
     /// Somebody waits for these lines to be safe.
     pub(super) is_flush: bool,
+    /// One of the lines is to be synced.
+    pub(super) has_kept: bool,
     flush: u64,
 }
 
@@ -71,6 +76,11 @@ impl Spool {
 
     /// Hands over one whole line. Blocks when the buffer is full and the rule is [`Overflow::Wait`].
     pub(super) fn push(&self, line: &[u8]) {
+        self.push_kept(line, false);
+    }
+
+    /// The same; a line that is `kept` is to be synced.
+    pub(super) fn push_kept(&self, line: &[u8], is_kept: bool) {
         let mut state = self.lock();
         while !state.has_room(line.len(), self.capacity) && !state.is_closed {
             if self.overflow == Overflow::Drop {
@@ -89,6 +99,7 @@ impl Spool {
         let was_below = state.pending.len() < BATCH;
         state.pending.extend_from_slice(line);
         state.pending_lines += 1;
+        state.has_kept |= is_kept;
         let is_due = state.is_writer_idle || (was_below && state.pending.len() >= BATCH);
         state.is_writer_idle = false;
         drop(state);
@@ -162,6 +173,7 @@ impl Spool {
         done.dropped = std::mem::take(&mut state.dropped_since_batch);
         done.is_flush = state.flush_asked > state.flush_done;
         done.flush = state.flush_asked;
+        done.has_kept = std::mem::take(&mut state.has_kept);
         state.is_hurried = false;
         drop(state);
         self.progress.notify_all();

@@ -1,4 +1,4 @@
-//! The two threads that write: one for the file, one for stderr. Neither ever logs through tracing.
+//! The threads that write: one for the file, one for its syncs, one for stderr. None of them ever logs through tracing.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use super::layer::Sinks;
 use super::rotate::{RotatingFile, Unwritten, count_lines};
 use super::spool::Batch;
 use super::stamp::{monotonic_now, wall_now};
+use super::through::Through;
 
 /// What the file's thread is asked to do besides writing, and what it has done.
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ pub(super) struct FileDesk {
     orders: Mutex<Orders>,
     pub(super) written: AtomicU64,
     pub(super) lost: AtomicU64,
+    pub(super) through: Through,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,8 @@ pub(super) fn write_file(sinks: &Arc<Sinks>, file: RotatingFile) {
         writer.write(&next.lines);
         if next.is_flush {
             writer.sync();
+        } else if next.has_kept {
+            writer.file.want_sync(&sinks.desk.through);
         }
         batch = next;
     }
@@ -158,6 +162,11 @@ impl<'a> FileWriter<'a> {
             self.sinks.tell_console(Level::ERROR, format_args!("cannot sync the log file `{}`: {error}", self.file.path().display()));
         }
     }
+}
+
+/// Syncs the lines that tell of runs, until it is closed.
+pub(super) fn write_through(sinks: &Sinks) {
+    sinks.desk.through.sync_all(|error| sinks.tell_console(Level::ERROR, format_args!("cannot sync the log file: {error}")));
 }
 
 /// Writes stderr until the spool is closed. May block for as long as nobody reads; nobody waits for it.
