@@ -1,8 +1,8 @@
 //! Where a configuration comes from: the file, read without ever blocking, and the zone of the system.
 
-use std::fs::OpenOptions;
+use std::fs::{Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
@@ -21,6 +21,8 @@ pub enum SourceError {
     Io { path: String, error: io::Error },
     #[error("`{}` is {found}, not a regular file", path.escape_debug())]
     NotAFile { path: String, found: &'static str },
+    #[error("`{}` was written to while it was read: try again when it is whole", path.escape_debug())]
+    Unsteady { path: String },
     #[error("`{}` is too large: {size} bytes, at most {MAX_FILE_SIZE} are allowed", path.escape_debug())]
     TooLarge { path: String, size: u64 },
 }
@@ -53,12 +55,21 @@ pub fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
     }
     let limit = MAX_FILE_SIZE as u64;
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(limit)).unwrap_or_default());
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    (&file).take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    // Of a file that is edited in place, what was read may be neither the old nor the new.
+    if is_another(&metadata, &file.metadata().map_err(failed)?) {
+        return Err(SourceError::Unsteady { path: shown() });
+    }
     let size = metadata.len().max(bytes.len() as u64);
     if size > limit {
         return Err(SourceError::TooLarge { path: shown(), size });
     }
     Ok(bytes)
+}
+
+fn is_another(before: &Metadata, after: &Metadata) -> bool {
+    let stamp = |metadata: &Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    stamp(before) != stamp(after)
 }
 
 impl LoadError {

@@ -21,8 +21,6 @@ LIB = ["--lib"]
 SIM = ["--test", "sim", "--", "--skip", "year"]
 YEAR = ["--test", "sim", "year"]
 IT = ["--test", "it"]
-DAEMON = IT + ["daemon"]
-KILL = IT + ["kill"]
 
 # Name, file, what stands there, what is put in its place, and the tests that are to notice.
 MUTATIONS = [
@@ -67,9 +65,16 @@ MUTATIONS = [
     ("pause-is-forgotten-by-a-restart", "src/engine/recovery.rs", "                state.paused = known.paused;\n", "", SIM),
     ("joins-are-forgotten-by-a-restart", "src/engine/recovery.rs", "for (name, nominal, succeeded) in joined {", "for (name, nominal, succeeded) in joined.into_iter().take(0) {", SIM),
     ("watermark-is-forgotten-by-a-restart", "src/engine/recovery.rs", "                state.accounted = known.into();\n", "", SIM),
-    ("retries-once-more", "src/engine/retry.rs", "attempt >= retry.attempts", "attempt > retry.attempts", LIB + ["retry"]),
+    ("retries-once-more", "src/engine/retry.rs", "tries.attempts < retry.attempts", "tries.attempts <= retry.attempts", LIB + ["retry"]),
     ("max-failures-one-more", "src/engine/run.rs", "failed > allowed", "failed > allowed + 1", LIB + ["failures_allowed"]),
     ("rotation-drops-a-file-after-a-crash", "src/log/rotate.rs", ".find(|number| !self.backup(*number).exists())", ".find(|_| false)", LIB + ["rotate"]),
+    ("edit-forgets-what-is-due", "src/engine/fire.rs", "effects: &mut Vec<Effect>) {\n        // What has fallen due belongs to the old one: the accounting of an edited schedule begins at the present.\n        self.decide_fires(now, effects);\n", "effects: &mut Vec<Effect>) {\n", SIM),
+    ("leftovers-are-left", "src/daemon/open.rs", "handler::leftovers::kill(state_dir, boot_id, runs)", "Vec::<handler::Killed>::new()", IT + ["kill::a_leftover"]),
+    ("leader-is-not-on-file", "src/handler/process/mod.rs", "    let _on_file = leaders::enter(leader.pid());\n", "", IT + ["kill::a_leftover"]),
+    ("another-with-the-pid-is-killed", "src/handler/process/leftovers.rs", "process.started > leader.seen", "false", LIB + ["leftovers"]),
+    ("third-signal-is-ignored", "src/engine/stopping.rs", "        if !first {\n            self.kill_all(effects);", "        if false {\n            self.kill_all(effects);", IT + ["stop"]),
+    ("removed-job-goes-on", "src/engine/fire.rs", "            self.remove_job(&name, now, effects);\n", "            drop(name);\n", IT + ["reload"]),
+    ("end-of-a-run-is-not-synced", "src/log/writer.rs", "next.has_kept", "false", IT + ["log"]),
     ("count-of-a-long-stretch", "src/schedule/count.rs", "days &= (1 << end.day()) - 1;", "days &= (1 << (end.day() + 1)) - 1;", LIB + ["count"]),
     ("scan-of-the-last-weekday", "src/schedule/scan.rs", "date.day() + 7 > date.days_in_month()", "date.day() + 8 > date.days_in_month()", LIB + ["schedule"]),
     ("audit-overlooks-a-hole", "src/audit/mod.rs", "        for nominal in named {\n            self.expected += 1;\n", "        for nominal in named.take(0) {\n            self.expected += 1;\n", LIB + ["audit"]),

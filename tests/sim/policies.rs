@@ -80,3 +80,15 @@ fn a_live_run_does_not_wait_for_a_clock_that_is_set_back() {
         assert_eq!(run.counts, (5, 0, 0), "set back by {hours} hours");
     }
 }
+
+#[test]
+fn what_has_fallen_due_is_decided_before_an_edit() {
+    let mut world = told("", Temper::Good, 8);
+    // The loop is late: 06:00:10 has passed when it takes the new configuration.
+    world.now.wall += SignedDuration::from_secs(2);
+    world.latest_wall = world.now.wall;
+    let edited = parse("[jobs.a]\nschedule = \"@every 1h\"\nshell = \"true\"\n");
+    world.handle(batchd::engine::Event::ConfigLoaded(edited));
+    world.run_for(SignedDuration::from_mins(1));
+    check(&world, "10 x1 succeeded");
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{LoadError, SourceError, load, read};
+use super::{LoadError, SourceError, is_another, load, read};
 
 /// What is expected of the message about one bad file.
 #[derive(Deserialize)]
@@ -91,4 +91,16 @@ fn a_file_above_the_limit_is_refused_by_its_size() {
     let path = folder.path().join("jobs.toml");
     std::fs::File::create(&path).and_then(|file| file.set_len(75 << 20)).expect("a sparse file");
     assert!(matches!(read(&path), Err(SourceError::TooLarge { size: 78_643_200, .. })));
+}
+
+#[test]
+fn a_file_that_is_written_to_meanwhile_is_seen() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("jobs.toml");
+    std::fs::write(&path, "half").expect("written");
+    let file = std::fs::OpenOptions::new().append(true).open(&path).expect("there");
+    let before = file.metadata().expect("open");
+    assert!(!is_another(&before, &file.metadata().expect("open")));
+    std::io::Write::write_all(&mut &file, b" and half").expect("written");
+    assert!(is_another(&before, &file.metadata().expect("open")));
 }
