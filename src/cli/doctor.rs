@@ -1,8 +1,10 @@
 //! `batchd doctor`: what is wrong with this machine for these jobs, before they find out.
 //!
-//! `machine` looks at the machine, `sandbox` at the unit that the daemon runs in, `job` at what one job needs.
+//! `machine` looks at the machine, `sandbox` at the unit that the daemon runs in, `job` at what one job needs, `limits` at what
+//! one is to be held to.
 
 mod job;
+mod limits;
 mod machine;
 mod sandbox;
 
@@ -93,7 +95,7 @@ fn examine(config: &Config, machine: &Machine, args: DoctorArgs, screen: &mut Sc
     checks.extend(machine.checks(config));
     checks.extend(sandbox.as_ref().map(Sandbox::summary));
     for job in config.jobs.values() {
-        let found = job::checks(job, sandbox.as_ref());
+        let found = job::checks(job, machine, sandbox.as_ref());
         checks.extend(found.into_iter().map(|check| Check { job: Some(job.name.to_string()), ..check }));
     }
     let ok = checks.iter().all(|check| check.verdict != Verdict::Bad);

@@ -11,7 +11,7 @@ use super::{Exit, Failure};
 use crate::config::{Channel, Config, JobName, Problems};
 use crate::daemon::source::{self, LoadError};
 use crate::daemon::{Daemon, ForegroundError, Progress, Ran, RunOptions, ServeError, clock, run_once};
-use crate::handler::Registry;
+use crate::handler::{self, Registry};
 use crate::notify;
 use crate::web::{History, Records};
 
@@ -44,6 +44,8 @@ impl Rooms for Installed {
     }
 
     fn load(&self, path: &Path) -> Result<Config, LoadError> {
+        // Without one, what needs it is refused, for the reason that is kept.
+        let _ = handler::divide_cgroup();
         let names: Vec<String> = self.handlers.names().map(str::to_owned).collect();
         source::load(path, &names).map(|loaded| loaded.config)
     }

@@ -52,7 +52,7 @@ pub use job::{
 };
 pub use parse::{Context, parse};
 pub use problem::{Problem, Problems, Severity, nearest};
-pub use process::{Host, Limits, Process};
+pub use process::{Controller, Host, Limits, Process};
 pub use reference::{Key, Kind, SECTIONS, Section, TOP};
 pub use schema::schema;
 pub use source::{Format, OnEmpty, Origin, Source};

@@ -12,7 +12,7 @@ use super::DaemonConfig;
 use super::draft::{Draft, Reader, Written};
 use super::field::Field;
 use super::policy::each;
-use super::problem::{Problem, Report, shown};
+use super::problem::{Problem, Report, escaped, shown};
 
 /// The process of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -50,6 +50,7 @@ pub struct Limits {
     pub cpu_time: Option<Duration>,
     /// By each process.
     pub open_files: Option<u64>,
+    /// Of the whole tree where there is [`Controller::Pids`], else of the user.
     pub processes: Option<u64>,
     /// Of one processor, in percent, for the whole tree; 200 is two of them.
     pub tasks_cpu: Option<u32>,
@@ -59,6 +60,27 @@ impl Process {
     /// Where the process starts.
     pub fn directory(&self) -> &Path {
         self.cwd.as_deref().unwrap_or(&self.base)
+    }
+}
+
+/// What can limit a tree of processes, of control groups of version 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Controller {
+    Cpu,
+    Memory,
+    Pids,
+}
+
+impl Controller {
+    pub const ALL: [Self; 3] = [Self::Cpu, Self::Memory, Self::Pids];
+
+    /// As the kernel calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Pids => "pids",
+        }
     }
 }
 
@@ -72,8 +94,9 @@ pub struct Host {
     /// The effective user and group of this process.
     pub uid: u32,
     pub gid: u32,
-    /// Why trees of processes cannot be limited.
-    pub no_cgroup: Option<String>,
+    /// Why trees of processes cannot be limited by it; `None`: they can. Who starts no jobs tells only what no daemon of this machine
+    /// can.
+    pub no_controller: fn(Controller) -> Option<String>,
     /// Whether this process is to start the jobs, so that what it cannot give them is an error. Who only looks at the file may be
     /// somebody else.
     pub starts_jobs: bool,
@@ -82,7 +105,7 @@ pub struct Host {
 impl Host {
     /// One that knows everybody and gives everything, for a text that is meant for some other machine.
     pub fn any() -> Self {
-        Self { user: |_| Ok(Some(0)), group: |_| Ok(Some(0)), uid: 0, gid: 0, no_cgroup: None, starts_jobs: false }
+        Self { user: |_| Ok(Some(0)), group: |_| Ok(Some(0)), uid: 0, gid: 0, no_controller: |_| None, starts_jobs: false }
     }
 }
 
@@ -229,6 +252,21 @@ impl Reader<'_> {
         let group = own.group.as_ref().or(inherited.group.as_ref().filter(|_| own.user.is_none()));
         let uid = user.and_then(|(name, span)| known(("user", "getent passwd"), name, span, host.user, report));
         let gid = group.and_then(|(name, span)| known(("group", "getent group"), name, span, host.group, report));
+        let tree = [
+            ("memory", Controller::Memory, own.memory.as_ref().or(inherited.memory.as_ref()).map(|(_, span)| span)),
+            ("tasks_cpu", Controller::Cpu, own.tasks_cpu.as_ref().or(inherited.tasks_cpu.as_ref()).map(|(_, span)| span)),
+        ];
+        for (key, controller, span) in tree {
+            let Some((span, reason)) = span.zip((host.no_controller)(controller)) else { continue };
+            let reason = escaped(&reason);
+            report.once(if host.starts_jobs {
+                let help = "under systemd: `Delegate=yes` in the unit, or `systemd-run --scope -p Delegate=yes batchd …`; elsewhere remove the limit";
+                Problem::error(span.clone(), format!("`limits.{key}` needs a delegated cgroup v2: {reason}")).help(help)
+            } else {
+                let help = "a daemon here would refuse the file: remove the limit, or boot with `systemd.unified_cgroup_hierarchy=1`";
+                Problem::warning(span.clone(), format!("`limits.{key}` cannot be held on this machine: {reason}")).help(help)
+            });
+        }
         if !host.starts_jobs {
             return;
         }
@@ -241,19 +279,11 @@ impl Reader<'_> {
                 }
             }
         }
-        let Some(reason) = &host.no_cgroup else { return };
-        let tree = [
-            ("memory", own.memory.as_ref().or(inherited.memory.as_ref()).map(|(_, span)| span)),
-            ("tasks_cpu", own.tasks_cpu.as_ref().or(inherited.tasks_cpu.as_ref()).map(|(_, span)| span)),
-        ];
-        for (key, span) in tree.into_iter().filter_map(|(key, span)| Some((key, span?))) {
-            let problem = Problem::error(span.clone(), format!("`limits.{key}` needs a delegated cgroup v2: {reason}"));
-            report.once(problem.help("under systemd: `Delegate=yes` in the unit; elsewhere remove the limit"));
-        }
         let is_root = if user.is_some() { uid == Some(0) } else { host.uid == 0 };
-        if let Some((_, span)) = own.processes.as_ref().or(inherited.processes.as_ref()).filter(|_| is_root) {
-            let problem = Problem::error(span.clone(), format!("`limits.processes` does not hold root, and there is no cgroup: {reason}"));
-            report.once(problem.help("run the job as another `user`"));
+        let processes = own.processes.as_ref().or(inherited.processes.as_ref()).filter(|_| is_root);
+        if let Some(((_, span), reason)) = processes.zip((host.no_controller)(Controller::Pids)) {
+            let text = format!("`limits.processes` does not hold root without a cgroup: {}", escaped(&reason));
+            report.once(Problem::error(span.clone(), text).help("run the job as another `user`"));
         }
     }
 }

@@ -320,11 +320,16 @@ const JOB: &[Key] = &[
 const ACCOUNT: Kind = Kind::OneOf(&[Kind::Text, Kind::Integer { least: 0, most: 4_294_967_294 }]);
 
 const LIMITS: &[Key] = &[
-    key("memory", Kind::Size, "", "Of the whole job."),
+    key("memory", Kind::Size, "", "Of all processes of an attempt together; needs a control group."),
     key("cpu_time", Kind::Duration, "", "Of the processor, for each process; whole seconds."),
     key("open_files", Kind::Integer { least: 8, most: 1_048_576 }, "", "Of each process."),
-    key("processes", Kind::Integer { least: 1, most: 4_194_304 }, "", "Of the user."),
-    key("tasks_cpu", Kind::Text, "", "A share of one processor, such as \"50%\", for the whole job."),
+    key("processes", Kind::Integer { least: 1, most: 4_194_304 }, "", "Of an attempt; without a control group of its user."),
+    key(
+        "tasks_cpu",
+        Kind::Text,
+        "",
+        "A share of one processor, such as \"50%\", for all processes of an attempt together; needs a control group.",
+    ),
 ];
 
 #[cfg(test)]

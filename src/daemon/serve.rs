@@ -77,6 +77,8 @@ struct Server {
 pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let signals = if daemon.signals { Some(SignalStream::install().map_err(ServeError::Signals)?) } else { None };
     let handlers: Arc<[String]> = daemon.handlers.names().map(str::to_owned).collect();
+    // First of all: what jobs may ask for depends on it.
+    let divided = handler::divide_cgroup();
     let Loaded { config, warnings, exposures, hash } = source::load(&daemon.config, &handlers)?;
     let config = Arc::new(config);
     let state_dir: Arc<Path> = config.daemon.state_dir.as_path().into();
@@ -98,7 +100,7 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let alarm = Alarm::new().map_err(ServeError::Clock)?;
     let mut sources = Sources { requests, loaded, shutdown: daemon.shutdown, ..Sources::new(engine, store, signals, alarm) };
 
-    divide_cgroup();
+    tell_of_cgroup(divided);
     let mut systemd = Systemd::find();
     if !wait_until_the_clock_is_right(&mut sources, &mut systemd).await? {
         return Ok(());
@@ -143,9 +145,9 @@ async fn reap_orphans() {
     }
 }
 
-/// Control groups for the attempts, where they are the daemon's to make.
-fn divide_cgroup() {
-    match handler::divide_cgroup() {
+/// Says whether attempts have control groups.
+fn tell_of_cgroup(divided: Result<&Path, &NoCgroups>) {
+    match divided {
         Ok(group) => info!("attempts run in control groups of their own, in `{}`", group.display()),
         Err(reason @ NoCgroups::Indivisible { .. }) => warn!("attempts run without control groups: {reason}"),
         Err(reason) => debug!("attempts run without control groups: {reason}"),

@@ -10,8 +10,8 @@ use nix::fcntl::OFlag;
 use nix::unistd::{getegid, geteuid};
 
 use crate::config::{self, Config, Context, Host, MAX_FILE_SIZE, Problems};
-use crate::handler::account;
 use crate::handler::exposure::{Exposure, exposure};
+use crate::handler::{self, account};
 use crate::schedule::{Zone, fnv_1a};
 
 /// Why a configuration file could not be read.
@@ -161,7 +161,7 @@ fn host(starts_jobs: bool) -> Host {
         group: account::group,
         uid: geteuid().as_raw(),
         gid: getegid().as_raw(),
-        no_cgroup: Some("this release makes none".to_owned()),
+        no_controller: if starts_jobs { handler::no_controller } else { handler::no_controller_here },
         starts_jobs,
     }
 }

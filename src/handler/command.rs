@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, access};
 use super::Attempt;
 use super::account::Account;
 use super::environment::{self, Built, DEFAULT_PATH, Environment, EnvironmentError, Origin};
+use super::process::cgroup::beside_group;
 use super::secrets::Secrets;
 use super::shim::Orders;
 use super::template::{self, TemplateError, Values};
@@ -96,7 +97,7 @@ pub(super) fn plan(attempt: &Attempt, source: Source<'_>, result_path: &Path, ac
     let directory = process.directory();
     let path = environment.get(OsStr::new("PATH")).cloned().unwrap_or_else(|| OsString::from(DEFAULT_PATH));
     let program = find(arguments.first().ok_or(PlanError::Empty)?, &path, directory)?;
-    let orders = Orders::new(account.as_ref(), process.umask, process.nice, &process.limits);
+    let orders = Orders::new(account.as_ref(), process.umask, process.nice, &beside_group(&process.limits));
     Ok(Plan { program, arguments, directory: directory.to_owned(), environment, secrets, account, orders })
 }
 

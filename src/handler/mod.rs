@@ -40,7 +40,7 @@ pub use environment::DEFAULT_PATH;
 pub use environment_of::{Inherited, Shown, environment_of};
 pub(crate) use in_process::panic_message;
 use process::Streams;
-pub use process::cgroup::{NoCgroups, divide_cgroup};
+pub use process::cgroup::{NoCgroups, divide_cgroup, no_controller, no_controller_here};
 pub use process::descriptors::raise_open_files;
 pub(crate) use process::feed::ResultLines;
 pub use process::tree::{Killed, become_subreaper, orphans_may_come, reap_orphans};

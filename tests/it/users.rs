@@ -150,6 +150,12 @@ fn a_daemon_that_is_not_root_refuses_other_users_and_what_needs_a_cgroup() {
     let mut daemon = site.start_under(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
     daemon.line("a daemon of user 65534 cannot start processes of user `daemon`");
     assert_eq!(daemon.left().code(), Some(78));
+    site.write_jobs("[jobs.a]\nschedule = \"manual\"\nlimits = { memory = \"64MiB\" }\ncommand = [\"true\"]\n");
+    let mut daemon = site.start_under(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+    daemon.line("`limits.memory` needs a delegated cgroup v2: ");
+    assert_eq!(daemon.left().code(), Some(78));
+    let refused = text(&site.batchd(&["run", "a"]).stderr);
+    assert!(refused.contains("`limits.memory` needs a delegated cgroup v2: ") && refused.contains("Delegate=yes"), "{refused}");
     site.write_jobs("[jobs.a]\nschedule = \"manual\"\nuser = \"nobody\"\ncommand = [\"id\", \"-u\"]\n");
     let mut daemon = site.start_under(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
     daemon.line("ready");

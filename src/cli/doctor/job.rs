@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use super::Check;
+use super::machine::Machine;
 use super::sandbox::{Needs, Sandbox};
+use super::{Check, limits};
 use crate::config::{Job, Work};
 use crate::exchange::programs;
 use crate::handler::DEFAULT_PATH;
@@ -23,7 +24,7 @@ const BUILT_IN: [&str; 30] = [
 ];
 
 /// What would break the job, and what may.
-pub(super) fn checks(job: &Job, sandbox: Option<&Sandbox>) -> Vec<Check> {
+pub(super) fn checks(job: &Job, machine: &Machine, sandbox: Option<&Sandbox>) -> Vec<Check> {
     let process = &job.process;
     let directory = process.directory();
     let mut checks = Vec::new();
@@ -35,6 +36,7 @@ pub(super) fn checks(job: &Job, sandbox: Option<&Sandbox>) -> Vec<Check> {
     {
         checks.push(Check::bad("env_file", format!("`{}` cannot be read", file.display())));
     }
+    checks.extend(limits::checks(process, machine, sandbox));
     let path = search_path(job);
     let mut found: Vec<(String, Option<PathBuf>)> = Vec::new();
     for argv in [argv(&job.work), job.gather.as_deref()].into_iter().flatten() {

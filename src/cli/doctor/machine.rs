@@ -9,7 +9,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use super::Check;
-use crate::config::Config;
+use crate::config::{Config, Controller};
 
 /// Less room than this for records and logs is wrong, less than the other doubtful.
 const LEAST_SPACE: u64 = 64 << 20;
@@ -157,8 +157,22 @@ impl Machine {
         }
     }
 
+    /// Why no daemon on this machine can limit all processes of an attempt together.
+    pub(super) fn lacks(&self, controller: Controller) -> Option<String> {
+        match self.controllers() {
+            None => Some("no control groups of version 2 at `/sys/fs/cgroup`".to_owned()),
+            Some(has) if has.split_whitespace().any(|name| name == controller.name()) => None,
+            Some(_) => Some(format!("the kernel was booted without the controller `{}`", controller.name())),
+        }
+    }
+
+    /// What control groups of version 2 can limit; `None`: there are none, or only beside those of version 1, which have it all.
+    fn controllers(&self) -> Option<String> {
+        fs::read_to_string(self.root.join("sys/fs/cgroup/cgroup.controllers")).ok()
+    }
+
     fn control_groups(&self) -> Check {
-        let Ok(controllers) = fs::read_to_string(self.root.join("sys/fs/cgroup/cgroup.controllers")) else {
+        let Some(controllers) = self.controllers() else {
             let message =
                 "no control groups of version 2: programs are stopped by their session, and their memory cannot be limited together";
             return Check::doubtful("cgroup", message);

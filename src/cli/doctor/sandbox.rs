@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Check;
 use super::machine::Machine;
 use crate::cli::import::find_unit;
+use crate::config::Controller;
 use crate::exchange::systemd::{Unit, is_true};
 
 /// Programs that become another user, for which setuid has to work.
@@ -30,6 +31,11 @@ pub(super) struct Needs<'a> {
     pub(super) paths: Vec<&'a Path>,
 }
 
+/// How a line of the unit is overridden.
+pub(super) fn loosen(line: &str) -> String {
+    format!("`systemctl edit batchd`, with `[Service]` and `{line}`, when the job needs it")
+}
+
 impl Sandbox {
     /// The installed unit with its drop-ins, if there is one.
     pub(super) fn of_unit(machine: &Machine) -> Option<Self> {
@@ -48,7 +54,6 @@ impl Sandbox {
     pub(super) fn checks(&self, needs: &Needs<'_>) -> Vec<Check> {
         let mut checks = Vec::new();
         let uses = |names: &[&str]| needs.programs.iter().find(|program| names.contains(&program.as_str())).cloned();
-        let loosen = |line: &str| format!("`systemctl edit batchd`, with `[Service]` and `{line}`, when the job needs it");
         if self.is_set("NoNewPrivileges")
             && let Some(program) = uses(&SETUID)
         {
@@ -67,13 +72,13 @@ impl Sandbox {
             let message = format!("`{program}` has no effect, or fails: the unit refuses @resources");
             checks.push(Check::doubtful("sandbox", message).help(loosen("SystemCallFilter=@resources")));
         }
-        checks.extend(needs.paths.iter().find_map(|path| self.home(path, &loosen)));
-        checks.extend(needs.paths.iter().find_map(|path| self.temporary(path, &loosen)));
-        checks.extend(needs.paths.first().and_then(|directory| self.read_only(directory, &loosen)));
+        checks.extend(needs.paths.iter().find_map(|path| self.home(path)));
+        checks.extend(needs.paths.iter().find_map(|path| self.temporary(path)));
+        checks.extend(needs.paths.first().and_then(|directory| self.read_only(directory)));
         checks
     }
 
-    fn home(&self, path: &Path, loosen: &impl Fn(&str) -> String) -> Option<Check> {
+    fn home(&self, path: &Path) -> Option<Check> {
         let is_home = ["/home", "/root", "/run/user"].iter().any(|home| path.starts_with(home));
         let mode = self.value("ProtectHome").filter(|_| is_home)?;
         let shown = path.display();
@@ -87,7 +92,7 @@ impl Sandbox {
         })
     }
 
-    fn temporary(&self, path: &Path, loosen: &impl Fn(&str) -> String) -> Option<Check> {
+    fn temporary(&self, path: &Path) -> Option<Check> {
         let is_temporary = ["/tmp", "/var/tmp"].iter().any(|directory| path.starts_with(directory));
         (is_temporary && self.is_set("PrivateTmp")).then(|| {
             let message = format!("`{}` is another one for jobs: PrivateTmp=yes in the unit gives the daemon its own", path.display());
@@ -95,7 +100,7 @@ impl Sandbox {
         })
     }
 
-    fn read_only(&self, directory: &Path, loosen: &impl Fn(&str) -> String) -> Option<Check> {
+    fn read_only(&self, directory: &Path) -> Option<Check> {
         let mode = self.value("ProtectSystem")?;
         let writable = self.writable();
         let is_protected = match mode {
@@ -126,16 +131,21 @@ impl Sandbox {
         paths
     }
 
-    fn value(&self, key: &str) -> Option<&str> {
+    pub(super) fn value(&self, key: &str) -> Option<&str> {
         self.unit.value("Service", key)
     }
 
-    fn is_set(&self, key: &str) -> bool {
+    pub(super) fn is_set(&self, key: &str) -> bool {
         self.value(key).is_some_and(is_true)
     }
 
+    /// Whether the unit gives the controller to the daemon.
+    pub(super) fn is_delegated(&self, controller: Controller) -> bool {
+        self.value("Delegate").is_some_and(|value| is_true(value) || value.split_whitespace().any(|name| name == controller.name()))
+    }
+
     /// Whether the filter refuses the set: the last line that names it counts.
-    fn filters(&self, set: &str) -> bool {
+    pub(super) fn filters(&self, set: &str) -> bool {
         let lines = self.unit.list("Service", "SystemCallFilter");
         lines.iter().rev().find(|line| line.contains(set)).is_some_and(|line| line.starts_with('~'))
     }

@@ -261,6 +261,53 @@ fn what_the_unit_forbids() {
     ");
 }
 
+#[test]
+fn limits_that_nothing_here_could_hold() {
+    let jobs = "[jobs.a]\nschedule = \"@daily\"\ncommand = [\"/bin/true\"]\ncwd = \"/tmp\"\n\
+                nice = 5\nlimits = { memory = \"64MiB\", tasks_cpu = \"50%\", open_files = 64 }\n";
+    let args = DoctorArgs { quiet: true, json: false };
+    let unit = |text: &str| Ward::new(&[("etc/systemd/system/batchd.service", &format!("[Service]\n{text}\n"))]).seen(jobs, args, NOW);
+    assert_eq!(unit("Delegate=yes"), "Done\n\nnothing is wrong\n");
+    assert_eq!(unit("Delegate=cpu memory"), "Done\n\nnothing is wrong\n");
+    insta::assert_snapshot!(unit("Delegate=cpu"), @"
+    WorkFailed
+    wrong     job a: `limits.memory` cannot be held, and the file is refused: the unit has no `Delegate=yes`
+              → `systemctl edit batchd`, with `[Service]` and `Delegate=yes`, when the job needs it
+
+    1 wrong, 0 doubtful
+    ");
+    insta::assert_snapshot!(unit("Delegate=yes\nProtectControlGroups=yes\nSystemCallFilter=~@resources"), @"
+    WorkFailed
+    wrong     job a: `limits.memory` cannot be held, and the file is refused: ProtectControlGroups=yes in the unit
+              → `systemctl edit batchd`, with `[Service]` and `ProtectControlGroups=no`, when the job needs it
+    wrong     job a: `limits.tasks_cpu` cannot be held, and the file is refused: ProtectControlGroups=yes in the unit
+              → `systemctl edit batchd`, with `[Service]` and `ProtectControlGroups=no`, when the job needs it
+    wrong     job a: `nice` cannot be set, and no attempt starts: the unit refuses @resources
+              → `systemctl edit batchd`, with `[Service]` and `SystemCallFilter=@resources`, when the job needs it
+
+    3 wrong, 0 doubtful
+    ");
+    let ward = Ward::new(&[("sys/fs/cgroup/cgroup.controllers", "cpu pids\n")]);
+    insta::assert_snapshot!(ward.seen(jobs, args, NOW), @"
+    WorkFailed
+    wrong     job a: `limits.memory` cannot be held, and the file is refused: the kernel was booted without the controller `memory`
+              → remove it; or boot with `systemd.unified_cgroup_hierarchy=1`
+
+    1 wrong, 0 doubtful
+    ");
+    fs::remove_file(ward.path().join("sys/fs/cgroup/cgroup.controllers")).expect("removed");
+    insta::assert_snapshot!(ward.seen(jobs, args, NOW), @"
+    WorkFailed
+    doubtful  cgroup: no control groups of version 2: programs are stopped by their session, and their memory cannot be limited together
+    wrong     job a: `limits.memory` cannot be held, and the file is refused: no control groups of version 2 at `/sys/fs/cgroup`
+              → remove it; or boot with `systemd.unified_cgroup_hierarchy=1`
+    wrong     job a: `limits.tasks_cpu` cannot be held, and the file is refused: no control groups of version 2 at `/sys/fs/cgroup`
+              → remove it; or boot with `systemd.unified_cgroup_hierarchy=1`
+
+    2 wrong, 1 doubtful
+    ");
+}
+
 /// Without the programs that only some machines have, and the count of all.
 fn without_missing(seen: &str) -> String {
     let mut lines: Vec<&str> =

@@ -8,7 +8,7 @@ use super::{check_all, context, job};
 /// A host with a daemon of root, three users, a group and cgroups.
 pub(super) fn host() -> Host {
     let group = |name: &str| Ok((name == "www").then_some(33));
-    Host { user, group, uid: 0, gid: 0, no_cgroup: None, starts_jobs: true }
+    Host { user, group, uid: 0, gid: 0, no_controller: |_| None, starts_jobs: true }
 }
 
 fn user(name: &str) -> Result<Option<u32>, String> {
@@ -79,8 +79,8 @@ fn check_host(line: &str, host: Host, expected: &[&str]) {
 
 #[test]
 fn what_the_host_cannot_give_is_refused_by_who_starts_the_jobs() {
-    let no_cgroup = Some("there is none".to_owned());
-    let poor = || Host { uid: 1000, gid: 1000, no_cgroup: no_cgroup.clone(), ..host() };
+    let no_controller: fn(Controller) -> Option<String> = |_| Some("there is none".to_owned());
+    let poor = || Host { uid: 1000, gid: 1000, no_controller, ..host() };
     check_host("user = \"www\"", host(), &[]);
     check_host(
         "user = \"ldap\"",
@@ -103,11 +103,22 @@ fn what_the_host_cannot_give_is_refused_by_who_starts_the_jobs() {
     );
     check_host(
         "limits = { processes = 3 }",
-        Host { no_cgroup: no_cgroup.clone(), ..host() },
-        &["jobs.toml:2:24: `limits.processes` does not hold root, and there is no cgroup: there is none"],
+        Host { no_controller, ..host() },
+        &["jobs.toml:2:24: `limits.processes` does not hold root without a cgroup: there is none"],
     );
-    check_host("limits = { processes = 3 }\nuser = \"www\"", Host { no_cgroup: no_cgroup.clone(), ..host() }, &[]);
-    check_host("user = \"www\"\nlimits = { memory = \"1GiB\" }", Host { starts_jobs: false, ..poor() }, &[]);
+    check_host("limits = { processes = 3 }\nuser = \"www\"", Host { no_controller, ..host() }, &[]);
+    let only_pids = |controller| (controller != Controller::Pids).then(|| "it is not there".to_owned());
+    check_host("limits = { processes = 3 }", Host { no_controller: only_pids, ..host() }, &[]);
+    check_host(
+        "user = \"www\"\nlimits = { memory = \"1GiB\", tasks_cpu = \"10%\" }",
+        Host { no_controller: |controller| (controller == Controller::Memory).then(|| "it is not there".to_owned()), ..host() },
+        &["jobs.toml:3:21: `limits.memory` needs a delegated cgroup v2: it is not there"],
+    );
+    check_host(
+        "user = \"www\"\nlimits = { memory = \"1GiB\", processes = 3 }",
+        Host { starts_jobs: false, ..poor() },
+        &["jobs.toml:3:21: `limits.memory` cannot be held on this machine: there is none"],
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! from ours.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::limits::{self, MemoryEvents};
+use crate::config::{Controller, Limits};
 
 /// The group of the daemon itself.
 const OWN: &str = "daemon";
@@ -29,18 +32,25 @@ const PREFIX: &str = "attempt-";
 /// Where processes go that outlive their attempt on purpose.
 const LEFT: &str = "left";
 
-/// What attempts can be limited by, where the machine has it.
-const CONTROLLERS: [&str; 3] = ["+cpu", "+memory", "+pids"];
-
 /// How long killed processes of an earlier daemon get to go, at the start.
 const SWEEP_WITHIN: Duration = Duration::from_secs(1);
 
-/// Where the groups of attempts are made.
-static ROOT: OnceLock<PathBuf> = OnceLock::new();
+/// Where the groups of attempts are made, once that was tried.
+static DIVISION: OnceLock<Result<Division, NoCgroups>> = OnceLock::new();
+
+/// A control group whose children attempts may be.
+#[derive(Debug)]
+struct Division {
+    root: PathBuf,
+    /// What its children cannot be limited by, and why.
+    lacking: Vec<(Controller, String)>,
+}
 
 /// Why there are no control groups for attempts.
 #[derive(Debug, thiserror::Error)]
 pub enum NoCgroups {
+    #[error("this program has not looked for control groups")]
+    Untried,
     #[error("no control groups of version 2 are mounted")]
     NotMounted,
     #[error("`{}` is not delegated to batchd: see `Delegate=` of systemd", .0.display())]
@@ -55,35 +65,100 @@ pub(in crate::handler) struct Cgroup {
     path: PathBuf,
 }
 
-/// Takes over the daemon's own control group, to make those of attempts in it. Once, at start.
-pub fn divide_cgroup() -> Result<&'static Path, NoCgroups> {
-    let own = own_group()?;
-    if !is_delegated(&own) {
-        return Err(NoCgroups::NotDelegated(own));
+/// Takes over the daemon's own control group, to make those of attempts in it: the first time that it is called, at start, before any
+/// configuration is read.
+pub fn divide_cgroup() -> Result<&'static Path, &'static NoCgroups> {
+    DIVISION.get_or_init(divide).as_ref().map(|division| &*division.root)
+}
+
+/// Why the attempts of this process cannot be limited by it; `None`: they can.
+pub fn no_controller(controller: Controller) -> Option<String> {
+    match division() {
+        Ok(division) => division.lacks(controller).map(str::to_owned),
+        Err(reason) => Some(reason.to_string()),
     }
-    let indivisible = |source| NoCgroups::Indivisible { path: own.clone(), source };
-    let leaf = own.join(OWN);
-    create(&leaf).and_then(|()| fs::write(leaf.join("cgroup.procs"), "0")).map_err(indivisible)?;
-    for controller in CONTROLLERS {
-        // One that the machine does not have, or has not delegated, limits nothing.
-        let _ = fs::write(own.join("cgroup.subtree_control"), controller);
+}
+
+/// Why no daemon on this machine can limit attempts by it; `None`: one to which it is delegated can.
+pub fn no_controller_here(controller: Controller) -> Option<String> {
+    let Some((point, _)) = find_mount(&mounts()) else { return Some(NoCgroups::NotMounted.to_string()) };
+    let has = has(&point.join("cgroup.controllers"), controller);
+    (!has).then(|| format!("its control groups of version 2, in `{}`, have no controller `{}`", point.display(), controller.name()))
+}
+
+/// What is left for the process itself to be limited by: not what its control group is.
+pub(in crate::handler) fn beside_group(limits: &Limits) -> Limits {
+    let processes = limits.processes.filter(|_| no_controller(Controller::Pids).is_some());
+    Limits { processes, ..*limits }
+}
+
+fn division() -> Result<&'static Division, &'static NoCgroups> {
+    DIVISION.get().map_or(Err(&NoCgroups::Untried), Result::as_ref)
+}
+
+fn divide() -> Result<Division, NoCgroups> {
+    let root = own_group()?;
+    if !is_delegated(&root) {
+        return Err(NoCgroups::NotDelegated(root));
     }
-    sweep(&own);
-    Ok(ROOT.get_or_init(|| own))
+    let leaf = root.join(OWN);
+    let moved = create(&leaf).and_then(|()| fs::write(leaf.join("cgroup.procs"), "0"));
+    moved.map_err(|source| NoCgroups::Indivisible { path: root.clone(), source })?;
+    let lacking = Controller::ALL.into_iter().filter_map(|controller| Some((controller, enable(&root, controller).err()?))).collect();
+    sweep(&root);
+    Ok(Division { root, lacking })
+}
+
+/// Has the children of the group limited by the controller, or tells why not.
+fn enable(group: &Path, controller: Controller) -> Result<(), String> {
+    let (shown, name) = (group.display(), controller.name());
+    if !has(&group.join("cgroup.controllers"), controller) {
+        return Err(format!("`{shown}` has no controller `{name}`"));
+    }
+    let enabled = fs::write(group.join("cgroup.subtree_control"), format!("+{name}"));
+    enabled.map_err(|error| format!("`{shown}` does not give its controller `{name}` on: {error}"))
+}
+
+/// Whether the list of controllers in the file has it.
+fn has(file: &Path, controller: Controller) -> bool {
+    fs::read_to_string(file).is_ok_and(|list| list.split_whitespace().any(|name| name == controller.name()))
+}
+
+impl Division {
+    /// Why attempts cannot be limited by the controller; `None`: they can.
+    fn lacks(&self, controller: Controller) -> Option<&str> {
+        self.lacking.iter().find(|(lacking, _)| *lacking == controller).map(|(_, reason)| reason.as_str())
+    }
 }
 
 impl Cgroup {
-    /// Makes the group of an attempt; `None` where there are none. `name` is the attempt's alone among the live ones.
-    pub(super) fn make(name: &str) -> io::Result<Option<Self>> {
-        let Some(root) = ROOT.get() else { return Ok(None) };
-        let path = root.join(format!("{PREFIX}{}-{name}", std::process::id()));
+    /// Makes the group of an attempt, within its limits; `None` where there are none, which is an error for one that is to be limited.
+    /// `name` is the attempt's alone among the live ones.
+    pub(super) fn make(name: &str, limits: &Limits) -> io::Result<Option<Self>> {
+        match division() {
+            Ok(division) => Self::within(division, name, limits).map(Some),
+            Err(_) if limits.memory.is_none() && limits.tasks_cpu.is_none() => Ok(None),
+            Err(reason) => Err(io::Error::other(reason.to_string())),
+        }
+    }
+
+    fn within(division: &Division, name: &str, limits: &Limits) -> io::Result<Self> {
+        let path = division.root.join(format!("{PREFIX}{}-{name}", std::process::id()));
         create(&path)?;
-        Ok(Some(Self { path }))
+        let group = Self { path };
+        for setting in limits::settings(limits, |controller| division.lacks(controller).is_none()) {
+            match group.set(setting.file, &setting.value) {
+                Err(error) if setting.is_optional && error.kind() == ErrorKind::NotFound => {}
+                set => set.map_err(|error| io::Error::new(error.kind(), format!("`{}`: {error}", setting.file)))?,
+            }
+        }
+        Ok(group)
     }
 
     /// Writes one of its files, such as `memory.max`.
     pub(in crate::handler) fn set(&self, file: &str, value: &str) -> io::Result<()> {
-        fs::write(self.path.join(file), value)
+        // Never made: a file that the kernel does not have is to be told from one that it refuses.
+        OpenOptions::new().write(true).open(self.path.join(file))?.write_all(value.as_bytes())
     }
 
     /// Opened for a child that joins.
@@ -126,7 +201,7 @@ impl Cgroup {
 
     /// Moves what lives in it out of it, for it to stay alive.
     pub(super) fn let_go(&self) {
-        let Some(left) = ROOT.get().map(|root| root.join(LEFT)) else { return };
+        let Ok(left) = division().map(|division| division.root.join(LEFT)) else { return };
         let moved = create(&left).and_then(|()| {
             // Each round takes what the one before has forked meanwhile.
             while let Some(pid) = self.processes().first() {
@@ -153,10 +228,17 @@ impl Cgroup {
         fs::read_to_string(self.path.join("memory.peak")).ok()?.trim().parse().ok()
     }
 
-    /// How many of its processes the kernel has killed for want of memory.
-    pub(super) fn killed_for_memory(&self) -> u64 {
+    /// What the kernel did to it for want of memory.
+    pub(super) fn memory_events(&self) -> MemoryEvents {
         let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
-        field(&events, "oom_kill").unwrap_or(0)
+        let count = |name| field(&events, name).unwrap_or(0);
+        MemoryEvents { at_limit: count("oom"), killed: count("oom_kill") }
+    }
+
+    /// Whether one of its processes could not fork.
+    pub(super) fn has_refused_processes(&self) -> bool {
+        let events = fs::read_to_string(self.path.join("pids.events")).unwrap_or_default();
+        field(&events, "max").is_some_and(|refused| refused > 0)
     }
 }
 
@@ -214,23 +296,28 @@ fn create(group: &Path) -> io::Result<()> {
 
 /// The directory of this process's control group.
 fn own_group() -> Result<PathBuf, NoCgroups> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    find_group(&mounts, &groups).ok_or(NoCgroups::NotMounted)
+    find_group(&mounts(), &groups).ok_or(NoCgroups::NotMounted)
+}
+
+fn mounts() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
 }
 
 /// From `/proc/self/mountinfo` and `/proc/self/cgroup`.
 fn find_group(mounts: &str, groups: &str) -> Option<PathBuf> {
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let (point, root) = find_mount(mounts)?;
+    Some(point.join(Path::new("/").join(path).strip_prefix(root).ok()?))
+}
+
+/// Where control groups of version 2 are mounted, and which of them is there.
+fn find_mount(mounts: &str) -> Option<(PathBuf, PathBuf)> {
     mounts.lines().find_map(|line| {
         let (mount, kind) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
-        if !kind.starts_with("cgroup2 ") {
-            return None;
-        }
-        let below = Path::new("/").join(path);
-        Some(Path::new(point).join(below.strip_prefix(root).ok()?))
+        kind.starts_with("cgroup2 ").then(|| (point.into(), root.into()))
     })
 }
 
@@ -255,29 +342,4 @@ fn field(text: &str, name: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_own_group_is_found_below_its_mount() {
-        let mounts = "30 24 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
-                      31 30 0:27 / /sys/fs/cgroup/unified rw,relatime shared:4 - cgroup2 cgroup2 rw\n";
-        let group = |groups| find_group(mounts, groups).map(|path| path.display().to_string());
-        assert_eq!(
-            group("1:name=systemd:/\n0::/system.slice/batchd.service\n").as_deref(),
-            Some("/sys/fs/cgroup/unified/system.slice/batchd.service")
-        );
-        assert_eq!(group("0::/\n").as_deref(), Some("/sys/fs/cgroup/unified/"));
-        assert_eq!(group("1:name=systemd:/\n"), None);
-        let inside = "31 30 0:27 /system.slice/x /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        assert_eq!(find_group(inside, "0::/system.slice/x/y\n"), Some("/sys/fs/cgroup/y".into()));
-        assert_eq!(find_group(inside, "0::/elsewhere\n"), None);
-    }
-
-    #[test]
-    fn numbers_are_read_by_name() {
-        let text = "populated 1\nfrozen 0\noom 3\noom_kill 2\n";
-        assert_eq!([field(text, "oom_kill"), field(text, "frozen"), field(text, "none")], [Some(2), Some(0), None]);
-        assert!(populated(text) && !populated("populated 0\n"));
-    }
-}
+mod tests;

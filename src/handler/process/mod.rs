@@ -10,6 +10,7 @@ pub(crate) mod feed;
 mod handshake;
 pub mod leaders;
 pub mod leftovers;
+mod limits;
 pub(super) mod output;
 mod spawn;
 pub(super) mod tree;
@@ -60,6 +61,8 @@ pub(super) struct End {
     pub(super) signal: Option<i32>,
     /// The last line of stdout that is not blank; empty when there is none.
     pub(super) last_stdout: Vec<u8>,
+    /// Who has killed it, where that was for want of memory.
+    killer: Option<String>,
     /// The last line of stderr that is not blank, shortened.
     last_stderr: String,
     /// What people should know besides, one line each.
@@ -86,6 +89,7 @@ impl End {
     pub(super) fn failure(&self) -> Option<String> {
         let failure = match (self.exit_code, self.signal) {
             (Some(0), _) => return None,
+            (_, Some(_)) if let Some(killer) = &self.killer => killer.clone(),
             (_, Some(signal)) => format!("killed by {}", signal_name(signal)),
             (Some(code), None) => format!("exit code {code}"),
             (None, None) => "exit status unknown".to_owned(),
@@ -97,7 +101,7 @@ impl End {
 /// Spawns the process and sees it, and its tree, to the end.
 pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, streams: Streams, stops: &StopLine) -> Result<End, SpawnError> {
     let name = result_path.file_name().unwrap_or_default().to_string_lossy();
-    let cgroup = Cgroup::make(&name).map_err(|source| SpawnError::Cgroup { source })?.map(Arc::new);
+    let cgroup = Cgroup::make(&name, &attempt.run.job.process.limits).map_err(|source| SpawnError::Cgroup { source })?.map(Arc::new);
     let turn = STARTS.acquire().await;
     // What has ended meanwhile is seen first: else those that wait for their turn would be started back to back.
     tokio::task::yield_now().await;
@@ -108,7 +112,7 @@ pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, stre
     if let Some(handshake) = handshake {
         // Without a program to stop there is only the shim to be killed, which being dropped does.
         tokio::select! {
-            ready = handshake.finish(plan) => ready?,
+            ready = handshake.finish(plan) => ready.map_err(|error| starved(error, plan, attempt, cgroup.as_deref()))?,
             () = stops.kill.cancelled() => return Err(SpawnError::Unready { program: plan.program.clone() }),
         }
     }
@@ -252,14 +256,13 @@ impl Watch<'_> {
                 (None, None, None)
             }
         };
-        let starved = self.cgroup.as_ref().map_or(0, |cgroup| cgroup.killed_for_memory());
-        if starved > 0 {
-            self.notes.push(format!("the kernel killed {starved} of its processes for want of memory"));
-        }
+        let limited = limits::reached(self.cgroup.as_deref(), &self.attempt.run.job.process.limits, signal);
+        self.notes.extend(limited.notes);
         let collected = self.output.finish();
         End {
             exit_code,
             signal,
+            killer: limited.killer,
             last_stdout: collected.last_stdout,
             last_stderr: collected.last_stderr,
             notes: self.notes,
@@ -296,6 +299,15 @@ fn usage(reaped: &Reaped, cgroup: Option<&Cgroup>) -> Usage {
     Usage {
         cpu: cgroup.and_then(Cgroup::cpu).unwrap_or(reaped.cpu),
         max_rss: peak.or_else(|| Some(reaped.max_rss).filter(|max_rss| exceeds_ours(*max_rss))),
+    }
+}
+
+/// A shim that did not live to start the program may have had too little memory for itself.
+fn starved(error: SpawnError, plan: &Plan, attempt: &Attempt, cgroup: Option<&Cgroup>) -> SpawnError {
+    let limit = attempt.run.job.process.limits.memory;
+    match limit.filter(|_| cgroup.is_some_and(|cgroup| cgroup.memory_events().killed > 0)) {
+        Some(limit) => SpawnError::MemoryLimit { program: plan.program.clone(), limit: limits::size(limit) },
+        None => error,
     }
 }
 

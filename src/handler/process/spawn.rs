@@ -57,6 +57,8 @@ pub(in crate::handler) enum SpawnError {
     Unready { program: PathBuf },
     #[error("cannot start `{}`: not enough memory", program.display())]
     Memory { program: PathBuf },
+    #[error("cannot start `{}` within the memory limit of {limit}, which is too low: raise `limits.memory`", program.display())]
+    MemoryLimit { program: PathBuf, limit: String },
     #[error("cannot give it a control group: {source}")]
     Cgroup { source: io::Error },
     #[error("cannot start `{}`: {source}", program.display())]
@@ -69,9 +71,12 @@ impl SpawnError {
     /// What it means for another attempt; `None`: nobody can say.
     pub(in crate::handler) fn hindrance(&self) -> Option<Hindrance> {
         match self {
-            Self::Interpreter { .. } | Self::NotExecutable { .. } | Self::Format { .. } | Self::TooLong { .. } | Self::Nul { .. } => {
-                Some(Hindrance::Lasting)
-            }
+            Self::Interpreter { .. }
+            | Self::NotExecutable { .. }
+            | Self::Format { .. }
+            | Self::TooLong { .. }
+            | Self::Nul { .. }
+            | Self::MemoryLimit { .. } => Some(Hindrance::Lasting),
             Self::OpenFiles { .. } | Self::Processes { .. } | Self::UserProcesses { .. } | Self::Memory { .. } => Some(Hindrance::Shortage),
             Self::Directory { .. }
             | Self::Refused { .. }
