@@ -77,6 +77,7 @@ struct Server {
 pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let signals = if daemon.signals { Some(SignalStream::install().map_err(ServeError::Signals)?) } else { None };
     let handlers: Arc<[String]> = daemon.handlers.names().map(str::to_owned).collect();
+    memory::keep_little();
     // First of all: what jobs may ask for depends on it.
     let divided = handler::divide_cgroup();
     let Loaded { config, warnings, exposures, hash } = source::load(&daemon.config, &handlers)?;

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::site::{Daemon, Site};
 
+mod floods;
+mod group;
+
 /// What has not settled by then never will.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -250,64 +253,11 @@ fn what_a_process_took_is_recorded() {
     assert!(shown.contains("  used       ") && shown.contains("MiB of memory"), "{shown}");
 }
 
-impl Zoo {
-    /// Head, tail and the bytes cut between them, as they are on record.
-    fn captured(&self) -> (Vec<u8>, Vec<u8>, i64) {
-        let records = rusqlite::Connection::open(self.site.path("state/batchd.db")).expect("the records");
-        let question = "SELECT head, tail, cut FROM output JOIN run ON run.key = output.run WHERE job = 'animal'";
-        records.query_row(question, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("an output")
-    }
-
-    /// The most memory that the daemon ever had.
-    fn check_peak(&self) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon.pid())).expect("it lives");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it has memory");
-        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
-        assert!(peak <= self.idle.rss_kib + 16 * 1024, "{peak} KiB; idle: {:?}", self.idle);
-    }
-}
-
-/// An animal that prints `printed` bytes.
-fn check_flood(script: &str, printed: i64, tail: &[u8]) {
-    let zoo = Zoo::new(&job("animal", "", script));
-    assert_eq!(end(&zoo.run("animal")[""]), ("succeeded", Some(0), None));
-    let (head, end, cut) = zoo.captured();
-    let kept = i64::try_from(head.len() + end.len()).expect("a length");
-    assert_eq!((kept, kept + cut), (1024 * 1024, printed), "{script}");
-    assert!(end.ends_with(tail), "{}", String::from_utf8_lossy(&end[end.len() - 80..]));
-    zoo.check_peak();
-}
-
+/// Without a control group it is the user's processes that are counted: those of one that nobody else is here.
 #[test]
-fn a_line_without_an_end_is_cut_and_takes_no_memory() {
-    check_flood(r"head -c 100000000 /dev/zero | tr '\0' a", 100_000_000, b"aaaa");
-}
-
-#[test]
-fn lines_without_an_end_are_cut_and_take_no_memory() {
-    check_flood("yes $(printf %0999d 7) | head -c 100000000; echo end", 100_000_004, b"0007\nend\n");
-}
-
-#[test]
-fn nothing_printed_can_pass_for_the_daemons_or_move_a_cursor() {
-    const PRINTED: &[u8] = b"ok\n2026-01-01 00:00:00.000+00:00 INFO  [job=forged run=x] run succeeded\n\x1b[2J\x1b]0;x\x07\n\xe2\x80\xaeevil\n\xff\xfe\0\r\nnone\n";
-    let script = r"printf 'ok\n2026-01-01 00:00:00.000+00:00 INFO  [job=forged run=x] run succeeded\n\033[2J\033]0;x\007\n\342\200\256evil\n\377\376\000\r\nnone\n'; exit 1";
-    let mut zoo = Zoo::new(&job("animal", "", script));
-    zoo.run("animal");
-    assert_eq!(zoo.captured().0.escape_ascii().to_string(), PRINTED.escape_ascii().to_string());
-    zoo.daemon.line("stdout| none");
-    let mut shown = vec![zoo.site.read("logs/batch.log")];
-    for arguments in
-        [&["show", "animal"][..], &["show", "animal", "--json"], &["results", "animal"], &["logs", "animal"], &["logs", "--json"]]
-    {
-        shown.push(zoo.site.ask(arguments));
-    }
-    for text in &shown {
-        let live = text.chars().find(|char| (char.is_control() && !"\n\t".contains(*char)) || *char == '\u{202e}');
-        assert_eq!(live, None, "{text}");
-        let forged = text.lines().find(|line| line.starts_with("2026-01-01") || line.starts_with("[job=forged"));
-        assert_eq!(forged, None, "{text}");
-    }
+fn a_fork_bomb_in_its_limit_ends_with_its_time() {
+    let keys = "user = \"backup\"\ncwd = \"/\"\nlimits = { processes = 40 }\npartial_timeout = \"2s\"\nstop = { grace = \"1s\" }";
+    check(keys, "trap '' TERM; b() { b | b & }; b; sleep 1000", ("timed_out", None, Some(9)), "killed by SIGKILL");
 }
 
 #[test]
@@ -363,71 +313,4 @@ fn a_stderr_that_nobody_reads_delays_neither_a_start_nor_the_end() {
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(daemon.left().success());
     assert!(leaving.elapsed() < Duration::from_secs(9), "{:?}", leaving.elapsed());
-}
-
-/// A control group that is the daemon's to divide, removed in the end; `None` where this machine has none to give.
-struct Delegated(std::path::PathBuf);
-
-impl Delegated {
-    fn make() -> Option<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
-        let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
-        let path = std::path::Path::new(mount.split(' ').nth(4)?).join(format!("batchd-zoo-{}", std::process::id()));
-        fs::create_dir(&path).ok()?;
-        // As systemd marks what it delegates.
-        let mark = format!("import os; os.setxattr('{}', 'trusted.delegate', b'1')", path.display());
-        let marked = std::process::Command::new("python3").args(["-c", &mark]).status().expect("python runs");
-        Some(Self(path)).filter(|_| marked.success())
-    }
-
-    fn groups(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("it is there").flatten().filter(|entry| entry.path().is_dir());
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-    }
-}
-
-impl Drop for Delegated {
-    fn drop(&mut self) {
-        for group in self.groups() {
-            let _ = fs::remove_dir(self.0.join(group));
-        }
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
-#[test]
-#[expect(clippy::print_stderr, reason = "whoever reads the test's output must know what it could not test")]
-fn nothing_escapes_a_control_group() {
-    let Some(group) = Delegated::make() else {
-        eprintln!("no control groups of version 2 here: the same is tested by session");
-        let script = "setsid sh -c 'setsid sleep 1000 & exit 0' > /dev/null 2>&1 & wait; exit 4";
-        return check("", script, ("failed", Some(4), None), "exit code 4");
-    };
-    // No mark, no session, no parent: only the control group knows.
-    let hidden = "env -i setsid sh -c 'env -i setsid sleep 1000 & exit 0' > /dev/null 2>&1 & wait";
-    let jobs = job("quick", "", &format!("{hidden}; exit 4"))
-        + &job("slow", SHORT, &format!("trap '' TERM; {hidden}; sleep 1000"))
-        + &job("keeper", "stop = { leftovers = \"leave\" }", &format!("{hidden}; exit 0"));
-    let site = Site::new(&jobs);
-    let enter = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.0.display());
-    let mut daemon = site.start_under(&["sh", "-c", &enter, "sh"]);
-    daemon.line("attempts run in control groups of their own");
-    daemon.line("ready");
-    for (job, outcome) in [("quick", "failed"), ("slow", "timed_out")] {
-        site.batchd(&["trigger", job, "--wait"]);
-        let results = site.ask(&["results", job]);
-        assert!(results.contains(&format!("\"outcome\":\"{outcome}\"")), "{results}");
-        assert_eq!(group.groups(), ["daemon"], "{job}");
-        until(|| children(daemon.pid()).is_empty().then_some(()));
-    }
-    daemon.line("killed what was left in the background");
-    site.ask(&["trigger", "keeper", "--wait"]);
-    daemon.line("left running in the background");
-    let mut groups = group.groups();
-    groups.sort();
-    assert_eq!(groups, ["daemon", "left"]);
-    let left = fs::read_to_string(group.0.join("left/cgroup.procs")).expect("the group");
-    assert_eq!(left.lines().count(), 1, "{left}");
-    fs::write(group.0.join("left/cgroup.kill"), "1").expect("it is killed");
-    until(|| children(daemon.pid()).is_empty().then_some(()));
 }
