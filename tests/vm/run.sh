@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# A virtual machine of its own for batchd, because only there the clock may be set: date -s, suspend to memory, a leap second.
+# Virtual machines of their own for batchd, for what a container cannot have.
 #
-#   tests/vm/run.sh [BATCHD]     BATCHD: the binary [target/release/batchd]
+#   tests/vm/run.sh [BATCHD [STORY…]]     BATCHD: the binary [target/release/batchd]; STORY: clock, service [both]
 #
-# Needs: apt-get install mmdebstrap qemu-system-x86 e2fsprogs. The root is made once, in target/vm; a run takes some minutes, because
+# clock: the clock is set, the machine sleeps, a leap second comes. service: the unit under systemd, with control groups of version 2;
+# limits of memory, processor and processes; ten minutes of sleep, for which it really takes ten (SUSPEND=120 makes them two).
+#
+# Needs: apt-get install mmdebstrap qemu-system-x86 e2fsprogs. The root is made once, in target/vm; a story takes some minutes, because
 # the machine is emulated. What fails is printed, and the exit code is 1. It is no part of ./test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readonly BATCHD=${1:-target/release/batchd}
-readonly PATIENCE=1500
+(($# > 1)) && readonly STORIES=("${@:2}") || readonly STORIES=(clock service)
+readonly PATIENCE=2400
 source tests/vm/root.sh
 
 need_vm
@@ -16,20 +20,22 @@ make_root
 [[ -e $PLACE/disk ]] || mke2fs -q -t ext4 -d "$PLACE/root" "$PLACE/disk" 2000M
 
 input=$(mktemp -d)
-trap 'rm -rf "$input"' EXIT
-cp tests/vm/guest/story.sh tests/vm/guest/leap.py "$input"
+trap 'rm -rf "$input" "$input.tar"' EXIT
+cp tests/vm/guest/{leap.py,service.toml} "$input"
 cp "$BATCHD" "$input/batchd"
-tar cf "$input.tar" -C "$input" .
 
-timeout --kill-after=5 "$PATIENCE" "${machine[@]}" -append "$KERNEL systemd.mask=serial-getty@ttyS0.service systemd.show_status=0" \
-  -drive "file=$PLACE/disk,format=raw,if=virtio,snapshot=on" -drive "file=$input.tar,format=raw,if=virtio,readonly=on" \
-  </dev/null >"$PLACE/console" 2>&1 || true
-rm -f "$input.tar"
-
-grep --text -aE '^(ok|FAILED|told) ' "$PLACE/console" || true
-if grep --text -q '^the story is told' "$PLACE/console" && ! grep --text -q '^FAILED ' "$PLACE/console"; then
-  echo "all is well"
-else
-  echo "something failed: $PLACE/console has what the machine said" >&2
-  exit 1
-fi
+failed=0
+for story in "${STORIES[@]}"; do
+  console=$PLACE/console-$story
+  { echo "SUSPEND=${SUSPEND:-600}"; cat "tests/vm/guest/$story.sh"; } >"$input/story.sh"
+  tar cf "$input.tar" -C "$input" .
+  timeout --kill-after=5 "$PATIENCE" "${machine[@]}" -append "$KERNEL systemd.mask=serial-getty@ttyS0.service systemd.show_status=0" \
+    -drive "file=$PLACE/disk,format=raw,if=virtio,snapshot=on" -drive "file=$input.tar,format=raw,if=virtio,readonly=on" \
+    </dev/null >"$console" 2>&1 || true
+  tr -d '\r' <"$console" | grep --text -aE '^(ok|FAILED|told) ' || true
+  if ! grep --text -q '^the story is told' "$console" || grep --text -q '^FAILED ' "$console"; then
+    echo "something failed: $console has what the machine said" >&2
+    failed=1
+  fi
+done
+((failed == 0)) && echo "all is well"

@@ -1,4 +1,4 @@
-# What befalls the clock of the machine, and what batchd has to make of it. Every line that begins with FAILED fails the run.
+# What befalls the clock of the machine, and what batchd has to make of it.
 exec 2>&1
 cd "$(mktemp -d)" || exit
 PATH=/opt/in:$PATH
