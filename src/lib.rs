@@ -31,3 +31,8 @@ pub mod schedule;
 pub mod simulate;
 pub mod store;
 pub mod web;
+
+/// The code in the documentation is compiled, and run, as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/coming-from-django.md")]
+pub struct ComingFromDjango;

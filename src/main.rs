@@ -3,10 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(code) = batchd::handler::shim::enter() {
-        return code;
-    }
-    batchd::http::install_provider();
-    let rooms = batchd::cli::Installed::new(batchd::handler::Registry::new());
-    ExitCode::from(batchd::cli::main(&rooms) as u8)
+    batchd::cli::main(batchd::daemon::Daemon::builder())
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, BufWriter};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -26,14 +26,15 @@ use crate::daemon::source::LoadError;
 use crate::store::{Reader, StoreError};
 use crate::web::{self, JobView};
 
-/// Reads the process's arguments, carries out the command and returns the exit code. Prints on stdout and stderr.
-pub fn main(rooms: &dyn Rooms) -> Exit {
+/// Reads the process's arguments, carries out the command and returns the exit code. Prints on stdout and stderr. `config`: the file that
+/// is meant where nobody names one.
+pub(super) fn main(rooms: &dyn Rooms, config: Option<PathBuf>) -> Exit {
     if let Some(exit) = completions::answer() {
         return exit;
     }
     let line: Vec<_> = std::env::args_os().collect();
-    let job = job_of(rooms, &line);
-    let arguments = match Arguments::read_about(line, job.as_deref()) {
+    let job = job_of(rooms, &line, config.as_deref());
+    let mut arguments = match Arguments::read_about(line, job.as_deref()) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Whoever closed stdout does not want to read it.
@@ -41,6 +42,7 @@ pub fn main(rooms: &dyn Rooms) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
+    arguments.global.config = arguments.global.config.or(config);
     let look = Look::of_terminals(arguments.global.color);
     // Not locked: the progress of a run draws on stderr, too.
     let (mut out, mut err) = (BufWriter::new(io::stdout()), io::stderr());
@@ -51,10 +53,10 @@ pub fn main(rooms: &dyn Rooms) -> Exit {
 }
 
 /// The job whose own options the line may hold. A file that cannot be read is told of by the command itself.
-fn job_of(rooms: &dyn Rooms, line: &[OsString]) -> Option<Arc<Job>> {
+fn job_of(rooms: &dyn Rooms, line: &[OsString], config: Option<&Path>) -> Option<Arc<Job>> {
     let asked = job_arguments::asked(line)?;
     let named = job_arguments::from_environment();
-    let path = config_path(asked.config.or(named.as_deref().map(Path::new))).ok()?;
+    let path = config_path(asked.config.or(named.as_deref().map(Path::new)).or(config)).ok()?;
     let (config, _) = rooms.examine(&path).ok()?;
     asked.words.iter().find_map(|word| config.jobs.get(*word)).map(Arc::clone)
 }

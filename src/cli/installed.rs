@@ -1,35 +1,73 @@
 //! The rooms of the installed program, with the handlers of whoever embeds it.
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 
 use super::rooms::Rooms;
-use super::{Exit, Failure};
-use crate::config::{Channel, Config, JobName, Problems};
+use super::{Exit, Failure, dispatch};
+use crate::config::{Channel, Config, DeclaredHandler, JobName, Problems};
 use crate::daemon::source::{self, LoadError};
-use crate::daemon::{Daemon, ForegroundError, Progress, Ran, RunOptions, ServeError, clock, run_once};
-use crate::handler::{self, Registry};
+use crate::daemon::{Builder, ForegroundError, Progress, Ran, RunOptions, ServeError, clock, run_once};
+use crate::handler;
 use crate::notify;
 use crate::web::{History, Records};
+
+/// The whole command line, for a program with handlers of its own: its `main` in one line.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use batchd::daemon::Daemon;
+/// use batchd::handler::{Context, HandlerResult, json};
+///
+/// async fn cleanup(context: Context) -> HandlerResult {
+///     context.log("all is clean");
+///     Ok(json!({ "removed": 0 }))
+/// }
+///
+/// fn main() -> ExitCode {
+///     batchd::cli::main(Daemon::builder().handler("cleanup", cleanup))
+/// }
+/// ```
+///
+/// `check`, `run`, `daemon` and all other commands then know `handler = "cleanup"`. Call it first in `main`: jobs may start this very
+/// program again to set up their processes.
+pub fn main(daemon: Builder) -> ExitCode {
+    if let Some(code) = handler::shim::enter() {
+        return code;
+    }
+    crate::http::install_provider();
+    let config = daemon.config_path().map(Path::to_owned);
+    ExitCode::from(dispatch::main(&Installed::new(daemon), config) as u8)
+}
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Installed {
-    handlers: Registry,
+    daemon: Builder,
 }
 
 impl Installed {
-    pub fn new(handlers: Registry) -> Self {
-        Self { handlers }
+    pub fn new(daemon: Builder) -> Self {
+        Self { daemon }
+    }
+
+    fn declared(&self) -> Vec<DeclaredHandler> {
+        self.daemon.registry().declared().collect()
     }
 
     /// Programs are waited for and results gathered on more than one thread.
     fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        Ok(runtime.context("cannot start the runtime")?.block_on(work))
+        let runtime = runtime.context("cannot start the runtime")?;
+        let done = runtime.block_on(work);
+        // A handler's thread that never returns must not keep the program from leaving.
+        runtime.shutdown_background();
+        Ok(done)
     }
 }
 
@@ -39,15 +77,13 @@ impl Rooms for Installed {
     }
 
     fn examine(&self, path: &Path) -> Result<(Config, Problems), LoadError> {
-        let names: Vec<String> = self.handlers.names().map(str::to_owned).collect();
-        source::examine(path, &names)
+        source::examine(path, &self.declared())
     }
 
     fn load(&self, path: &Path) -> Result<Config, LoadError> {
         // Without one, what needs it is refused, for the reason that is kept.
         let _ = handler::divide_cgroup();
-        let names: Vec<String> = self.handlers.names().map(str::to_owned).collect();
-        source::load(path, &names).map(|loaded| loaded.config)
+        source::load(path, &self.declared()).map(|loaded| loaded.config)
     }
 
     fn history(&self, state_dir: &Path) -> Arc<dyn History> {
@@ -60,7 +96,7 @@ impl Rooms for Installed {
     }
 
     fn serve(&self, config: &Path) -> Result<Exit, Failure> {
-        let daemon = Daemon::builder().config(config).handlers(self.handlers.clone()).build();
+        let daemon = self.daemon.clone().config(config).build();
         match Self::block_on(daemon.run())? {
             Ok(()) => Ok(Exit::Done),
             Err(ServeError::Config(error)) => Err(Failure::InvalidConfig(error)),
@@ -70,7 +106,7 @@ impl Rooms for Installed {
 
     fn run_once(&self, config: Config, job: JobName, options: RunOptions, progress: Box<dyn Progress>) -> Result<Ran, Failure> {
         let name = job.to_string();
-        let ran = Self::block_on(run_once(Arc::new(config), job, options, self.handlers.clone(), progress))?;
+        let ran = Self::block_on(run_once(Arc::new(config), job, options, self.daemon.registry().clone(), progress))?;
         ran.map_err(|error| match error {
             ForegroundError::UnknownJob(job) => Failure::unknown_job(&job, []),
             ForegroundError::UnknownTarget(target) => Failure::UnknownTarget { job: name, target: target.to_string() },

@@ -52,9 +52,8 @@ use std::path::PathBuf;
 
 pub use arguments::Arguments;
 pub use client::{Client, ClientError};
-pub use dispatch::main;
 pub use failure::Failure;
-pub use installed::Installed;
+pub use installed::{Installed, main};
 pub use place::{Place, PlaceError, config_path};
 pub use print::{Look, Screen};
 pub use rooms::Rooms;

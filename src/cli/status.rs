@@ -101,5 +101,12 @@ fn runs(runs: &[LiveRun], now: Timestamp, screen: &mut Screen<'_>) -> Result<(),
         Column::number("for").spare(2),
     ];
     screen.table(&Table::with_rows(columns, rows))?;
+    for run in runs {
+        for attempt in &run.oldest {
+            let Some(progress) = &attempt.progress else { continue };
+            let target = attempt.target.as_ref().map(|target| format!(" {}", escape(target))).unwrap_or_default();
+            screen.line(format!("  {}{target}: {}", escape(&run.id.0), escape(progress)))?;
+        }
+    }
     Ok(())
 }

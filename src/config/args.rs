@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::field::{Field, fields};
 use super::keys::unknown_in;
-use super::problem::{Problem, Report, shown};
+use super::problem::{Problem, Report, nearest, shown};
 use super::template::{self, TemplateError, Values};
-use super::{Job, template_check};
+use super::{DeclaredHandler, Job, template_check};
 
 /// The most arguments of a job.
 const MAX_ARGUMENTS: usize = 100;
@@ -78,6 +78,14 @@ impl ArgumentKind {
             Self::Flag => "bool",
             Self::Date => "date",
             Self::Choice(_) => "choice",
+        }
+    }
+
+    /// Its name with what can be chosen: for messages that compare two.
+    fn described(&self) -> String {
+        match self {
+            Self::Choice(choices) => format!("choice of {}", choices.iter().map(|choice| shown(choice)).collect::<Vec<_>>().join(", ")),
+            kind => kind.name().to_owned(),
         }
     }
 
@@ -193,8 +201,8 @@ fn rendered(default: &str, kind: &ArgumentKind, values: &Values) -> Result<Value
     kind.read(&text).ok_or_else(|| format!("it is `{}`, allowed is {}", shown(&text), kind.allowed()))
 }
 
-/// The `args` of a job or of the defaults.
-pub(super) fn read(field: Field<'_>, report: &mut Report) -> BTreeMap<String, Argument> {
+/// The `args` of a job or of the defaults. Those that the job's handler declares are of its types, and without others beside them.
+pub(super) fn read(field: Field<'_>, handler: Option<&DeclaredHandler>, report: &mut Report) -> BTreeMap<String, Argument> {
     let mut arguments: BTreeMap<String, Argument> = BTreeMap::new();
     let Some(table) = field.table("{ date = { default = \"{{ nominal.date }}\", help = \"the day to report\" } }", report) else {
         return arguments;
@@ -214,7 +222,17 @@ pub(super) fn read(field: Field<'_>, report: &mut Report) -> BTreeMap<String, Ar
             continue;
         }
         let full = format!("args.{name}");
-        if let Some(argument) = argument(Field { name: &full, value, source: field.source }, report) {
+        let declared = handler.and_then(|handler| handler.args.get(name));
+        if let Some(handler) = handler.filter(|handler| declared.is_none() && !handler.args.is_empty()) {
+            let known = listed(&handler.args.keys().cloned().collect::<Vec<_>>());
+            let problem = Problem::error(span, format!("the handler `{}` declares no argument `{name}`: {known}", shown(&handler.name)));
+            report.push(match nearest(name, handler.args.keys().map(String::as_str)) {
+                Some(near) => problem.help(format!("did you mean `{near}`?")),
+                None => problem,
+            });
+            continue;
+        }
+        if let Some(argument) = argument(Field { name: &full, value, source: field.source }, declared, report) {
             arguments.insert(name.to_owned(), argument);
         }
     }
@@ -250,7 +268,8 @@ fn bad_name(name: &str, span: std::ops::Range<usize>) -> Option<Problem> {
     })
 }
 
-fn argument(field: Field<'_>, report: &mut Report) -> Option<Argument> {
+/// `declared`: what the handler says of it, which the file may give another default and help.
+fn argument(field: Field<'_>, declared: Option<&Argument>, report: &mut Report) -> Option<Argument> {
     let table = field.table("{ type = \"date\", default = \"{{ nominal.date }}\" }", report)?;
     let (mut kind, mut choices, mut default, mut help, mut usable) = (None, None, None, None, true);
     for (key, span, value) in fields(table) {
@@ -284,14 +303,36 @@ fn argument(field: Field<'_>, report: &mut Report) -> Option<Argument> {
             return None;
         }
         (Some(kind), None) => kind,
-        (None, None) => ArgumentKind::Text,
+        (None, None) => declared.map_or(ArgumentKind::Text, |declared| declared.kind.clone()),
     };
+    if let Some(declared) = declared.filter(|declared| declared.kind != kind) {
+        let (is, found) = (declared.kind.described(), kind.described());
+        report
+            .error(field.span(), format!("`{}` is of type {is} in the handler, found {found}: leave `type` and `choices` out", field.name));
+        return None;
+    }
     let name = format!("{}.default", field.name);
     let default = match default {
         Some(value) => Some(read_default(Field { name: &name, value, source: field.source }, &kind, report)?),
-        None => None,
+        None => declared.and_then(|declared| declared.default.clone()),
     };
+    let help = help.or_else(|| declared.and_then(|declared| declared.help.clone()));
     Some(Argument { kind, default, help })
+}
+
+/// Why no job could be told an argument that a handler declares, if none could.
+pub(super) fn check_declared(name: &str, argument: &Argument) -> Result<(), String> {
+    if let Some(problem) = bad_name(name, 0..0) {
+        return Err(format!("that is refused: {}", problem.message));
+    }
+    if matches!(&argument.kind, ArgumentKind::Choice(choices) if choices.is_empty()) {
+        return Err(format!("`{name}` with nothing to choose from"));
+    }
+    let Some(default) = &argument.default else { return Ok(()) };
+    let values = Values::of_nominal(Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC));
+    rendered(default, &argument.kind, &values)
+        .map(drop)
+        .map_err(|reason| format!("`{name}` whose default is no {}: {reason}", argument.kind.name()))
 }
 
 fn kind_of(field: Field<'_>, report: &mut Report) -> Option<ArgumentKind> {

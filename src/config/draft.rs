@@ -11,13 +11,13 @@ use toml::de::DeTable;
 use super::field::{Field, fields};
 use super::keys::{self, Place, is_job_key, meant, unknown};
 use super::policy::{self, CatchUpDraft, DstDraft, RetryDraft, StopDraft, each};
-use super::problem::{Problem, Report, nearest, shown};
+use super::problem::{Problem, Report, shown};
 use super::process::ProcessDraft;
 use super::telling::{self, TellingDraft};
 use super::timetable::{self, Zones};
 use super::{
-    Argument, Context, Expect, Interrupted, JobName, MaxFailures, Overlap, Process, Rate, Targets, Work, Zone, after, args, except, http,
-    targets,
+    Argument, Context, DeclaredHandler, Expect, Interrupted, JobName, MaxFailures, Overlap, Process, Rate, Targets, Work, Zone, after,
+    args, declared, except, http, targets,
 };
 use crate::schedule::{Except, Schedule};
 
@@ -26,9 +26,6 @@ pub(super) const MAX_CONCURRENCY: i64 = 65_536;
 
 /// The most targets of one process.
 const MAX_CHUNK: i64 = 10_000;
-
-/// The handler that every daemon has.
-const BUILT_IN_HANDLER: &str = "echo";
 
 /// What a file is read with.
 pub(super) struct Reader<'a> {
@@ -56,6 +53,8 @@ pub(super) struct Draft<'a> {
     pub(super) jitter: Option<Duration>,
     pub(super) enabled: Option<bool>,
     pub(super) work: Option<Work>,
+    /// What its handler says of itself.
+    pub(super) declared: Option<&'a DeclaredHandler>,
     pub(super) args: BTreeMap<String, Argument>,
     pub(super) targets: Option<Targets>,
     pub(super) target_key: Option<String>,
@@ -133,6 +132,9 @@ impl<'a> Reader<'a> {
             let problem = Problem::error(again.clone(), "`retries` is short for `retry = { attempts = … }`: keep one of the two");
             self.report.push(problem.also(first.clone(), "the other is here"));
         }
+        if let Some(field) = draft.written.args {
+            draft.args = args::read(field, draft.declared, &mut self.report);
+        }
         if let Some(field) = draft.written.targets {
             draft.targets = targets::read(field, draft.target_key.as_deref(), &mut self.report);
         }
@@ -157,7 +159,7 @@ impl<'a> Reader<'a> {
             "except" => draft.except = except::read(field, self.context, report),
             "jitter" => draft.jitter = field.duration(report),
             "enabled" => draft.enabled = field.boolean(report),
-            "args" => (draft.args, draft.written.args) = (args::read(field, report), Some(field)),
+            "args" => draft.written.args = Some(field),
             "command" | "shell" | "handler" | "http" => {
                 draft.written.handlers.push((key, span.clone()));
                 draft.written.handler = true;
@@ -166,7 +168,10 @@ impl<'a> Reader<'a> {
                     "command" => argv(field, report).map(Work::Command),
                     "shell" => shell(field, report).map(Work::Shell),
                     "http" => http::read(field, report).map(|http| Work::Http(Arc::new(http))),
-                    _ => handler(field, &self.context.handlers, report).map(Work::Handler),
+                    _ => {
+                        draft.declared = declared::find(field, &self.context.handlers, report);
+                        draft.declared.map(|declared| Work::Handler(declared.name.clone()))
+                    }
                 };
             }
             _ => return false,
@@ -334,20 +339,6 @@ fn shell(field: Field<'_>, report: &mut Report) -> Option<String> {
     let help =
         if field.as_array().is_some() { "write one string, or use `command` for an array" } else { "write a command line in quotes" };
     field.filled(help, report).map(str::to_owned)
-}
-
-fn handler(field: Field<'_>, registered: &[String], report: &mut Report) -> Option<String> {
-    let name = field.filled("name a handler that the embedding program registered", report)?;
-    if name == BUILT_IN_HANDLER || registered.iter().any(|known| known == name) {
-        return Some(name.to_owned());
-    }
-    let known = || registered.iter().map(String::as_str).chain([BUILT_IN_HANDLER]);
-    let help = match nearest(name, known()) {
-        Some(near) => format!("did you mean \"{}\"?", shown(near)),
-        None => format!("registered are: {}; to start a program use `command`", known().take(20).map(shown).collect::<Vec<_>>().join(", ")),
-    };
-    report.push(Problem::error(field.span(), format!("unknown handler \"{}\" in `handler`", shown(name))).help(help));
-    None
 }
 
 /// A table of environment variables.

@@ -46,8 +46,7 @@ pub struct Job {
     pub timeout: Option<Duration>,
     pub retry: Retry,
     pub max_failures: MaxFailures,
-    /// The argv of the gather command, as templates.
-    pub gather: Option<Vec<String>>,
+    pub gather: Option<Gather>,
     pub overlap: Overlap,
     pub catch_up: CatchUp,
     pub on_interrupted: Interrupted,
@@ -146,6 +145,22 @@ pub enum Work {
     Handler(String),
     /// A request.
     Http(Arc<HttpWork>),
+}
+
+/// What folds the results of a run's partials into one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gather {
+    /// An argv, each element a template.
+    Command(Vec<String>),
+    /// The handler of the job.
+    Handler,
+}
+
+impl Gather {
+    /// The argv, where it is a command.
+    pub fn argv(&self) -> Option<&[String]> {
+        if let Self::Command(argv) = self { Some(argv) } else { None }
+    }
 }
 
 /// The items that a run works on.

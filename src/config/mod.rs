@@ -6,6 +6,7 @@ pub mod args;
 mod calendar;
 mod change;
 mod channel;
+mod declared;
 mod definition;
 mod draft;
 mod except;
@@ -44,10 +45,11 @@ use std::time::Duration;
 pub use args::{ArgError, Args, Argument, ArgumentKind};
 pub use change::{Change, JobChange, diff};
 pub use channel::{Channel, ChannelName, Email, Hook, Secret, SmtpTls, Way};
+pub use declared::DeclaredHandler;
 pub use definition::{Definition, DefinitionError};
 pub use http::{Expected, HttpWork};
 pub use job::{
-    CatchUp, CatchUpPolicy, Interrupted, Job, JobName, Leftovers, MaxFailures, Overlap, Rate, Retry, Selection, StopPolicy, Target,
+    CatchUp, CatchUpPolicy, Gather, Interrupted, Job, JobName, Leftovers, MaxFailures, Overlap, Rate, Retry, Selection, StopPolicy, Target,
     TargetValue, Targets, Work,
 };
 pub use parse::{Context, parse};

@@ -15,8 +15,8 @@ use super::names::{bad_name, file_name};
 use super::problem::{Problem, Problems, shown};
 use super::template_check::{self, NO_ARGS, Scope, Shape};
 use super::{
-    Config, DaemonConfig, HistoryConfig, Host, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures, Overlap, Process,
-    Targets, Work, Zone, args, syntax,
+    Config, DaemonConfig, DeclaredHandler, HistoryConfig, Host, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures,
+    Overlap, Process, Targets, Work, Zone, args, declared, syntax,
 };
 use crate::schedule::{Schedule, Timetable};
 
@@ -44,8 +44,8 @@ pub struct Context {
     pub base: PathBuf,
     /// The zone of a file that names none.
     pub system_zone: Zone,
-    /// The names of the Rust handlers that the embedding program registered.
-    pub handlers: Vec<String>,
+    /// The Rust handlers that the embedding program registered.
+    pub handlers: Vec<DeclaredHandler>,
     /// Reads a file that the configuration names, or says why it cannot be read; the path is absolute.
     pub files: fn(&Path) -> Result<Vec<u8>, String>,
     /// The paths that match a pattern, which begins at a directory unless it is absolute.
@@ -255,12 +255,13 @@ impl<'a> Reader<'a> {
         let draft = self.draft(Place::Job, table);
         self.after.extend(draft.after.clone().map(|names| (name.into(), names)));
         self.check_presence(name, &span, &draft);
-        let targets = draft.targets.clone().unwrap_or_default();
+        let targets = declared::targets(&draft);
         let process = self.process_of(&draft, daemon, defaults);
         let shape = if draft.written.targets.is_some() && draft.targets.is_none() { Shape::Unknown } else { Shape::of(&targets) };
         let chunk = draft.chunk.or(defaults.chunk).unwrap_or(1);
         let shape = if chunk > 1 && !matches!(draft.work, Some(Work::Handler(_) | Work::Http(_))) { Shape::Chunk } else { shape };
         let mut args = defaults.args.clone();
+        args.extend(draft.declared.iter().flat_map(|declared| declared.args.clone()));
         args.extend(draft.args.clone());
         template_check::work(&draft, &shape, Scope { process: &process, args: &args }, &mut self.report);
         if draft.written.after || draft.schedule.as_ref().is_some_and(|(_, schedules)| !schedules.is_empty()) {
@@ -268,6 +269,7 @@ impl<'a> Reader<'a> {
         }
         self.check_sense(&draft, defaults, &targets);
         self.check_process(&draft, defaults);
+        let gather = declared::gather(&draft, defaults);
         let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
         let (schedule_text, schedules) = draft.schedule.or_else(|| draft.written.after.then(Default::default))?;
         if draft.written.after && schedules.contains(&Schedule::Reboot) {
@@ -303,7 +305,7 @@ impl<'a> Reader<'a> {
             timeout: draft.timeout.or(defaults.timeout),
             retry,
             max_failures: draft.max_failures.or(defaults.max_failures).unwrap_or(MaxFailures::Any),
-            gather: draft.gather.or_else(|| defaults.gather.clone()),
+            gather,
             overlap: draft.overlap.or(defaults.overlap).unwrap_or(Overlap::Skip),
             catch_up: draft.catch_up.build(defaults.catch_up),
             on_interrupted: draft.on_interrupted.or(defaults.on_interrupted).unwrap_or(Interrupted::Resume),

@@ -1,4 +1,4 @@
-//! `targets` from elsewhere: a file, a glob or a command, read anew for each run when it begins.
+//! `targets` from elsewhere: a file, a glob, a command or a Rust handler, read anew for each run when it begins.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub enum Origin {
         argv: Vec<String>,
         format: Format,
     },
+    /// What the job's own handler lists.
+    Handler,
 }
 
 /// How targets are written.

@@ -75,7 +75,7 @@ impl Shape {
             Origin::Glob(_) | Origin::File { format: Format::Lines, .. } | Origin::Command { format: Format::Lines, .. } => {
                 Self::Text(Target::text("target"))
             }
-            Origin::File { .. } | Origin::Command { .. } => Self::Unknown,
+            Origin::File { .. } | Origin::Command { .. } | Origin::Handler => Self::Unknown,
         }
     }
 }

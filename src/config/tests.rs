@@ -2,6 +2,7 @@
 
 mod args;
 mod channels;
+mod handlers;
 mod include;
 mod many;
 mod not_toml;
@@ -21,7 +22,7 @@ fn context() -> Context {
         path: PathBuf::from("jobs.toml"),
         base: PathBuf::from("/srv/batch"),
         system_zone: zone,
-        handlers: vec!["cleanup".to_owned()],
+        handlers: vec![DeclaredHandler::plain("cleanup")],
         files,
         matches: include::matches,
         host: process::host(),

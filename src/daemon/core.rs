@@ -13,6 +13,7 @@ use super::plans::{Keeper, Loader};
 use super::{Progress, clock, foreground, narrate};
 use crate::config::{Config, HistoryConfig};
 use crate::engine::{self, Answer, Effect, Engine, Event, Outcome, PlanEnd, Record, RunId, RunInfo, RunKey, RunOutcome, Ticket};
+use crate::handler::Progresses;
 use crate::notify::Bell;
 use crate::runner::{ResultLines, Runner};
 use crate::store::{PartialView, Reader, Recorder, Retention, Unwritten, Writer};
@@ -81,6 +82,11 @@ impl Core {
             last_outcome: None,
             finished: false,
         }
+    }
+
+    /// What partials say of how far they are.
+    pub(super) fn progresses(&self) -> &Progresses {
+        self.runner.progresses()
     }
 
     /// Reports the progress of runs to `progress` from now on.
@@ -155,18 +161,18 @@ impl Core {
             match effect {
                 Effect::Record(record) => self.record(record),
                 Effect::WhenDurable(then) => self.writer.when_durable(then),
-                Effect::Start { run, index, attempt, target, others } => self.runner.start(run, index, attempt, target, others),
+                Effect::Start { run, part, others, until } => self.runner.start(run, part, others, until),
                 Effect::Stop { run, index, stop } => self.runner.stop(run, index, stop),
-                Effect::Plan { run } => {
+                Effect::Plan { run, until } => {
                     let keeper = Keeper::new(self.writer.planner(), Arc::clone(&self.state_dir), &run);
-                    self.runner.plan(run, Box::new(keeper));
+                    self.runner.plan(run, Box::new(keeper), until);
                 }
                 Effect::StopPlan { run, stop } => self.runner.stop_plan(run, stop),
                 Effect::Load { run, indexes } => {
                     let loader = self.loader.clone();
                     self.runner.load(run, move || loader.load(run, &indexes));
                 }
-                Effect::Gather { run } => self.gather(run),
+                Effect::Gather { run, until } => self.gather(run, until),
                 Effect::StopGather { run, stop } => self.runner.stop_gather(run, stop),
                 Effect::Suspended { job } => {
                     error!(job = &*job, "its schedule does not move forward: the job is suspended until it is changed; please report this");
@@ -246,11 +252,11 @@ impl Core {
         }
     }
 
-    fn gather(&mut self, run: Arc<RunInfo>) {
+    fn gather(&mut self, run: Arc<RunInfo>, until: Option<Timestamp>) {
         match Reader::open(&self.state_dir) {
             Ok(reader) => {
                 let lines = result_lines(reader, run.key);
-                self.runner.gather(run, lines);
+                self.runner.gather(run, lines, until);
             }
             Err(error) => {
                 error!(job = &*run.job.name, run = &*run.id.0, "cannot read the results to gather: {error}");

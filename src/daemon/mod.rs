@@ -35,7 +35,7 @@ pub use self::foreground::{ForegroundError, Ran, run_once};
 pub use self::progress::{Progress, RunOptions};
 pub use self::serve::ServeError;
 pub use self::signals::Signal;
-use crate::handler::{Handler, Registry};
+use crate::handler::{IntoHandler, Registry};
 
 /// A daemon, ready to run.
 #[derive(Debug)]
@@ -48,9 +48,9 @@ pub struct Daemon {
 }
 
 /// Puts a [`Daemon`] together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Builder {
-    config: PathBuf,
+    config: Option<PathBuf>,
     handlers: Registry,
     shutdown: CancellationToken,
     signals: bool,
@@ -61,7 +61,7 @@ impl Daemon {
     /// A builder with the built-in handlers, which reads `jobs.toml` in the current directory and handles signals.
     pub fn builder() -> Builder {
         let (handlers, shutdown) = (Registry::default(), CancellationToken::new());
-        Builder { config: "jobs.toml".into(), handlers, shutdown, signals: true, logs: true }
+        Builder { config: None, handlers, shutdown, signals: true, logs: true }
     }
 
     /// Runs until SIGTERM, SIGINT or the shutdown token; returns when nothing is live and everything is on disk.
@@ -71,10 +71,10 @@ impl Daemon {
 }
 
 impl Builder {
-    /// The configuration file.
+    /// The configuration file. On the command line `--config` and `BATCHD_CONFIG` come before it.
     #[must_use]
     pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
-        self.config = path.into();
+        self.config = Some(path.into());
         self
     }
 
@@ -85,9 +85,10 @@ impl Builder {
         self
     }
 
-    /// Registers a handler for `handler = "NAME"` in the configuration.
+    /// Registers a handler for `handler = "NAME"` in the configuration: a [`Batch`](crate::handler::Batch), a
+    /// [`Handler`](crate::handler::Handler), a closure, or a [`Blocking`](crate::handler::Blocking) one.
     #[must_use]
-    pub fn handler(mut self, name: impl Into<Arc<str>>, handler: impl Handler) -> Self {
+    pub fn handler<Kind>(mut self, name: impl Into<Arc<str>>, handler: impl IntoHandler<Kind>) -> Self {
         self.handlers.insert(name, handler);
         self
     }
@@ -114,8 +115,17 @@ impl Builder {
         self
     }
 
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.handlers
+    }
+
+    pub(crate) fn config_path(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     pub fn build(self) -> Daemon {
         let Self { config, handlers, shutdown, signals, logs } = self;
+        let config = config.unwrap_or_else(|| "jobs.toml".into());
         Daemon { config: config.into(), handlers, shutdown, signals, logs }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 use super::source::{self, LoadError, Loaded};
-use crate::config::{Change, Config, JobName};
+use crate::config::{Change, Config, DeclaredHandler, JobName};
 use crate::engine::Engine;
 use crate::web::{ChangedJob, ReloadReport};
 
@@ -27,7 +27,7 @@ pub(super) struct Reloaded {
 /// Reads the file beside the loop. A thousand requests in a second come to few readings, and the last one sees the final file.
 pub(super) struct Reloader {
     path: Arc<Path>,
-    handlers: Arc<[String]>,
+    handlers: Arc<[DeclaredHandler]>,
     done: mpsc::UnboundedSender<Reloaded>,
     reading: bool,
     /// What came while a reading was under way, by kind: plans, and reloads.
@@ -35,7 +35,7 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    pub(super) fn new(path: Arc<Path>, handlers: Arc<[String]>, done: mpsc::UnboundedSender<Reloaded>) -> Self {
+    pub(super) fn new(path: Arc<Path>, handlers: Arc<[DeclaredHandler]>, done: mpsc::UnboundedSender<Reloaded>) -> Self {
         Self { path, handlers, done, reading: false, waiting: BTreeMap::new() }
     }
 

@@ -76,7 +76,7 @@ struct Server {
 /// Runs the daemon to its end.
 pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let signals = if daemon.signals { Some(SignalStream::install().map_err(ServeError::Signals)?) } else { None };
-    let handlers: Arc<[String]> = daemon.handlers.names().map(str::to_owned).collect();
+    let handlers: Arc<[_]> = daemon.handlers.declared().collect();
     memory::keep_little();
     // First of all: what jobs may ask for depends on it.
     let divided = handler::divide_cgroup();
@@ -248,7 +248,7 @@ impl Server {
     fn request(&mut self, request: Request) {
         match request {
             // Whoever asked may have gone.
-            Request::Status { reply } => drop(reply.send(self.facts.live(&self.core.engine, &self.config, self.core.ended))),
+            Request::Status { reply } => drop(reply.send(self.facts.live(&self.core, &self.config))),
             Request::Jobs { reply } => drop(reply.send(status::jobs(&self.core.engine))),
             Request::Trigger { job, targets, args, nominal, reply } => {
                 let ticket = self.core.ticket(reply);

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use nix::fcntl::OFlag;
 use nix::unistd::{getegid, geteuid};
 
-use crate::config::{self, Config, Context, Host, MAX_FILE_SIZE, Problems};
+use crate::config::{self, Config, Context, DeclaredHandler, Host, MAX_FILE_SIZE, Problems};
 use crate::handler::exposure::{Exposure, exposure};
 use crate::handler::{self, account};
 use crate::schedule::{Zone, fnv_1a};
@@ -94,12 +94,12 @@ pub struct Loaded {
     pub hash: String,
 }
 
-/// Reads and validates a configuration. `handlers` are the names that the embedding program registered.
+/// Reads and validates a configuration. `handlers` are those that the embedding program registered.
 ///
 /// # Errors
 /// The file cannot be read, or it has problems: all of them. For root also: others can change the file, or the directory of the state
 /// or of the log.
-pub fn load(path: &Path, handlers: &[String]) -> Result<Loaded, LoadError> {
+pub fn load(path: &Path, handlers: &[DeclaredHandler]) -> Result<Loaded, LoadError> {
     let bytes = read(path)?;
     let (config, warnings) = parse(path, &bytes, handlers, true)?;
     let hash = hash(std::iter::once(&*bytes).chain(warnings.files().skip(1).map(Problems::source)));
@@ -115,7 +115,7 @@ pub fn load(path: &Path, handlers: &[String]) -> Result<Loaded, LoadError> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn examine(path: &Path, handlers: &[String]) -> Result<(Config, Problems), LoadError> {
+pub fn examine(path: &Path, handlers: &[DeclaredHandler]) -> Result<(Config, Problems), LoadError> {
     let (config, mut warnings) = parse(path, &read(path)?, handlers, false)?;
     if geteuid().is_root() {
         // A daemon of root would refuse them.
@@ -126,7 +126,7 @@ pub fn examine(path: &Path, handlers: &[String]) -> Result<(Config, Problems), L
     Ok((config, warnings))
 }
 
-fn parse(path: &Path, bytes: &[u8], handlers: &[String], starts_jobs: bool) -> Result<(Config, Problems), LoadError> {
+fn parse(path: &Path, bytes: &[u8], handlers: &[DeclaredHandler], starts_jobs: bool) -> Result<(Config, Problems), LoadError> {
     let (system_zone, doubt) = system_zone();
     let (base, host) = (directory(path)?, host(starts_jobs));
     let context = Context { path: path.to_owned(), base, system_zone, handlers: handlers.to_vec(), files, matches, host };

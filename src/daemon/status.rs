@@ -5,9 +5,10 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::clock;
-use super::core::Ended;
+use super::core::Core;
 use crate::config::Config;
 use crate::engine::{Engine, FlightSnapshot, JobSnapshot, Phase, RunSnapshot};
+use crate::handler::Progresses;
 use crate::schedule::Timetable;
 use crate::store::Health;
 use crate::web::api::LiveAttempt;
@@ -44,7 +45,8 @@ impl Facts {
         self.reload_problems.clear();
     }
 
-    pub(super) fn live(&self, engine: &Engine, config: &Config, ended: Ended) -> LiveStatus {
+    pub(super) fn live(&self, core: &Core, config: &Config) -> LiveStatus {
+        let (engine, ended) = (&core.engine, core.ended);
         LiveStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -61,7 +63,7 @@ impl Facts {
             channels: Vec::new(),
             partials_ended: ended.partials,
             partials_failed: ended.failed,
-            runs: engine.runs().map(|run| live_run(&run)).collect(),
+            runs: engine.runs().map(|run| live_run(&run, core.progresses())).collect(),
         }
     }
 }
@@ -103,12 +105,22 @@ fn job_view(snapshot: &JobSnapshot<'_>) -> JobView {
     JobView { running, waiting, paused: snapshot.paused, ..JobView::new(snapshot.job, snapshot.next) }
 }
 
-fn live_attempt(flight: FlightSnapshot) -> LiveAttempt {
+fn live_attempt(flight: FlightSnapshot, progress: Option<Box<str>>) -> LiveAttempt {
     let FlightSnapshot { index, target, attempt, since } = flight;
-    LiveAttempt { index, target: target.map(|target| target.key.to_string()), attempt, since: to_microsecond(since) }
+    LiveAttempt {
+        index,
+        target: target.map(|target| target.key.to_string()),
+        attempt,
+        since: to_microsecond(since),
+        progress: progress.map(Into::into),
+    }
 }
 
-fn live_run(run: &RunSnapshot<'_>) -> LiveRun {
+fn live_run(run: &RunSnapshot<'_>, progresses: &Progresses) -> LiveRun {
+    let attempt = |flight: FlightSnapshot| {
+        let progress = progresses.get(run.info.key, flight.index);
+        live_attempt(flight, progress)
+    };
     let phase = match run.phase {
         _ if run.stopping => "stopping",
         Phase::Waiting => "waiting",
@@ -129,6 +141,6 @@ fn live_run(run: &RunSnapshot<'_>) -> LiveRun {
         succeeded: run.counts.succeeded,
         failed: run.counts.failed,
         cancelled: run.counts.cancelled,
-        oldest: run.oldest_flights(MAX_OLDEST).into_iter().map(live_attempt).collect(),
+        oldest: run.oldest_flights(MAX_OLDEST).into_iter().map(attempt).collect(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ending::later;
 use super::pace::Pace;
 use super::run::{Flight, Phase};
 use super::timers::Timer;
@@ -26,6 +27,7 @@ impl Engine {
     pub(super) fn instant_has_come(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key) else { return };
         run.timer = run.info.job.timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Run { run: key }));
+        run.until = run.info.job.timeout.map(|timeout| later(now.wall, timeout));
         if run.phase == Phase::Planning {
             effects.push(Effect::WhenDurable(Then::Fired { run: key }));
         }
@@ -126,10 +128,11 @@ impl Engine {
         }
         let timeout = run.info.job.partial_timeout;
         let timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Attempt { run: key, index }));
+        let until = timeout.map(|timeout| later(now.wall, timeout)).into_iter().chain(run.until).min();
         let flight = Flight { attempt, since: now.wall, target: target.clone(), others: others.clone(), timer, stopped: None };
         run.flights.insert(index, flight);
         self.in_flight += 1;
-        effects.push(Effect::Start { run: Arc::clone(&run.info), index, attempt, target, others });
+        effects.push(Effect::Start { run: Arc::clone(&run.info), part: Part { index, attempt, target }, others, until });
         self.claim(key, now, effects);
     }
 }

@@ -99,7 +99,7 @@ impl Engine {
             return self.finish(key, None, now, effects);
         }
         run.gathering = true;
-        effects.push(Effect::Gather { run: Arc::clone(&run.info) });
+        effects.push(Effect::Gather { run: Arc::clone(&run.info), until: run.until });
     }
 
     pub(super) fn gather_ended(&mut self, key: RunKey, end: GatherEnd, now: Now, effects: &mut Vec<Effect>) {
@@ -238,6 +238,6 @@ fn dropped_text(dropped: u32) -> Arc<str> {
     format!("{targets} taken out of the list while the run was interrupted").into()
 }
 
-fn later(wall: Timestamp, delay: std::time::Duration) -> Timestamp {
+pub(super) fn later(wall: Timestamp, delay: std::time::Duration) -> Timestamp {
     SignedDuration::try_from(delay).ok().and_then(|delay| wall.checked_add(delay).ok()).unwrap_or(Timestamp::MAX)
 }

@@ -66,17 +66,18 @@ pub enum Effect {
     WhenDurable(Then),
     /// Carry out one attempt.
     /// `others`: the rest of its chunk, which the same process works on.
-    Start { run: Arc<RunInfo>, index: u32, attempt: u32, target: Option<Target>, others: Vec<Part> },
+    /// `until`: when a timeout will stop it.
+    Start { run: Arc<RunInfo>, part: Part, others: Vec<Part>, until: Option<Timestamp> },
     /// Signal the process tree of a partial's attempt.
     Stop { run: RunKey, index: u32, stop: Stop },
     /// Read the targets of a run, and bring them into the store.
-    Plan { run: Arc<RunInfo> },
+    Plan { run: Arc<RunInfo>, until: Option<Timestamp> },
     /// Stop the reading of a run's targets.
     StopPlan { run: RunKey, stop: Stop },
     /// Have these targets of a run from the store.
     Load { run: RunKey, indexes: Vec<Range<u32>> },
-    /// Run the gather command of a run over its recorded results.
-    Gather { run: Arc<RunInfo> },
+    /// Have the recorded results of a run gathered, by its command or its handler.
+    Gather { run: Arc<RunInfo>, until: Option<Timestamp> },
     /// Signal the process tree of a run's gather command.
     StopGather { run: RunKey, stop: Stop },
     /// Tell that the schedule of a job does not move forward: it fires no more until it is changed.

@@ -24,7 +24,7 @@ impl Engine {
         let ready = |run: &&mut super::Run| run.phase == Phase::Planning && run.stopping.is_none() && !run.reading;
         let Some(run) = self.runs.get_mut(&key).filter(ready) else { return };
         run.reading = true;
-        effects.push(Effect::Plan { run: Arc::clone(&run.info) });
+        effects.push(Effect::Plan { run: Arc::clone(&run.info), until: run.until });
     }
 
     pub(super) fn plan_ended(&mut self, key: RunKey, end: PlanEnd, now: Now, effects: &mut Vec<Effect>) {

@@ -105,6 +105,8 @@ pub(super) struct Run {
     /// Why it has failed as a whole, for people.
     pub failure: Option<Arc<str>>,
     pub timer: Option<TimerKey>,
+    /// When the timeout will stop it, on the wall clock: for handlers.
+    pub until: Option<Timestamp>,
     /// When it is late.
     pub late: Option<TimerKey>,
     /// How fast it may start attempts, from the first on.
@@ -146,6 +148,7 @@ impl Run {
             stopping: None,
             failure: None,
             timer: None,
+            until: None,
             late: None,
             gathering: false,
             in_line: false,

@@ -61,7 +61,7 @@ pub fn environment_of(
         targets: job.targets.of_run(),
         args: job.args_left(&Args::new(), nominal),
     };
-    let attempt = Attempt { run: Arc::new(run), part: Part::Partial { index, attempt: 1, target, others: Vec::new() } };
+    let attempt = Attempt { run: Arc::new(run), part: Part::Partial { index, attempt: 1, target, others: Vec::new() }, until: None };
     let account = Account::for_daemon_of(origin.uid(), &job.process)?;
     let path = ResultFiles::new(state_dir).path(&attempt, account.as_ref());
     let built = environment::build(&attempt, &path, account.as_ref(), &origin)?;

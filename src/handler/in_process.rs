@@ -1,14 +1,15 @@
-//! Handlers of the embedding program: polled in the attempt's own task, so a partial costs no process and no second task.
+//! The steps of Rust handlers: polled in the attempt's own task, so a partial costs no process and no second task.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
-use super::{Attempt, Context, Ended, Handler, HandlerError, Part, Registry, StopLine};
+use super::rust::{Around, Progresses};
+use super::{Attempt, Context, Ended, Handler, HandlerResult, Part, Registry, ResultLines, Results, StopLine};
 use crate::config::TargetValue;
 
 /// The built-in handler `echo`: its result is its target.
@@ -16,28 +17,36 @@ use crate::config::TargetValue;
 pub(super) struct Echo;
 
 impl Handler for Echo {
-    fn partial(&self, context: Context) -> BoxFuture<'static, Result<Value, HandlerError>> {
-        let result = match context.target.map(|target| target.value) {
+    async fn partial(&self, context: Context) -> HandlerResult {
+        Ok(match context.target.map(|target| target.value) {
             Some(TargetValue::Text(text)) => Value::from(&*text),
             Some(TargetValue::Table(table)) => Value::Object((*table).clone()),
             None => Value::Null,
-        };
-        Box::pin(std::future::ready(Ok(result)))
+        })
     }
 }
 
-/// Runs the handler `name`. A panic of it fails the attempt and nothing else.
-pub(super) async fn carry_out(attempt: &Attempt, registry: &Registry, name: &str, stops: &StopLine) -> Ended {
-    let Some(handler) = registry.get(name) else {
-        let known: Vec<&str> = registry.names().collect();
-        return Ended::spawn_failed(&format_args!("no handler `{name}` is registered; there are `{}`", known.join("`, `")), None);
-    };
-    let context = context(attempt, stops);
-    let work = AssertUnwindSafe(async move { handler.partial(context).await }).catch_unwind();
+/// Does the work of one partial with the handler `name`.
+pub(super) async fn carry_out(attempt: &Attempt, registry: &Registry, name: &str, progresses: &Arc<Progresses>, stops: &StopLine) -> Ended {
+    let Some(handler) = registry.steps(name) else { return Ended::spawn_failed(&registry.unknown(name), None) };
+    let context = context(attempt, stops, Some(progresses));
+    see_through(async move { handler.partial(context).await }, stops).await
+}
+
+/// Has the handler `name` fold the results of its run.
+pub(super) async fn finish(attempt: &Attempt, registry: &Registry, name: &str, lines: ResultLines, stops: &StopLine) -> Ended {
+    let Some(handler) = registry.steps(name) else { return Ended::spawn_failed(&registry.unknown(name), None) };
+    let context = context(attempt, stops, None);
+    let results = Results::new(lines, context.count);
+    see_through(async move { handler.finish(context, results).await }, stops).await
+}
+
+/// A panic of the handler fails the attempt and nothing else.
+async fn see_through(work: impl Future<Output = HandlerResult>, stops: &StopLine) -> Ended {
     tokio::select! {
         // A handler that is ready at once never registers with the stop.
         biased;
-        end = work => match end {
+        end = AssertUnwindSafe(work).catch_unwind() => match end {
             Ok(Ok(Value::Null)) => Ended::succeeded(None),
             Ok(Ok(result)) => match to_raw_value(&result) {
                 Ok(result) => Ended::succeeded(Some(result)),
@@ -50,27 +59,21 @@ pub(super) async fn carry_out(attempt: &Attempt, registry: &Registry, name: &str
     }
 }
 
-fn context(attempt: &Attempt, stops: &StopLine) -> Context {
+/// `progresses`: where it says how far it is, if anybody looks.
+pub(super) fn context(attempt: &Attempt, stops: &StopLine, progresses: Option<&Arc<Progresses>>) -> Context {
     let run = &attempt.run;
-    Context {
-        job: run.job.name.clone(),
-        run: run.id.clone(),
-        cause: run.cause,
-        nominal: run.nominal,
-        target: attempt.target().cloned(),
-        args: run.args.clone(),
-        index: match attempt.part {
-            Part::Partial { index, .. } => index,
-            Part::Gather | Part::Plan => 0,
-        },
-        count: run.targets.partials(),
-        attempt: attempt.number(),
-        cancel: stops.polite.clone(),
-    }
+    let (index, label) = match attempt.part {
+        Part::Partial { index, .. } => (index, ""),
+        Part::Gather => (0, "gather"),
+        Part::Plan => (0, "targets"),
+    };
+    let around = Around { info: Arc::clone(run), progresses: progresses.cloned(), label };
+    let target = attempt.target().cloned();
+    Context::new(around, target, index, attempt.number(), attempt.until, stops.polite.clone())
 }
 
 /// An error with its sources, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |error| error.source());
     std::iter::once(error.to_string()).chain(sources.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }

@@ -1,4 +1,4 @@
-//! Carry out one attempt: a command, a shell script, a request, or a handler of the embedding program.
+//! Carry out one attempt: a command, a shell script, a request, or a handler in Rust of the embedding program (see [`rust`]).
 //!
 //! The runner hands over an [`Attempt`] with a [`StopLine`] and gets back an [`Ended`]. Nothing here decides anything: timeouts,
 //! retries and cancels are the engine's, and arrive as stops.
@@ -16,23 +16,24 @@ mod in_process;
 pub(crate) mod listing;
 mod process;
 mod result;
+pub mod rust;
 mod secrets;
 pub mod shim;
 mod template;
 
-use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::value::{RawValue, to_raw_value};
+pub use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Args, JobName, Process, Target, Work};
-use crate::engine::{self, CapturedOutput, Cause, Hindrance, Outcome, PartEnd, RunId, RunInfo, Stop, Usage};
+use crate::config::{Gather, Process, Work};
+pub use crate::config::{Target, TargetValue};
+use crate::engine::{self, CapturedOutput, Hindrance, PartEnd, RunInfo, Stop, Usage};
+pub use crate::engine::{Cause, Outcome};
 
 use account::{Account, AccountError};
 use command::Source;
@@ -46,99 +47,20 @@ pub(crate) use process::feed::ResultLines;
 pub use process::tree::{Killed, become_subreaper, orphans_may_come, reap_orphans};
 pub use process::{leaders, leftovers};
 pub(crate) use result::ResultFiles;
+pub(crate) use rust::Progresses;
+pub use rust::{
+    Arg, Batch, Blocking, Context, Handler, HandlerError, HandlerResult, IntoHandler, Lane, PartialResult, Registry, Results, TargetList,
+    Trial, blocking,
+};
 use secrets::Secrets;
-
-/// A batch handler of the embedding program: what a job with `handler = "name"` runs for each partial.
-///
-/// Any `Fn(Context) -> impl Future` is one. The work must leave its thread to the runtime (`await`, or `spawn_blocking`):
-/// a handler that blocks cannot be stopped.
-pub trait Handler: Send + Sync + 'static {
-    /// Does the work of one partial; the value is its result, `null` is none. On a stop `context.cancel` is cancelled;
-    /// after the job's grace the future is dropped.
-    fn partial(&self, context: Context) -> BoxFuture<'static, Result<serde_json::Value, HandlerError>>;
-}
-
-impl<F, Work> Handler for F
-where
-    F: Fn(Context) -> Work + Send + Sync + 'static,
-    Work: Future<Output = Result<serde_json::Value, HandlerError>> + Send + 'static,
-{
-    fn partial(&self, context: Context) -> BoxFuture<'static, Result<serde_json::Value, HandlerError>> {
-        Box::pin(self(context))
-    }
-}
-
-/// Why a handler failed: any error, shown with its sources.
-pub type HandlerError = Box<dyn Error + Send + Sync>;
-
-/// What a handler gets.
-#[derive(Clone, Debug)]
-pub struct Context {
-    pub job: JobName,
-    pub run: RunId,
-    pub cause: Cause,
-    /// The instant that the schedule names.
-    pub nominal: Timestamp,
-    /// `None` in a job without targets.
-    pub target: Option<Target>,
-    /// What the run was told, by the names of the job's arguments.
-    pub args: Arc<Args>,
-    /// Of the partial in its run, from 0.
-    pub index: u32,
-    /// Partials of the run.
-    pub count: u32,
-    /// From 1.
-    pub attempt: u32,
-    /// Cancelled on a timeout, a cancel or a drain: finish soon.
-    pub cancel: CancellationToken,
-}
-
-/// The handlers that jobs can name.
-#[derive(Clone)]
-pub struct Registry {
-    handlers: BTreeMap<Arc<str>, Arc<dyn Handler>>,
-}
-
-impl Registry {
-    /// Holds `echo`, whose result is its target: for trying out and for measuring.
-    pub fn new() -> Self {
-        let mut registry = Self { handlers: BTreeMap::new() };
-        registry.insert("echo", in_process::Echo);
-        registry
-    }
-
-    /// Adds a handler; one of the same name is replaced.
-    pub fn insert(&mut self, name: impl Into<Arc<str>>, handler: impl Handler) {
-        self.handlers.insert(name.into(), Arc::new(handler));
-    }
-
-    pub fn get(&self, name: &str) -> Option<&Arc<dyn Handler>> {
-        self.handlers.get(name)
-    }
-
-    /// Sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.handlers.keys().map(|name| &**name)
-    }
-}
-
-impl Default for Registry {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
-    }
-}
 
 /// What is to be carried out.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub(crate) run: Arc<RunInfo>,
     pub(crate) part: Part,
+    /// When a timeout will stop it.
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// The part of a run that an attempt is for.
@@ -276,13 +198,31 @@ impl Ended {
     }
 }
 
+/// What attempts share.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    pub(crate) handlers: Registry,
+    pub(crate) results: ResultFiles,
+    pub(crate) progresses: Arc<Progresses>,
+}
+
 /// Carries out an attempt of a partial.
-pub(crate) async fn carry_out(attempt: &Attempt, registry: &Registry, results: &ResultFiles, stops: &StopLine) -> Ended {
+pub(crate) async fn carry_out(attempt: &Attempt, rooms: &Rooms, stops: &StopLine) -> Ended {
+    let results = &rooms.results;
     match &attempt.run.job.work {
-        Work::Handler(name) => in_process::carry_out(attempt, registry, name, stops).await,
+        Work::Handler(name) => in_process::carry_out(attempt, &rooms.handlers, name, &rooms.progresses, stops).await,
         Work::Http(work) => http::carry_out(attempt, work, stops).await,
         Work::Command(argv) => run_process(attempt, Source::Argv(argv), chunk::lines(attempt), results, stops).await,
         Work::Shell(script) => run_process(attempt, Source::Script(script), chunk::lines(attempt), results, stops).await,
+    }
+}
+
+/// Folds the results of a run: with the gather command of its job, or with its handler.
+pub(crate) async fn finish(attempt: &Attempt, lines: ResultLines, rooms: &Rooms, stops: &StopLine) -> Ended {
+    match (&attempt.run.job.gather, &attempt.run.job.work) {
+        (Some(Gather::Command(argv)), _) => gather(attempt, argv, lines, &rooms.results, stops).await,
+        (Some(Gather::Handler), Work::Handler(name)) => in_process::finish(attempt, &rooms.handlers, name, lines, stops).await,
+        (Some(Gather::Handler) | None, _) => Ended::spawn_failed(&"the job has nothing that gathers", None),
     }
 }
 

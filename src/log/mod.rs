@@ -40,6 +40,9 @@ use layer::{Settings, Sinks};
 use rotate::{Place, RotatingFile};
 use stamp::monotonic_now;
 
+/// The target of what handlers say of how far they are.
+pub const PROGRESS_TARGET: &str = "batchd::progress";
+
 /// The target of a program's output lines.
 pub const OUTPUT_TARGET: &str = "batchd::output";
 
@@ -135,6 +138,22 @@ pub fn layer(config: &LogConfig, zone: &Zone, console: Console) -> Result<(LogLa
 /// line of the daemon's.
 pub fn output(job: &str, run: &str, partial: &str, stream: Stream, line: &[u8]) {
     tracing::info!(target: OUTPUT_TARGET, job, run, partial, stream = stream.name(), "{}", escape::decode(line));
+}
+
+/// Logs one line that a handler says. It is marked as well.
+pub fn said(job: &str, run: &str, partial: &str, level: tracing::Level, line: &str) {
+    const STREAM: &str = "log";
+    match level {
+        tracing::Level::ERROR => tracing::error!(target: OUTPUT_TARGET, job, run, partial, stream = STREAM, "{line}"),
+        tracing::Level::WARN => tracing::warn!(target: OUTPUT_TARGET, job, run, partial, stream = STREAM, "{line}"),
+        tracing::Level::INFO => tracing::info!(target: OUTPUT_TARGET, job, run, partial, stream = STREAM, "{line}"),
+        _ => tracing::debug!(target: OUTPUT_TARGET, job, run, partial, stream = STREAM, "{line}"),
+    }
+}
+
+/// Tells who watches how far a handler is.
+pub fn progress(job: &str, run: &str, partial: &str, text: &str) {
+    tracing::debug!(target: PROGRESS_TARGET, job, run, partial, stream = "progress", "{text}");
 }
 
 impl Log {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Undelivered;
 use super::message::Message;
-use crate::config::{Job, Targets};
+use crate::config::{Gather, Job, Targets};
 use crate::engine::{Cause, Now, Outcome, RunId, RunInfo, RunKey, Stop};
 use crate::handler::{self, Attempt, Part, ResultFiles, StopLine};
 
@@ -15,13 +15,13 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs the gather command of `job`; exit code 0 is a success.
 pub(super) async fn send(job: &Arc<Job>, message: &Message, state_dir: &Path, timeout: Duration, now: Now) -> Result<(), Undelivered> {
-    let argv = job.gather.clone().unwrap_or_default();
+    let argv = job.gather.as_ref().and_then(Gather::argv).unwrap_or_default();
     let run = run_of(job, message, now);
-    let attempt = Attempt { run, part: Part::Gather };
+    let attempt = Attempt { run, part: Part::Gather, until: None };
     let (results, stops) = (ResultFiles::new(state_dir), StopLine::default());
     let mut json = Some(message.json());
     let lines = Box::new(move || json.take());
-    let mut program = std::pin::pin!(handler::gather(&attempt, &argv, lines, &results, &stops));
+    let mut program = std::pin::pin!(handler::gather(&attempt, argv, lines, &results, &stops));
     let mut timed_out = false;
     for (wait, stop) in [(timeout, Stop::Polite), (GRACE, Stop::Kill)] {
         if let Ok(ended) = tokio::time::timeout(wait, &mut program).await {

@@ -14,13 +14,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
+use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
 use self::lane::Lane;
 pub use self::plan::{Kept, PlanKeeper};
 use crate::config::{Target, Work};
 use crate::engine::{AttemptEnd, Event, GatherEnd, Now, Part, RunInfo, RunKey, Stop};
-use crate::handler::{self, Attempt, Ended, Registry, ResultFiles, StopLine};
+use crate::handler::{self, Attempt, Ended, Progresses, Registry, ResultFiles, StopLine};
 
 /// A blocking source of JSON lines, one a partial, in target order.
 pub type ResultLines = Box<dyn FnMut() -> Option<Vec<u8>> + Send>;
@@ -42,8 +43,7 @@ pub struct Runner {
 
 struct Shared {
     clock: fn() -> Now,
-    results: ResultFiles,
-    handlers: Registry,
+    rooms: handler::Rooms,
     events: UnboundedSender<Event>,
     /// The live ones; each task takes itself out before it reports its end.
     live: Mutex<HashMap<Slot, StopLine>>,
@@ -66,15 +66,15 @@ impl Runner {
             tracing::error!("cannot make `{}`: {error}; jobs cannot write BATCHD_RESULT", settings.state_dir.join("results").display());
         }
         let live = Mutex::new(HashMap::new());
-        Self {
-            shared: Arc::new(Shared { clock: settings.clock, results, handlers: settings.handlers, events, live, lane: Lane::default() }),
-        }
+        let rooms = handler::Rooms { handlers: settings.handlers, results, progresses: Arc::default() };
+        Self { shared: Arc::new(Shared { clock: settings.clock, rooms, events, live, lane: Lane::default() }) }
     }
 
     /// Starts an attempt of a partial; it ends with an [`Event::AttemptEnded`].
-    pub fn start(&mut self, run: Arc<RunInfo>, index: u32, attempt: u32, target: Option<Target>, others: Vec<Part>) {
+    pub fn start(&mut self, run: Arc<RunInfo>, part: Part, others: Vec<Part>, until: Option<Timestamp>) {
+        let Part { index, attempt, target } = part;
         let slot = Slot::Partial(run.key, index);
-        let attempt = Attempt { run, part: handler::Part::Partial { index, attempt, target, others } };
+        let attempt = Attempt { run, part: handler::Part::Partial { index, attempt, target, others }, until };
         match attempt.run.job.work {
             Work::Handler(_) => lane::enter(&self.shared, slot, attempt),
             _ => self.launch(slot, attempt, None),
@@ -86,10 +86,10 @@ impl Runner {
         self.pull(Slot::Partial(run, index), stop);
     }
 
-    /// Starts the gather command of a run over `lines`; it ends with an [`Event::GatherEnded`].
-    pub fn gather(&mut self, run: Arc<RunInfo>, lines: ResultLines) {
+    /// Starts what gathers the results of a run, over `lines`; it ends with an [`Event::GatherEnded`].
+    pub fn gather(&mut self, run: Arc<RunInfo>, lines: ResultLines, until: Option<Timestamp>) {
         let slot = Slot::Gather(run.key);
-        self.launch(slot, Attempt { run, part: handler::Part::Gather }, Some(lines));
+        self.launch(slot, Attempt { run, part: handler::Part::Gather, until }, Some(lines));
     }
 
     /// Stops the gather command of a run.
@@ -98,12 +98,12 @@ impl Runner {
     }
 
     /// Reads the targets of a run into `keeper`; it ends with an [`Event::PlanEnded`].
-    pub fn plan(&mut self, run: Arc<RunInfo>, keeper: Box<dyn PlanKeeper>) {
+    pub fn plan(&mut self, run: Arc<RunInfo>, keeper: Box<dyn PlanKeeper>, until: Option<Timestamp>) {
         let slot = Slot::Plan(run.key);
         let Some(stops) = self.enter(slot) else { return };
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
-            let end = plan::plan(&shared, &run, keeper, &stops).await;
+            let end = plan::plan(&shared, &run, keeper, until, &stops).await;
             shared.live().remove(&slot);
             let _ = shared.events.send(Event::PlanEnded { run: run.key, end });
         });
@@ -127,6 +127,11 @@ impl Runner {
     /// How many attempts and gathers are live.
     pub fn live(&self) -> usize {
         self.shared.live().len()
+    }
+
+    /// What partials say of how far they are.
+    pub(crate) fn progresses(&self) -> &Progresses {
+        &self.shared.rooms.progresses
     }
 
     fn launch(&self, slot: Slot, attempt: Attempt, lines: Option<ResultLines>) {
@@ -177,6 +182,9 @@ async fn see_through(shared: Arc<Shared>, slot: Slot, attempt: Attempt, lines: O
 
 /// Reports the end of what is in no table any more.
 fn report(shared: &Shared, slot: Slot, started: Now, ended: Ended) {
+    if let Slot::Partial(run, index) = slot {
+        shared.rooms.progresses.forget(run, index);
+    }
     let end = attempt_end(ended, started, (shared.clock)());
     let event = match slot {
         Slot::Partial(run, index) => Event::AttemptEnded { run, index, end: Box::new(end) },
@@ -193,10 +201,9 @@ async fn perform(shared: &Shared, attempt: &Attempt, lines: Option<ResultLines>,
 }
 
 async fn carry_out(shared: &Shared, attempt: &Attempt, lines: Option<ResultLines>, stops: &StopLine) -> Ended {
-    match (&attempt.part, &attempt.run.job.gather, lines) {
-        (handler::Part::Partial { .. }, ..) => handler::carry_out(attempt, &shared.handlers, &shared.results, stops).await,
-        (handler::Part::Gather, Some(argv), Some(lines)) => handler::gather(attempt, argv, lines, &shared.results, stops).await,
-        (handler::Part::Gather | handler::Part::Plan, ..) => Ended::spawn_failed(&"the job has no gather command", None),
+    match (&attempt.part, lines) {
+        (handler::Part::Gather, Some(lines)) => handler::finish(attempt, lines, &shared.rooms, stops).await,
+        _ => handler::carry_out(attempt, &shared.rooms, stops).await,
     }
 }
 

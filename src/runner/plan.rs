@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
+use jiff::Timestamp;
 
 use super::Shared;
 use crate::config::{Selection, Target, TargetValue, Targets};
@@ -41,8 +42,14 @@ pub enum Kept {
 }
 
 /// Reads the targets of `run`; a panic is an end too.
-pub(super) async fn plan(shared: &Shared, run: &Arc<RunInfo>, keeper: Box<dyn PlanKeeper>, stops: &StopLine) -> PlanEnd {
-    let read = AssertUnwindSafe(read(shared, run, keeper, stops)).catch_unwind().await;
+pub(super) async fn plan(
+    shared: &Shared,
+    run: &Arc<RunInfo>,
+    keeper: Box<dyn PlanKeeper>,
+    until: Option<Timestamp>,
+    stops: &StopLine,
+) -> PlanEnd {
+    let read = AssertUnwindSafe(read(shared, run, keeper, until, stops)).catch_unwind().await;
     match read {
         Ok(Ok(end)) => end,
         Ok(Err(fault)) => PlanEnd::Failed(fault.to_string().into()),
@@ -50,7 +57,13 @@ pub(super) async fn plan(shared: &Shared, run: &Arc<RunInfo>, keeper: Box<dyn Pl
     }
 }
 
-async fn read(shared: &Shared, run: &Arc<RunInfo>, keeper: Box<dyn PlanKeeper>, stops: &StopLine) -> Result<PlanEnd, Fault> {
+async fn read(
+    shared: &Shared,
+    run: &Arc<RunInfo>,
+    keeper: Box<dyn PlanKeeper>,
+    until: Option<Timestamp>,
+    stops: &StopLine,
+) -> Result<PlanEnd, Fault> {
     let group = Arc::new(Mutex::new(Group::new(run, keeper, stops.clone())));
     let begun = Arc::clone(&group);
     in_background(move || locked(&begun, |group| group.keeper.begin().map_err(Fault::Whole))).await?;
@@ -58,8 +71,8 @@ async fn read(shared: &Shared, run: &Arc<RunInfo>, keeper: Box<dyn PlanKeeper>, 
     let take: Take = Box::new(move |target, place| locked(&taker, |group| group.take(target, place)));
     match &run.job.targets {
         Targets::Source(source) => {
-            let attempt = Arc::new(Attempt { run: Arc::clone(run), part: Part::Plan });
-            let name = listing::read(attempt, Arc::clone(source), &shared.results, stops, take).await?;
+            let attempt = Arc::new(Attempt { run: Arc::clone(run), part: Part::Plan, until });
+            let name = listing::read(attempt, Arc::clone(source), &shared.rooms, stops, take).await?;
             in_background(move || locked(&group, Group::end).map_err(|fault| fault.of(&name))).await
         }
         listed => {

@@ -157,8 +157,8 @@ impl<'a, W: FnMut(Seen<'_>)> Simulation<'a, W> {
             match effect {
                 Effect::Record(record) => self.record(&record),
                 Effect::WhenDurable(then) => waiting.extend(self.engine.handle(self.now, Event::Durable(then))),
-                Effect::Start { run, index, .. } => self.start(&run, Some(index)),
-                Effect::Plan { run } => {
+                Effect::Start { run, part, .. } => self.start(&run, Some(part.index)),
+                Effect::Plan { run, .. } => {
                     let end = PlanEnd::Read { count: ASSUMED_TARGETS, unlisted: Indexes::default() };
                     waiting.extend(self.engine.handle(self.now, Event::PlanEnded { run: run.key, end }));
                 }
@@ -167,7 +167,7 @@ impl<'a, W: FnMut(Seen<'_>)> Simulation<'a, W> {
                     let loaded = Event::Loaded { run, targets: Ok(targets.collect()) };
                     waiting.extend(self.engine.handle(self.now, loaded));
                 }
-                Effect::Gather { run } => self.start(&run, None),
+                Effect::Gather { run, .. } => self.start(&run, None),
                 Effect::Stop { run, index, stop } => self.stop((run, Some(index)), stop),
                 Effect::StopGather { run, stop } => self.stop((run, None), stop),
                 Effect::StopPlan { .. } | Effect::Answer { .. } | Effect::Suspended { .. } | Effect::Finished => {}

@@ -125,6 +125,9 @@ pub struct LiveAttempt {
     pub attempt: u32,
     #[schemars(with = "Time")]
     pub since: Timestamp,
+    /// How far it is, in its own words; absent where it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
 }
 
 /// All jobs of the configuration.

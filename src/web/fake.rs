@@ -206,8 +206,14 @@ pub(crate) fn status() -> LiveStatus {
         failed: 1,
         cancelled: 0,
         oldest: vec![
-            LiveAttempt { index: 3, target: Some("jp-3".to_owned()), attempt: 1, since: at("2026-11-23T11:59:01Z") },
-            LiveAttempt { index: 7, target: Some("eu-7".to_owned()), attempt: 2, since: at("2026-11-23T11:59:48Z") },
+            LiveAttempt { index: 3, target: Some("jp-3".to_owned()), attempt: 1, since: at("2026-11-23T11:59:01Z"), progress: None },
+            LiveAttempt {
+                index: 7,
+                target: Some("eu-7".to_owned()),
+                attempt: 2,
+                since: at("2026-11-23T11:59:48Z"),
+                progress: Some("page 3 of 10".to_owned()),
+            },
         ],
     };
     LiveStatus {

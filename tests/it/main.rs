@@ -3,6 +3,7 @@
 mod args;
 mod daemon;
 mod disk;
+mod embedded;
 mod guarantees;
 mod hook;
 mod kill;

@@ -11,6 +11,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use regex::{Captures, Regex};
 
@@ -21,11 +22,11 @@ const LOG_LOOKS: usize = 200;
 
 /// A fenced block of a document.
 #[derive(Debug, PartialEq, Eq)]
-struct Block {
-    language: String,
+pub(crate) struct Block {
+    pub(crate) language: String,
     /// `README.md:12`, the line of its first fence.
     place: String,
-    text: String,
+    pub(crate) text: String,
 }
 
 /// A command of a session, with what it prints.
@@ -95,8 +96,10 @@ fn follow(documents: &[&str], least_files: usize, least_sessions: usize) {
                     stage.play(&block);
                     sessions += 1;
                 }
-                // Commands for the reader's own machine, layouts, JSON: not ours to run.
-                "sh" | "text" | "json" | "python" | "ini" => {}
+                "python" => check_python(&block),
+                // Rust is compiled and run by cargo, as tests of the documentation. The others are commands for the reader's own
+                // machine, layouts, JSON: not ours to run.
+                "rust" | "rust,no_run" | "sh" | "text" | "json" | "ini" => {}
                 other => panic!("{}: a block in `{other}`: nothing says how to check it", block.place),
             }
         }
@@ -104,12 +107,12 @@ fn follow(documents: &[&str], least_files: usize, least_sessions: usize) {
     assert!(files >= least_files && sessions >= least_sessions, "{documents:?}: {files} files, {sessions} sessions");
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The fenced blocks of a document, in order.
-fn blocks(name: &str, document: &str) -> Vec<Block> {
+pub(crate) fn blocks(name: &str, document: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut lines = document.lines().enumerate();
     while let Some((number, line)) = lines.next() {
@@ -130,6 +133,14 @@ fn is_fragment(text: &str) -> bool {
 fn check_file(block: &Block) {
     let site = Site::bare(&if is_fragment(&block.text) { job_around(&block.text) } else { block.text.clone() });
     let output = site.batchd(&["check", "--deny-warnings"]);
+    assert!(output.status.success(), "{}: {}", block.place, text(&output.stderr));
+}
+
+/// Python must be able to read it; what it imports need not be there.
+#[track_caller]
+fn check_python(block: &Block) {
+    let mut python = Command::new("python3");
+    let output = python.args(["-c", "import sys; compile(sys.argv[1], 'block', 'exec')", &block.text]).output().expect("python3 runs");
     assert!(output.status.success(), "{}: {}", block.place, text(&output.stderr));
 }
 
@@ -164,7 +175,7 @@ impl Stage {
         for step in steps(&block.text) {
             match step.command.as_str() {
                 "batchd daemon &" => self.start(&step),
-                command => check_step(&block.place, &step, || self.site.shell(command)),
+                _ => play_step(block, &step, |command| self.site.shell(command)),
             }
         }
     }
@@ -178,6 +189,19 @@ impl Stage {
         }
         self.daemon = Some(daemon);
     }
+}
+
+/// Plays a session without a daemon by what a line prints.
+#[track_caller]
+pub(crate) fn play(block: &Block, shell: impl Fn(&str) -> String) {
+    for step in steps(&block.text) {
+        play_step(block, &step, &shell);
+    }
+}
+
+#[track_caller]
+fn play_step(block: &Block, step: &Step, shell: impl Fn(&str) -> String) {
+    check_step(&block.place, step, || shell(&step.command));
 }
 
 /// The commands of a session.

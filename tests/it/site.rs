@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -141,6 +141,13 @@ impl Site {
         let mut nsenter = Command::new(&enter[0]);
         nsenter.args(&enter[1..]).args(["sh", "-c", &line]).env_remove("BATCHD_CONFIG");
         text(&nsenter.stdin(Stdio::null()).output().expect("nsenter runs").stdout)
+    }
+
+    /// Starts the daemon of another program, which embeds it.
+    pub(crate) fn start_embedded(&self, program: &Path) -> Daemon {
+        let mut command = Command::new(program);
+        command.current_dir(self.dir.path()).arg("daemon").stdin(Stdio::null()).env_remove("NO_COLOR").env_remove("BATCHD_CONFIG");
+        Self::started(&mut command)
     }
 
     fn enter(daemon: &Daemon) -> Vec<String> {

@@ -229,17 +229,16 @@ impl World {
                 self.enqueue(Queued::Record(record));
             }
             Effect::WhenDurable(then) => self.enqueue(Queued::Then(then)),
-            Effect::Start { run, index, attempt, target, others } => {
-                for part in &others {
+            Effect::Start { run, part, others, .. } => {
+                for part in others.iter().chain([&part]) {
                     checks::start(self, &run, part.index, part.attempt, part.target.as_ref());
                 }
-                checks::start(self, &run, index, attempt, target.as_ref());
-                self.spawn(&run, Some(index));
+                self.spawn(&run, Some(part.index));
             }
-            Effect::Plan { run } => self.plan(&run),
+            Effect::Plan { run, .. } => self.plan(&run),
             Effect::StopPlan { run, .. } => self.stop_plan(run),
             Effect::Load { run, indexes } => self.load(run, indexes),
-            Effect::Gather { run } => {
+            Effect::Gather { run, .. } => {
                 let unwritten = |queued: &Queued| matches!(queued, Queued::Record(Record::Partial(partial)) if partial.run == run.key);
                 assert!(!self.queue.iter().any(unwritten), "{}: gathers results that are not on disk", run.id);
                 self.spawn(&run, None);

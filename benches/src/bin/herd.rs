@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use batchd::daemon::Daemon;
-use batchd::handler::{Context, Handler, HandlerError};
+use batchd::handler::{Context, Handler, HandlerResult};
 use batchd_benches::{HEADER, Stamps, instant_after, now};
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::sync::CancellationToken;
@@ -36,12 +35,9 @@ async fn wait_past(second: u64) {
 struct Stamp(Arc<Stamps>);
 
 impl Handler for Stamp {
-    fn partial(&self, context: Context) -> BoxFuture<'static, Result<serde_json::Value, HandlerError>> {
-        let stamps = Arc::clone(&self.0);
-        Box::pin(async move {
-            stamps.stamp(context.job[1..].parse()?);
-            Ok(serde_json::Value::Null)
-        })
+    async fn partial(&self, context: Context) -> HandlerResult {
+        self.0.stamp(context.job[1..].parse()?);
+        Ok(serde_json::Value::Null)
     }
 }
 

@@ -10,7 +10,7 @@ use nix::unistd::{AccessFlags, access};
 use super::machine::Machine;
 use super::sandbox::{Needs, Sandbox};
 use super::{Check, limits};
-use crate::config::{Job, Work};
+use crate::config::{Gather, Job, Work};
 use crate::exchange::programs;
 use crate::handler::DEFAULT_PATH;
 
@@ -39,7 +39,7 @@ pub(super) fn checks(job: &Job, machine: &Machine, sandbox: Option<&Sandbox>) ->
     checks.extend(limits::checks(process, machine, sandbox));
     let path = search_path(job);
     let mut found: Vec<(String, Option<PathBuf>)> = Vec::new();
-    for argv in [argv(&job.work), job.gather.as_deref()].into_iter().flatten() {
+    for argv in [argv(&job.work), job.gather.as_ref().and_then(Gather::argv)].into_iter().flatten() {
         let Some(program) = argv.first().filter(|program| !is_template(program)) else { continue };
         match find(program, &path, directory) {
             Ok(file) => {

@@ -9,7 +9,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::cli::escape::escape;
-use crate::log::OUTPUT_TARGET;
+use crate::log::{OUTPUT_TARGET, PROGRESS_TARGET};
 
 /// Where the lines go.
 pub(super) enum Said {
@@ -38,7 +38,11 @@ impl Said {
 impl<S: Subscriber> Layer<S> for Said {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        if metadata.target() == OUTPUT_TARGET {
+        if metadata.target() == PROGRESS_TARGET {
+            if let Self::Bar(bar) = self {
+                bar.set_prefix(format!("{}  ", line_of(event)));
+            }
+        } else if metadata.target() == OUTPUT_TARGET && *metadata.level() <= Level::INFO {
             self.say(&line_of(event));
         } else if *metadata.level() == Level::ERROR && !metadata.target().ends_with("narrate") {
             // How the run goes on is the progress's to tell.

@@ -14,7 +14,7 @@ use crate::daemon::Progress;
 use crate::engine::{Outcome, RunInfo, RunSummary};
 
 /// Rate, failures and the time left.
-const TEMPLATE: &str = "{bar:30} {pos}/{len}  {rate}  {msg}{eta} left";
+const TEMPLATE: &str = "{bar:30} {pos}/{len}  {rate}  {msg}{prefix}{eta} left";
 
 /// The bar is drawn anew so often, also while no partial ends.
 const TICK: Duration = Duration::from_millis(500);

@@ -53,7 +53,8 @@ fn status() {
               "index": 7,
               "target": "eu-7",
               "attempt": 2,
-              "since": "2026-11-23T11:59:48Z"
+              "since": "2026-11-23T11:59:48Z",
+              "progress": "page 3 of 10"
             }
           ]
         }

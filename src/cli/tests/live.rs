@@ -18,6 +18,7 @@ fn status_of_a_healthy_daemon() {
 
     live run               partials                          failed  phase        for
     sync@20261123T115900Z     10/40  [#####---------------]       1  4 in flight   1m
+      sync@20261123T115900Z eu-7: page 3 of 10
     ---
     ");
 }

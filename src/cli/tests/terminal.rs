@@ -103,6 +103,7 @@ fn status_of_a_run_with_a_long_name() {
 
     live run                                                          partials  failed  phase        for
     nightly-export-of-every-branch-to-the-warehouse@20261123T110000Z     10/40       1  4 in flight   1m
+      nightly-export-of-every-branch-to-the-warehouse@20261123T110000Z eu-7: page 3 of 10
     ---
 
     Done
@@ -113,6 +114,7 @@ fn status_of_a_run_with_a_long_name() {
 
     live run                                                        partials  failed
     nightly-export-of-every-branch-…the-warehouse@20261123T110000Z     10/40       1
+      nightly-export-of-every-branch-to-the-warehouse@20261123T110000Z eu-7: page 3 of 10
     ---
 
     Done
@@ -123,6 +125,7 @@ fn status_of_a_run_with_a_long_name() {
 
     live run                          partials  failed
     nightly-export-o…0261123T110000Z     10/40       1
+      nightly-export-of-every-branch-to-the-warehouse@20261123T110000Z eu-7: page 3 of 10
     ---
     ");
 }

@@ -13,13 +13,17 @@ use crate::cli::human;
 use crate::cli::logs::LogLine;
 use crate::cli::print::{Tone, outcome_name};
 use crate::cli::table::{shorten_end, shorten_middle};
-use crate::web::api::{JobView, LiveStatus};
+use crate::web::api::{JobView, LiveAttempt, LiveStatus};
 
 /// So many attempts under way are shown at most.
 const MAX_RUNNING: usize = 8;
 
 /// How wide the targets of attempts under way are at most.
 const TARGET_WIDTH: u16 = 20;
+
+/// Columns of what an attempt says of itself, at least and at most.
+const LEAST_SAID: usize = 11;
+const MOST_SAID: usize = 30;
 
 const KEYS: &str = "q leave  ↑↓ select  enter show  / filter  f failed only  p pause/resume";
 
@@ -80,14 +84,22 @@ fn running(page: &Page, now: Timestamp) -> Vec<Running> {
     let mut running: Vec<Running> = attempts
         .map(|(run, attempt)| {
             let target = attempt.target.as_ref().map_or_else(|| "-".to_owned(), |target| escape(target).into_owned());
-            let cells =
-                [human::between(attempt.since, now), escape(&run.id.0).into_owned(), target, format!("attempt {}", attempt.attempt)];
+            let cells = [human::between(attempt.since, now), escape(&run.id.0).into_owned(), target, said(attempt)];
             Running { since: attempt.since, cells }
         })
         .collect();
     running.sort_by_key(|running| running.since);
     running.truncate(MAX_RUNNING);
     running
+}
+
+/// How far it is in its own words, or else only which attempt it is.
+fn said(attempt: &LiveAttempt) -> String {
+    match (&attempt.progress, attempt.attempt) {
+        (None, number) => format!("attempt {number}"),
+        (Some(progress), 1) => escape(progress).into_owned(),
+        (Some(progress), number) => format!("{} (attempt {number})", escape(progress)),
+    }
 }
 
 /// Gives tones their colours, where there are colours.
@@ -206,11 +218,18 @@ impl Painter {
         if running.is_empty() {
             return;
         }
+        let said = running.iter().map(|running| running.cells[3].chars().count()).max().unwrap_or(0).clamp(LEAST_SAID, MOST_SAID);
         let rows = running.into_iter().map(|Running { cells: [age, run, target, attempt], .. }| {
-            let run = shorten_middle(&run, usize::from(area.width).saturating_sub(46).max(16));
+            let run = shorten_middle(&run, usize::from(area.width).saturating_sub(35 + said).max(16));
+            let attempt = shorten_end(&attempt, said);
             Row::new([age, shorten_middle(&target, usize::from(TARGET_WIDTH)), run, attempt])
         });
-        let widths = [Constraint::Length(8), Constraint::Length(TARGET_WIDTH), Constraint::Fill(1), Constraint::Length(11)];
+        let widths = [
+            Constraint::Length(8),
+            Constraint::Length(TARGET_WIDTH),
+            Constraint::Fill(1),
+            Constraint::Length(u16::try_from(said).unwrap_or(11)),
+        ];
         let table = Table::new(rows, widths).column_spacing(2).block(self.block("running longest"));
         frame.render_widget(table, area);
     }

@@ -92,5 +92,5 @@ fn channels_are_read_and_their_secrets_are_not_shown() {
         (587, SmtpTls::StartTls, Some(Secret::File("/srv/batch/pw".into())))
     );
     let Way::Command(job) = &config.channels["page"].way else { panic!("a program") };
-    assert_eq!(job.gather.as_deref().map(<[String]>::len), Some(2));
+    assert_eq!(job.gather.as_ref().and_then(Gather::argv).map(<[String]>::len), Some(2));
 }

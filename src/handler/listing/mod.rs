@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 use super::command::{self, Source as CommandSource};
 use super::process::{self, Streams};
 use super::template::{self, Values};
-use super::{Attempt, ResultFiles, StopLine, account_of};
-use crate::config::{Format, Origin, Source, Target};
+use super::{Attempt, ResultFiles, Rooms, StopLine, account_of, rust};
+use crate::config::{Format, Origin, Source, Target, Work};
 
 /// The longest row, in bytes.
 const MAX_ROW: usize = 1 << 20;
@@ -66,15 +66,15 @@ impl Fault {
 }
 
 /// Reads all targets of `source` for the run of `attempt`; `take` gets each. Returns the name of what was read.
-pub(crate) async fn read(
-    attempt: Arc<Attempt>,
-    source: Arc<Source>,
-    results: &ResultFiles,
-    stops: &StopLine,
-    take: Take,
-) -> Result<String, Fault> {
-    if let Origin::Command { argv, format } = &source.origin {
-        return read_command(&attempt, argv, *format, source.key.clone(), results, stops, take).await;
+pub(crate) async fn read(attempt: Arc<Attempt>, source: Arc<Source>, rooms: &Rooms, stops: &StopLine, take: Take) -> Result<String, Fault> {
+    match (&source.origin, &attempt.run.job.work) {
+        (Origin::Command { argv, format }, _) => {
+            return read_command(&attempt, argv, *format, source.key.clone(), &rooms.results, stops, take).await;
+        }
+        (Origin::Handler, Work::Handler(name)) => {
+            return rust::list(&attempt, &rooms.handlers, name, stops, take).await.map(|()| name.clone()).map_err(|fault| fault.of(name));
+        }
+        _ => {}
     }
     let reading = tokio::task::spawn_blocking(move || read_files(&attempt, &source, take));
     reading.await.unwrap_or_else(|error| Err(Fault::whole(&error)))
@@ -95,7 +95,7 @@ fn read_files(attempt: &Attempt, source: &Source, mut take: Take) -> Result<Stri
             paths::read(&pattern, &process.base, process.directory(), &mut take).map_err(|fault| fault.of(&pattern))?;
             Ok(pattern)
         }
-        Origin::Command { .. } => Ok(String::new()),
+        Origin::Command { .. } | Origin::Handler => Err(Fault::whole("the job has no handler that lists its targets")),
     }
 }
 
@@ -180,7 +180,7 @@ fn shown(text: &str) -> String {
 }
 
 /// The key of a target, if it can be one.
-fn fit_key(key: &str) -> Result<(), String> {
+pub(super) fn fit_key(key: &str) -> Result<(), String> {
     match key.len() {
         0 => Err("the target has an empty key".to_owned()),
         length if length > Target::MAX_KEY => {

@@ -12,9 +12,9 @@ fn lines(count: usize) -> ResultLines {
 
 fn start(bench: &mut Bench, script: &str, lines: ResultLines) {
     let mut job = bench.job(command(&["true"]));
-    job.gather = Some(["sh", "-c", script, "{{ job }}"].map(str::to_owned).to_vec());
+    job.gather = Some(Gather::Command(["sh", "-c", script, "{{ job }}"].map(str::to_owned).to_vec()));
     let _context = bench.runtime.enter();
-    bench.runner.gather(info(job), lines);
+    bench.runner.gather(info(job), lines, None);
 }
 
 fn end(bench: &mut Bench) -> AttemptEnd {

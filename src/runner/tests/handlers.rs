@@ -16,6 +16,13 @@ async fn work(context: Context) -> Result<Value, HandlerError> {
             Ok(json!("stopped"))
         }
         "deaf" => std::future::pending().await,
+        "deadline" => Ok(json!(context.deadline)),
+        "slow" => {
+            context.progress("half\n of it");
+            context.cancelled().await;
+            context.check_cancelled()?;
+            Ok(Value::Null)
+        }
         _ => Ok(json!([&*context.job, context.run, context.index, context.count, context.attempt])),
     }
 }
@@ -59,7 +66,8 @@ fn many_partials_end_once_each() {
     let run = info(bench.job(Work::Handler("echo".to_owned())));
     {
         let _context = bench.runtime.enter();
-        (0..10_000).for_each(|index| bench.runner.start(run.clone(), index, 1, Some(text(&index.to_string())), Vec::new()));
+        let part = |index: u32| Part { index, attempt: 1, target: Some(text(&index.to_string())) };
+        (0..10_000).for_each(|index| bench.runner.start(run.clone(), part(index), Vec::new(), None));
     }
     let mut seen = vec![false; 10_000];
     for _ in 0..10_000 {
@@ -68,4 +76,30 @@ fn many_partials_end_once_each() {
         assert!(!std::mem::replace(&mut seen[index as usize], true));
     }
     assert_eq!(bench.runner.live(), 0);
+}
+
+#[test]
+fn a_handler_knows_its_deadline() {
+    let mut bench = bench();
+    let (run, until) = (info(bench.job(Work::Handler("work".to_owned()))), "2026-03-11T03:00:00Z".parse().expect("a time"));
+    {
+        let _context = bench.runtime.enter();
+        bench.runner.start(run, Part { index: 0, attempt: 1, target: Some(text("deadline")) }, Vec::new(), Some(until));
+    }
+    assert_eq!(bench.end().result.expect("a result").get(), "\"2026-03-11T03:00:00Z\"");
+}
+
+#[test]
+fn what_a_handler_says_of_its_progress_is_there_until_it_ends() {
+    let mut bench = bench();
+    let job = bench.job(Work::Handler("work".to_owned()));
+    bench.start(job, Some(text("slow")));
+    let said = |bench: &Bench| bench.runner.progresses().get(RUN, 0);
+    while said(&bench).is_none() {
+        std::thread::yield_now();
+    }
+    assert_eq!(said(&bench).as_deref(), Some("half\n of it"));
+    bench.runner.stop(RUN, 0, Stop::Polite);
+    assert_eq!(bench.end().error.as_deref(), Some("stopped before the work was done"));
+    assert_eq!(said(&bench), None);
 }

@@ -1,5 +1,6 @@
 //! Real processes, driven through the runner as the daemon drives it.
 
+mod batches;
 mod commands;
 mod gathers;
 mod handlers;
@@ -17,7 +18,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::config::{CatchUp, CatchUpPolicy, Interrupted, Job, Leftovers, MaxFailures, Process, StopPolicy, TargetValue, Targets, Work};
+use crate::config::{
+    CatchUp, CatchUpPolicy, Gather, Interrupted, Job, Leftovers, MaxFailures, Process, StopPolicy, TargetValue, Targets, Work,
+};
 use crate::engine::{Cause, RunId};
 use crate::schedule::Zone;
 
@@ -52,7 +55,7 @@ impl Bench {
 
     fn start(&mut self, job: Job, target: Option<Target>) {
         let _context = self.runtime.enter();
-        self.runner.start(info(job), 0, 1, target, Vec::new());
+        self.runner.start(info(job), Part { index: 0, attempt: 1, target }, Vec::new(), None);
     }
 
     fn event(&mut self) -> Event {

@@ -1,0 +1,26 @@
+//! The public face of handlers in Rust: what follows is `docs/rust-handlers.md`, word for word.
+#![doc = include_str!("../../../docs/rust-handlers.md")]
+
+mod argument;
+mod batch;
+mod blocking;
+mod context;
+mod lane;
+mod progress;
+mod registry;
+mod results;
+mod target_list;
+mod trial;
+
+pub use argument::Arg;
+pub use batch::{AsBatch, AsBlocking, AsClosure, AsHandler, Batch, Handler, HandlerError, HandlerResult, IntoHandler, Registered};
+pub use blocking::{Blocking, blocking};
+pub(crate) use context::Around;
+pub use context::{Context, Stopped, WrongArgument, WrongTarget};
+pub use lane::{Lane, LaneError};
+pub(crate) use progress::Progresses;
+pub use registry::Registry;
+pub use results::{PartialResult, Results};
+pub use target_list::TargetList;
+pub(super) use target_list::list;
+pub use trial::{Trial, TrialError, Tried};
