@@ -15,5 +15,5 @@ mod shell;
 pub mod systemd;
 
 pub use finding::{Finding, Place, Topic};
-pub use name::programs;
+pub use name::{programs, written_files};
 pub use sheet::Imported;

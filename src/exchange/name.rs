@@ -87,6 +87,24 @@ pub fn programs(script: &str) -> Vec<String> {
     simple_commands(script).into_iter().filter_map(|words| words.into_iter().next()).collect()
 }
 
+/// The files that a shell script writes its output to.
+pub fn written_files(script: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for words in simple_commands(script) {
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            // `>f`, `> f`, `>>f`, `2>f`, `&>f`, but not `2>&1`.
+            let Some(target) = word.trim_start_matches(|char: char| char.is_ascii_digit() || char == '&').strip_prefix('>') else {
+                continue;
+            };
+            let target = target.trim_start_matches(['>', '|']);
+            let file = if target.is_empty() { words.next() } else { Some(target.to_owned()) };
+            files.extend(file.filter(|file| !file.starts_with('&')));
+        }
+    }
+    files
+}
+
 fn of_commands(command: &str, depth: usize) -> Option<String> {
     let commands = simple_commands(command);
     let works = |words: &&Vec<String>| words.first().is_some_and(|word| !GUARDS.contains(&word.as_str()) && !is_delay(words));
@@ -249,6 +267,9 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
             (None, ')') if depth > 0 => depth -= 1,
             (None, char) if depth > 0 => word.push(char),
             (None, ' ' | '\t') => end_word(&mut word, &mut commands),
+            // `2>&1` and `&> file` are words, and end nothing.
+            (None, '&' | '|') if word.ends_with('>') => word.push(char),
+            (None, '&') if chars.peek() == Some(&'>') => word.push('&'),
             (None, ';' | '&' | '|' | '\n' | '(' | ')') => {
                 end_word(&mut word, &mut commands);
                 commands.push(Vec::new());
@@ -289,6 +310,14 @@ mod tests {
         ] {
             assert_eq!(Names::default().take(&of_command(command)), name, "{command}");
         }
+    }
+
+    #[test]
+    fn redirections_are_no_commands() {
+        let script = "true > /dev/null 2>&1; ls &> /srv/a | wc >>/srv/b 2> /srv/c && date >|d & sleep 1";
+        assert_eq!(programs(script), ["true", "ls", "wc", "date", "sleep"]);
+        assert_eq!(written_files(script), ["/dev/null", "/srv/a", "/srv/b", "/srv/c", "d"]);
+        assert_eq!(written_files("echo a=>b '$1 > 2'"), Vec::<String>::new());
     }
 
     #[test]

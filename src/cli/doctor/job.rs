@@ -11,7 +11,7 @@ use super::machine::Machine;
 use super::sandbox::{Needs, Sandbox};
 use super::{Check, limits};
 use crate::config::{Gather, Job, Work};
-use crate::exchange::programs;
+use crate::exchange::{programs, written_files};
 use crate::handler::DEFAULT_PATH;
 
 /// The longest first line of a script that is read.
@@ -53,8 +53,8 @@ pub(super) fn checks(job: &Job, machine: &Machine, sandbox: Option<&Sandbox>) ->
         }
     }
     for program in scripts(job).iter().flat_map(|script| programs(script)) {
-        let is_plain = !is_template(&program) && !program.contains(['$', '`', '*', '~']) && !BUILT_IN.contains(&program.as_str());
-        if !is_plain || found.iter().any(|(known, _)| *known == program) {
+        let is_external = is_plain(&program) && !BUILT_IN.contains(&program.as_str());
+        if !is_external || found.iter().any(|(known, _)| *known == program) {
             continue;
         }
         let file = find(&program, &path, directory);
@@ -68,8 +68,20 @@ pub(super) fn checks(job: &Job, machine: &Machine, sandbox: Option<&Sandbox>) ->
     if let Some(sandbox) = sandbox {
         let files = found.iter().filter_map(|(_, file)| file.as_deref());
         let paths = std::iter::once(directory).chain(process.env_file.as_deref()).chain(files).collect();
+        let scripts = scripts(job);
         let names = found.iter().map(|(program, _)| program.rsplit('/').next().unwrap_or(program).to_owned());
-        checks.extend(sandbox.checks(&Needs { programs: names.collect(), paths }));
+        // Of what the shell knows by itself, one can fail in a unit.
+        let limiting = scripts.iter().flat_map(|script| programs(script)).filter(|program| program == "ulimit");
+        let written = scripts.iter().flat_map(|script| written_files(script)).filter(|file| file.starts_with('/') && is_plain(file));
+        let needs = Needs {
+            programs: names.chain(limiting).collect(),
+            paths,
+            directory: process.cwd.as_deref(),
+            written: written.collect(),
+            devices: devices(job),
+            open_files: process.limits.open_files,
+        };
+        checks.extend(sandbox.checks(&needs));
     }
     checks
 }
@@ -99,8 +111,22 @@ fn scripts(job: &Job) -> Vec<String> {
     }
 }
 
+/// What its command, gather command and script name below `/dev`.
+fn devices(job: &Job) -> Vec<String> {
+    let words = [argv(&job.work), job.gather.as_ref().and_then(Gather::argv)].into_iter().flatten().flatten().map(String::as_str);
+    let script = if let Work::Shell(script) = &job.work { Some(script.as_str()) } else { None };
+    let is_end = |char: char| char.is_whitespace() || "=<>|&;()'\"".contains(char);
+    let parts = words.chain(script).flat_map(|text| text.split(is_end));
+    parts.filter(|part| part.starts_with("/dev/")).map(str::to_owned).collect()
+}
+
 fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
+}
+
+/// Whether a word of a script stands for itself.
+fn is_plain(word: &str) -> bool {
+    !is_template(word) && !word.contains(['$', '`', '*', '~'])
 }
 
 /// The PATH of the job; that of whoever asks, where it comes from the daemon.

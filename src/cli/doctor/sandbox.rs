@@ -14,8 +14,14 @@ const SETUID: [&str; 10] = ["sudo", "su", "doas", "pkexec", "runuser", "newgrp",
 /// Programs whose memory is both writable and executable.
 const JIT: [&str; 8] = ["node", "nodejs", "java", "deno", "bun", "dotnet", "luajit", "pypy3"];
 
-/// Programs that change priorities or limits.
-const RESOURCES: [&str; 5] = ["nice", "ionice", "chrt", "renice", "taskset"];
+/// Programs that change priorities.
+const RESOURCES: [&str; 4] = ["nice", "ionice", "renice", "taskset"];
+
+/// Programs that make namespaces.
+const NAMESPACES: [&str; 9] = ["unshare", "nsenter", "bwrap", "podman", "buildah", "firejail", "flatpak", "systemd-nspawn", "lxc-execute"];
+
+/// Programs that talk to the kernel over netlink.
+const NETLINK: [&str; 12] = ["ip", "ss", "bridge", "tc", "nft", "iptables", "ip6tables", "ipset", "conntrack", "ethtool", "wg", "wg-quick"];
 
 /// What a unit lets its processes do.
 #[derive(Debug)]
@@ -27,9 +33,37 @@ pub(super) struct Sandbox {
 pub(super) struct Needs<'a> {
     /// Programs by their file names.
     pub(super) programs: Vec<String>,
-    /// Paths that it reads, its directory first.
+    /// Paths that it reads.
     pub(super) paths: Vec<&'a Path>,
+    /// Where somebody has put it: it may well write there.
+    pub(super) directory: Option<&'a Path>,
+    /// Absolute paths that its scripts write to.
+    pub(super) written: Vec<String>,
+    /// Devices that its commands and scripts name.
+    pub(super) devices: Vec<String>,
+    pub(super) open_files: Option<u64>,
 }
+
+/// What every unit has in `/dev`.
+const PSEUDO: [&str; 17] = [
+    "null",
+    "zero",
+    "full",
+    "random",
+    "urandom",
+    "tty",
+    "console",
+    "ptmx",
+    "pts",
+    "shm",
+    "mqueue",
+    "hugepages",
+    "log",
+    "fd",
+    "stdin",
+    "stdout",
+    "stderr",
+];
 
 /// How a line of the unit is overridden.
 pub(super) fn loosen(line: &str) -> String {
@@ -66,6 +100,22 @@ impl Sandbox {
             let message = format!("`{program}` compiles while it runs: MemoryDenyWriteExecute=yes in the unit");
             checks.push(Check::bad("sandbox", message).help(loosen("MemoryDenyWriteExecute=no")));
         }
+        if self.is_set("RestrictNamespaces")
+            && let Some(program) = uses(&NAMESPACES)
+        {
+            let message = format!("`{program}` cannot make a namespace: RestrictNamespaces=yes in the unit");
+            checks.push(Check::bad("sandbox", message).help(loosen("RestrictNamespaces=no")));
+        }
+        if self.refuses_family("AF_NETLINK")
+            && let Some(program) = uses(&NETLINK)
+        {
+            let message = format!("`{program}` cannot ask the kernel: RestrictAddressFamilies= in the unit has no AF_NETLINK");
+            checks.push(Check::bad("sandbox", message).help(loosen("RestrictAddressFamilies=AF_NETLINK")));
+        }
+        if uses(&["chrt"]).is_some() && (self.is_set("RestrictRealtime") || self.filters("@resources")) {
+            let message = "`chrt` fails: RestrictRealtime=yes, or a SystemCallFilter without @resources, in the unit";
+            checks.push(Check::bad("sandbox", message).help(loosen("RestrictRealtime=no` and `SystemCallFilter=@resources")));
+        }
         if self.filters("@resources")
             && let Some(program) = uses(&RESOURCES)
         {
@@ -74,7 +124,15 @@ impl Sandbox {
         }
         checks.extend(needs.paths.iter().find_map(|path| self.home(path)));
         checks.extend(needs.paths.iter().find_map(|path| self.temporary(path)));
-        checks.extend(needs.paths.first().and_then(|directory| self.read_only(directory)));
+        checks.extend(needs.directory.and_then(|directory| self.read_only(directory)));
+        checks.extend(needs.written.iter().find_map(|file| self.unwritable(Path::new(file))));
+        if self.is_set("PrivateDevices")
+            && let Some(device) = needs.devices.iter().find(|device| !is_pseudo(device))
+        {
+            let message = format!("`{device}` is not there for jobs: PrivateDevices=yes in the unit");
+            checks.push(Check::bad("sandbox", message).help(loosen("PrivateDevices=no")));
+        }
+        checks.extend(self.raised_limit(needs));
         checks
     }
 
@@ -101,18 +159,47 @@ impl Sandbox {
     }
 
     fn read_only(&self, directory: &Path) -> Option<Check> {
+        let mode = self.protection(directory)?;
+        let message = format!("it cannot write in its directory `{}`: ProtectSystem={mode} in the unit", directory.display());
+        Some(Check::doubtful("sandbox", message).help(loosen(&format!("ReadWritePaths={}", directory.display()))))
+    }
+
+    fn unwritable(&self, file: &Path) -> Option<Check> {
+        let mode = self.protection(file)?;
+        let message = format!("it cannot write `{}`: ProtectSystem={mode} in the unit", file.display());
+        let directory = file.parent().unwrap_or(file);
+        Some(Check::bad("sandbox", message).help(loosen(&format!("ReadWritePaths={}", directory.display()))))
+    }
+
+    /// How the unit keeps the path from being written.
+    fn protection(&self, path: &Path) -> Option<&str> {
         let mode = self.value("ProtectSystem")?;
-        let writable = self.writable();
+        let is_below = |roots: &[&str]| roots.iter().any(|root| path.starts_with(root));
         let is_protected = match mode {
-            "strict" => !["/dev", "/proc", "/sys", "/tmp", "/var/tmp"].iter().any(|open| directory.starts_with(open)),
-            "full" => ["/usr", "/boot", "/efi", "/etc"].iter().any(|path| directory.starts_with(path)),
-            mode if is_true(mode) => ["/usr", "/boot", "/efi"].iter().any(|path| directory.starts_with(path)),
+            "strict" => !is_below(&["/dev", "/proc", "/sys", "/tmp", "/var/tmp"]),
+            "full" => is_below(&["/usr", "/boot", "/efi", "/etc"]),
+            mode if is_true(mode) => is_below(&["/usr", "/boot", "/efi"]),
             _ => false,
         };
-        let is_open = writable.iter().any(|path| directory.starts_with(path));
-        (is_protected && !is_open).then(|| {
-            let message = format!("it cannot write in its directory `{}`: ProtectSystem={mode} in the unit", directory.display());
-            Check::doubtful("sandbox", message).help(loosen(&format!("ReadWritePaths={}", directory.display())))
+        let is_open = self.writable().iter().any(|open| path.starts_with(open));
+        Some(mode).filter(|_| is_protected && !is_open)
+    }
+
+    /// Limits above the unit's own, which only root with `CAP_SYS_RESOURCE` may raise.
+    fn raised_limit(&self, needs: &Needs<'_>) -> Option<Check> {
+        let bounding = self.unit.list("Service", "CapabilityBoundingSet");
+        let is_root = matches!(self.value("User"), None | Some("root"));
+        if is_root && (bounding.is_empty() || bounding.iter().any(|list| list.contains("CAP_SYS_RESOURCE"))) {
+            return None;
+        }
+        let most: u64 = self.value("LimitNOFILE").and_then(|limit| limit.rsplit(':').next()?.parse().ok())?;
+        if let Some(files) = needs.open_files.filter(|files| *files > most) {
+            let message = format!("`limits.open_files = {files}` cannot be set, and no attempt starts: LimitNOFILE={most} in the unit");
+            return Some(Check::bad("sandbox", message).help(loosen(&format!("LimitNOFILE={files}"))));
+        }
+        needs.programs.iter().any(|program| program == "ulimit").then(|| {
+            let message = format!("`ulimit` raises nothing above the unit's own limits, such as LimitNOFILE={most}");
+            Check::doubtful("sandbox", message).help(loosen("LimitNOFILE=…"))
         })
     }
 
@@ -144,9 +231,24 @@ impl Sandbox {
         self.value("Delegate").is_some_and(|value| is_true(value) || value.split_whitespace().any(|name| name == controller.name()))
     }
 
+    /// Whether sockets of the family are refused: a list names what is allowed, with a tilde what is not.
+    fn refuses_family(&self, family: &str) -> bool {
+        let lists = self.unit.list("Service", "RestrictAddressFamilies");
+        let names = |list: &&&str| list.trim_start_matches('~').split_whitespace().any(|name| name == family);
+        match lists.iter().rev().find(names) {
+            Some(list) => list.starts_with('~'),
+            None => lists.first().is_some_and(|first| !first.starts_with('~')),
+        }
+    }
+
     /// Whether the filter refuses the set: the last line that names it counts.
     pub(super) fn filters(&self, set: &str) -> bool {
         let lines = self.unit.list("Service", "SystemCallFilter");
         lines.iter().rev().find(|line| line.contains(set)).is_some_and(|line| line.starts_with('~'))
     }
+}
+
+fn is_pseudo(device: &str) -> bool {
+    let name = device.trim_start_matches("/dev/").split('/').next().unwrap_or_default();
+    PSEUDO.contains(&name)
 }

@@ -308,6 +308,55 @@ fn limits_that_nothing_here_could_hold() {
     ");
 }
 
+#[test]
+fn what_the_unit_forbids_besides() {
+    let ward = Ward::new(&[("etc/systemd/system/batchd.service", UNIT)]);
+    let job = |name: &str, rest: &str| {
+        format!("[jobs.{name}]\nschedule = \"@daily\"\nenv = {{ PATH = \"/usr/bin:/bin\" }}\ncwd = \"/var/lib/batchd\"\n{rest}\n")
+    };
+    let jobs = [
+        job("chrt", "shell = \"chrt -f 10 true\""),
+        job("device", "command = [\"/bin/dd\", \"if=/dev/sda\", \"of=/dev/null\"]"),
+        job("files", "shell = \"true\"\nlimits = { open_files = 100000 }"),
+        job("good", "shell = \"date > /var/log/batchd/date 2>&1; date > /dev/null\"\nlimits = { open_files = 100 }"),
+        job("log", "shell = \"date >> /var/log/date.log 2>&1\""),
+        job("netlink", "shell = \"ip addr\""),
+        job("space", "shell = \"unshare -r true\""),
+        job("ulimit", "shell = \"ulimit -n 100000; true\""),
+    ];
+    let args = DoctorArgs { quiet: true, json: false };
+    let seen = |ward: &Ward| {
+        let seen = without_missing(&ward.seen(&jobs.concat(), args, NOW));
+        let lines: Vec<&str> = seen.lines().filter(|line| !line.contains("/var/lib/batchd`: No such file")).collect();
+        lines.join("\n")
+    };
+    insta::assert_snapshot!(seen(&ward), @"
+    WorkFailed
+    wrong     job chrt: `chrt` fails: RestrictRealtime=yes, or a SystemCallFilter without @resources, in the unit
+              → `systemctl edit batchd`, with `[Service]` and `RestrictRealtime=no` and `SystemCallFilter=@resources`, when the job needs it
+    wrong     job device: `/dev/sda` is not there for jobs: PrivateDevices=yes in the unit
+              → `systemctl edit batchd`, with `[Service]` and `PrivateDevices=no`, when the job needs it
+    wrong     job files: `limits.open_files = 100000` cannot be set, and no attempt starts: LimitNOFILE=65536 in the unit
+              → `systemctl edit batchd`, with `[Service]` and `LimitNOFILE=100000`, when the job needs it
+    wrong     job log: it cannot write `/var/log/date.log`: ProtectSystem=strict in the unit
+              → `systemctl edit batchd`, with `[Service]` and `ReadWritePaths=/var/log`, when the job needs it
+    wrong     job netlink: `ip` cannot ask the kernel: RestrictAddressFamilies= in the unit has no AF_NETLINK
+              → `systemctl edit batchd`, with `[Service]` and `RestrictAddressFamilies=AF_NETLINK`, when the job needs it
+    wrong     job space: `unshare` cannot make a namespace: RestrictNamespaces=yes in the unit
+              → `systemctl edit batchd`, with `[Service]` and `RestrictNamespaces=no`, when the job needs it
+    doubtful  job ulimit: `ulimit` raises nothing above the unit's own limits, such as LimitNOFILE=65536
+              → `systemctl edit batchd`, with `[Service]` and `LimitNOFILE=…`, when the job needs it
+    ");
+    let drop_in = "[Service]\nRestrictNamespaces=no\nRestrictAddressFamilies=AF_NETLINK\nSystemCallFilter=@resources\n\
+                   RestrictRealtime=no\nReadWritePaths=/var/log\nLimitNOFILE=200000\nPrivateDevices=no\n";
+    ward.write("etc/systemd/system/batchd.service.d/override.conf", drop_in);
+    insta::assert_snapshot!(seen(&ward), @"
+    WorkFailed
+    doubtful  job ulimit: `ulimit` raises nothing above the unit's own limits, such as LimitNOFILE=200000
+              → `systemctl edit batchd`, with `[Service]` and `LimitNOFILE=…`, when the job needs it
+    ");
+}
+
 /// Without the programs that only some machines have, and the count of all.
 fn without_missing(seen: &str) -> String {
     let mut lines: Vec<&str> =
