@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -160,7 +160,8 @@ impl Site {
         // A group of its own, so that a daemon goes with the program that it was started by.
         let mut child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
         let stderr = child.stderr.take().expect("stderr is piped");
-        let (sender, lines) = channel();
+        // A daemon whose lines nobody asks for fills the pipe, and goes on without it.
+        let (sender, lines) = sync_channel(MAX_LINES);
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
@@ -175,7 +176,7 @@ impl Site {
     pub(crate) fn deaf(&self) -> Daemon {
         let mut child = self.command(&["daemon"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("batchd starts");
         let unread = child.stderr.take();
-        Daemon { child, lines: channel().1, seen: Vec::new(), _unread: unread }
+        Daemon { child, lines: sync_channel(0).1, seen: Vec::new(), _unread: unread }
     }
 }
 

@@ -12,7 +12,7 @@ env = { PGPASSWORD = '{{ credential("database") }}' }
 shell = "echo length $(printf %s $PGPASSWORD | wc -c); echo it is $PGPASSWORD; [ -z \"$CREDENTIALS_DIRECTORY\" ]"
 [jobs.wrong]
 schedule = "manual"
-env = { PGPASSWORD = '{{ credential("databse") }}' }
+env = { PGPASSWORD = '{{ credential("databank") }}' }
 command = ["/bin/true"]
 TOML
 inside systemctl start batchd
@@ -21,4 +21,4 @@ see "whole" eval "batchd logs dump | grep --quiet 'length ${#SECRET}\$'"
 see "that the log does not show" eval 'batchd logs dump | grep --quiet "it is \*\*\*"'
 unseen() { ! { grep --recursive --text "$SECRET" "$ROOT"/var/log/batchd "$ROOT"/var/lib/batchd || inside journalctl --quiet | grep "$SECRET"; }; }
 see "nor any record" unseen
-see "one that is not there fails, by name" eval 'fails batchd trigger wrong --wait && batchd results wrong | grep --quiet "spawn_failed.*databse"'
+see "one that is not there fails, by name" eval 'fails batchd trigger wrong --wait && batchd results wrong | grep --quiet "spawn_failed.*databank"'
