@@ -7,7 +7,7 @@ use super::escape::escape;
 use super::print::Tone;
 use super::table::{Column, Table};
 use super::{Client, Exit, Failure, Screen, human};
-use crate::web::api::{ChannelView, LiveRun, LiveStatus};
+use crate::web::api::{ChannelView, LiveRun, LiveStatus, LogState};
 
 /// The arguments of `batchd status`.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +24,7 @@ pub(super) async fn status(client: &Client, args: &StatusArgs, now: Timestamp, s
         return Ok(Exit::Done);
     }
     daemon(&status, now, screen)?;
+    log(status.log.as_ref(), now, screen)?;
     channels(&status.channels, now, screen)?;
     reload_problems(&status, screen)?;
     runs(&status.runs, now, screen)?;
@@ -46,6 +47,23 @@ fn daemon(status: &LiveStatus, now: Timestamp, screen: &mut Screen<'_>) -> Resul
     screen.line(format!("  config     {} ({}), read {loaded}", escape(&status.config_path), escape(&status.config_hash)))?;
     screen.line(format!("  jobs       {}, {next}", status.jobs))?;
     screen.line(format!("  records    {store}"))?;
+    Ok(())
+}
+
+/// What is wrong with the log, or was: one that works and has lost nothing has no line.
+fn log(log: Option<&LogState>, now: Timestamp, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let Some(log) = log else { return Ok(()) };
+    let lost = (log.lost > 0).then(|| format!("{} lost since the start", human::count(log.lost, "line")));
+    let line = match (&log.reason, lost) {
+        (None, None) => return Ok(()),
+        (None, Some(lost)) => screen.paint(Tone::Doubtful, &lost),
+        (Some(reason), lost) => {
+            let since = log.since.map(|since| format!(" for {}", human::between(since, now))).unwrap_or_default();
+            let lost = lost.map(|lost| format!("; {lost}")).unwrap_or_default();
+            format!("{}{since}: {}{lost}", screen.paint(Tone::Bad, "in trouble"), escape(reason))
+        }
+    };
+    screen.line(format!("  log        {line}"))?;
     Ok(())
 }
 

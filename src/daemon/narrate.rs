@@ -10,6 +10,7 @@ use crate::config::{Job, Targets};
 use crate::engine::{self, Decision, Outcome, PartialRecord, Record, RunInfo, RunOutcome, RunSummary};
 use crate::log::RUN_TARGET;
 use crate::schedule::Zone;
+use crate::store::Health;
 
 /// Tells, when it is called.
 pub(super) type Tell = Box<dyn FnOnce() + Send>;
@@ -91,6 +92,16 @@ impl Ended {
             retry: partial.retry.map(wait),
             error: partial.error.clone(),
         }
+    }
+}
+
+/// Tells whether the records can be written.
+pub(super) fn health(health: &Health) {
+    match health {
+        Health::Good => info!("the store can write again"),
+        Health::Degraded { reason, .. } => error!("nothing new is started: {reason}"),
+        // Whoever is told leaves, and says why.
+        Health::Failed { .. } => {}
     }
 }
 

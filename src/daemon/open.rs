@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::warn;
 
-use super::clock;
+use super::{clock, narrate};
 use crate::engine::{Event, Recovery, RunKey};
 use crate::handler::{self, Registry};
 use crate::runner::{Runner, Settings};
@@ -44,7 +44,11 @@ pub(super) fn store(
     let recovery = store.recover()?;
     // Whoever listens is gone only when the program leaves.
     let durable = move |then| drop(events.send(Event::Durable(then)));
-    let report = move |state: &Health| drop(health.send(state.clone()));
+    let report = move |state: &Health| {
+        // Told by the thread that writes, so that it stands in the log before what it writes then.
+        narrate::health(state);
+        drop(health.send(state.clone()));
+    };
     let writer = Writer::spawn(Box::new(store), epoch, durable, report);
     let writer = writer.map_err(|fault| StoreError::Io { path: state_dir.to_owned(), fault: fault.into() })?;
     Ok(Opened { writer, recovery, boot_id: boot_id.into() })

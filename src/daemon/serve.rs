@@ -236,11 +236,6 @@ impl Server {
     }
 
     fn store_health(&mut self, health: Health) {
-        if let Health::Degraded { reason, .. } = &health {
-            error!("nothing new is started: {reason}");
-        } else {
-            info!("the store can write again");
-        }
         self.core.handle(engine::Event::Held(!matches!(health, Health::Good)));
         self.facts.health = health;
     }
@@ -248,7 +243,7 @@ impl Server {
     fn request(&mut self, request: Request) {
         match request {
             // Whoever asked may have gone.
-            Request::Status { reply } => drop(reply.send(self.facts.live(&self.core, &self.config))),
+            Request::Status { reply } => drop(reply.send(self.facts.live(&self.core, &self.config, self.log.as_ref()))),
             Request::Jobs { reply } => drop(reply.send(status::jobs(&self.core.engine))),
             Request::Trigger { job, targets, args, nominal, reply } => {
                 let ticket = self.core.ticket(reply);

@@ -9,9 +9,10 @@ use super::core::Core;
 use crate::config::Config;
 use crate::engine::{Engine, FlightSnapshot, JobSnapshot, Phase, RunSnapshot};
 use crate::handler::Progresses;
+use crate::log::Log;
 use crate::schedule::Timetable;
 use crate::store::Health;
-use crate::web::api::LiveAttempt;
+use crate::web::api::{LiveAttempt, LogState};
 use crate::web::{JobView, LiveRun, LiveStatus, StoreState};
 
 /// So many attempts under way are shown of a run.
@@ -45,7 +46,7 @@ impl Facts {
         self.reload_problems.clear();
     }
 
-    pub(super) fn live(&self, core: &Core, config: &Config) -> LiveStatus {
+    pub(super) fn live(&self, core: &Core, config: &Config, log: Option<&Log>) -> LiveStatus {
         let (engine, ended) = (&core.engine, core.ended);
         LiveStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -59,6 +60,7 @@ impl Facts {
             draining: self.leaving > 0,
             reload_problems: self.reload_problems.clone(),
             store: store_state(&self.health),
+            log: log.map(log_state),
             // The router adds them from the records.
             channels: Vec::new(),
             partials_ended: ended.partials,
@@ -97,6 +99,12 @@ fn store_state(health: &Health) -> StoreState {
         }
         Health::Failed { reason } => StoreState { healthy: false, reason: Some(reason.clone()), since: None },
     }
+}
+
+fn log_state(log: &Log) -> LogState {
+    let (trouble, lost) = (log.trouble(), log.dropped().file);
+    let since = trouble.as_ref().map(|trouble| to_microsecond(trouble.since));
+    LogState { healthy: trouble.is_none(), reason: trouble.map(|trouble| trouble.reason), since, lost }
 }
 
 fn job_view(snapshot: &JobSnapshot<'_>) -> JobView {

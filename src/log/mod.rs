@@ -3,6 +3,7 @@
 //! - One event is one line; nothing from outside can break or forge one (`escape`, `format`).
 //! - No line for the file is lost without being counted, in the file itself: callers wait when it is slow (`spool`), and what
 //!   a full disk refused is reported once it works again (`writer`). stderr may lose lines, counted, and never holds anyone up.
+//! - What is wrong with the file is known to those who ask (`trouble`), tried again every second, and heals by itself.
 //! - The start and the end of a run are synced within a second (`through`).
 //! - The files are those of Python's `RotatingFileHandler` (`rotate`).
 //!
@@ -17,6 +18,7 @@ mod rotate;
 mod spool;
 mod stamp;
 mod through;
+mod trouble;
 mod writer;
 
 use std::io;
@@ -33,6 +35,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 pub use console::Console;
 pub use escape::{escape, escape_bytes, escape_json};
 pub use layer::LogLayer;
+pub use trouble::Trouble;
 
 use crate::config::{LogConfig, LogLevel};
 use crate::schedule::Zone;
@@ -179,6 +182,11 @@ impl Log {
         let left = self.sinks.file.flush(deadline);
         self.sinks.console.flush(deadline.min(monotonic_now() + CONSOLE_DEADLINE));
         FlushReport { written: self.sinks.desk.written.load(Ordering::Relaxed), left, lost: self.dropped().file }
+    }
+
+    /// What is wrong with the file now. It is tried again every second, and healed without a restart.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.sinks.desk.troubles.worst()
     }
 
     /// Lines lost so far, for metrics.

@@ -116,6 +116,14 @@ impl RotatingFile {
         self.astray = self.follow().err();
     }
 
+    /// Tries again what gave trouble.
+    pub(super) fn retry(&mut self, now: Instant) {
+        self.look(now);
+        if self.astray.is_none() && self.stuck.is_some() {
+            self.stuck = self.rotate(now).err();
+        }
+    }
+
     /// Everything appended so far is on the disk when this returns.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()

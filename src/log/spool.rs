@@ -149,7 +149,12 @@ impl Spool {
     }
 
     /// The writer's side: reports `done` as dealt with and waits for more, reusing its buffer. `None` after [`Spool::close`].
-    pub(super) fn next(&self, mut done: Batch) -> Option<Batch> {
+    pub(super) fn next(&self, done: Batch) -> Option<Batch> {
+        self.next_within(done, None)
+    }
+
+    /// The same; after `patience` without lines, a batch without any.
+    pub(super) fn next_within(&self, mut done: Batch, patience: Option<Duration>) -> Option<Batch> {
         let mut state = self.lock();
         state.in_hand = 0;
         state.flush_done = done.flush;
@@ -160,7 +165,15 @@ impl Spool {
         }
         while state.pending.is_empty() && !state.is_urgent() {
             state.is_writer_idle = true;
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let Some(patience) = patience else {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let waited = self.work.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+            if waited.1.timed_out() {
+                break;
+            }
         }
         state.is_writer_idle = false;
         if state.is_closed && state.pending.is_empty() && state.flush_asked == state.flush_done {

@@ -50,16 +50,26 @@ impl Through {
         self.changed.notify_all();
     }
 
-    /// Syncs until it is closed. `failed` is told of an error once for as long as it stays the same.
-    pub(super) fn sync_all(&self, failed: impl Fn(&std::io::Error)) {
+    /// Syncs until it is closed. What cannot be synced is tried again. `changed` is told of an error once for as long as it stays
+    /// the same, and with `None` when it is over.
+    pub(super) fn sync_all(&self, changed: impl Fn(Option<&std::io::Error>)) {
         let mut trouble = None;
-        while let Some(files) = self.next() {
-            let error = files.iter().find_map(|(_, file)| file.sync_data().err());
+        while let Some(mut files) = self.next() {
+            let mut error = None;
+            files.retain(|(_, file)| {
+                let failed = file.sync_data().err();
+                let stays = failed.is_some();
+                error = error.take().or(failed);
+                stays
+            });
             let text = error.as_ref().map(ToString::to_string);
-            if let Some(error) = error.filter(|_| text != trouble) {
-                failed(&error);
+            if text != trouble {
+                changed(error.as_ref());
             }
             trouble = text;
+            for (identity, file) in &files {
+                self.want(*identity, file);
+            }
             drop(files);
             let paced = self.changed.wait_timeout_while(self.lock(), PACE, |state| !state.is_closed);
             drop(paced);
@@ -99,7 +109,8 @@ mod tests {
         let file = File::from(std::os::fd::OwnedFd::from(reader));
         through.want((1, 1), &file);
         let told = std::sync::atomic::AtomicU32::new(0);
-        through.sync_all(|_| {
+        through.sync_all(|error| {
+            assert!(error.is_some());
             told.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             through.close();
         });

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::Level;
@@ -12,6 +13,10 @@ use super::rotate::{RotatingFile, Unwritten, count_lines};
 use super::spool::Batch;
 use super::stamp::{monotonic_now, wall_now};
 use super::through::Through;
+use super::trouble::{Kind, Troubles};
+
+/// How often what is wrong with the file is tried again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// What the file's thread is asked to do besides writing, and what it has done.
 #[derive(Debug, Default)]
@@ -20,6 +25,7 @@ pub(super) struct FileDesk {
     pub(super) written: AtomicU64,
     pub(super) lost: AtomicU64,
     pub(super) through: Through,
+    pub(super) troubles: Troubles,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +60,7 @@ struct Loss {
 pub(super) fn write_file(sinks: &Arc<Sinks>, file: RotatingFile) {
     let mut writer = FileWriter::new(sinks, file);
     let mut batch = Batch::default();
-    while let Some(next) = sinks.file.next(batch) {
+    while let Some(next) = sinks.file.next_within(batch, writer.patience()) {
         writer.obey();
         writer.write(&next.lines);
         if next.is_flush {
@@ -102,7 +108,7 @@ impl<'a> FileWriter<'a> {
 
     pub(super) fn write(&mut self, lines: &[u8]) {
         if lines.is_empty() {
-            return;
+            return self.retry();
         }
         let now = monotonic_now();
         let total = count_lines(lines);
@@ -116,10 +122,33 @@ impl<'a> FileWriter<'a> {
             }
         };
         self.sinks.desk.written.fetch_add(total - lost, Ordering::Relaxed);
-        if lost == 0 && std::mem::take(&mut self.is_failing) {
-            self.sinks.tell_console(Level::INFO, format_args!("the log file `{}` is written again", self.file.path().display()));
+        if lost == 0 {
+            self.is_written();
         }
         self.tell_trouble();
+    }
+
+    /// How long to wait for lines at most.
+    fn patience(&self) -> Option<Duration> {
+        (self.is_failing || self.file.trouble().is_some()).then_some(RETRY_EVERY)
+    }
+
+    /// There is no line: what is wrong is tried again, so that it heals and says so before the next one comes.
+    fn retry(&mut self) {
+        if self.is_failing && self.tell_loss().is_ok() {
+            self.is_written();
+        }
+        if self.file.trouble().is_some() {
+            self.file.retry(monotonic_now());
+        }
+        self.tell_trouble();
+    }
+
+    fn is_written(&mut self) {
+        if std::mem::take(&mut self.is_failing) {
+            self.sinks.desk.troubles.set(Kind::Write, None);
+            self.sinks.tell_console(Level::INFO, format_args!("the log file `{}` is written again", self.file.path().display()));
+        }
     }
 
     /// Says in the file itself what is missing from it, before the next line.
@@ -140,8 +169,9 @@ impl<'a> FileWriter<'a> {
         loss.until = now;
         self.sinks.desk.lost.fetch_add(lines, Ordering::Relaxed);
         if !std::mem::replace(&mut self.is_failing, true) {
-            let path = self.file.path().display();
-            self.sinks.tell_console(Level::ERROR, format_args!("cannot write the log file `{path}`, its lines are lost: {error}"));
+            let reason = format!("cannot write the log file `{}`, its lines are lost: {error}", self.file.path().display());
+            self.sinks.tell_console(Level::ERROR, format_args!("{reason}"));
+            self.sinks.desk.troubles.set(Kind::Write, Some(reason));
         }
     }
 
@@ -149,10 +179,13 @@ impl<'a> FileWriter<'a> {
     fn tell_trouble(&mut self) {
         let trouble = self.file.trouble().map(ToString::to_string);
         if trouble != self.trouble {
-            if let Some(error) = &trouble {
-                let path = self.file.path().display();
-                self.sinks.tell_console(Level::ERROR, format_args!("cannot rotate or reopen the log file `{path}`, writing on: {error}"));
+            let path = self.file.path().display();
+            let reason = trouble.as_ref().map(|error| format!("cannot rotate or reopen the log file `{path}`, writing on: {error}"));
+            match &reason {
+                Some(reason) => self.sinks.tell_console(Level::ERROR, format_args!("{reason}")),
+                None => self.sinks.tell_console(Level::INFO, format_args!("the log file `{path}` is where it belongs again")),
             }
+            self.sinks.desk.troubles.set(Kind::Path, reason);
             self.trouble = trouble;
         }
     }
@@ -166,7 +199,14 @@ impl<'a> FileWriter<'a> {
 
 /// Syncs the lines that tell of runs, until it is closed.
 pub(super) fn write_through(sinks: &Sinks) {
-    sinks.desk.through.sync_all(|error| sinks.tell_console(Level::ERROR, format_args!("cannot sync the log file: {error}")));
+    sinks.desk.through.sync_all(|error| {
+        let reason = error.map(|error| format!("cannot sync the log file: {error}"));
+        match &reason {
+            Some(reason) => sinks.tell_console(Level::ERROR, format_args!("{reason}")),
+            None => sinks.tell_console(Level::INFO, format_args!("the log file is synced again")),
+        }
+        sinks.desk.troubles.set(Kind::Sync, reason);
+    });
 }
 
 /// Writes stderr until the spool is closed. May block for as long as nobody reads; nobody waits for it.

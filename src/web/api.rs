@@ -70,6 +70,9 @@ pub struct LiveStatus {
     /// Why the last reload was refused, a line a problem; empty when it was applied.
     pub reload_problems: Vec<String>,
     pub store: StoreState,
+    /// `null` where the daemon is part of a program that has a log of its own.
+    #[serde(default)]
+    pub log: Option<LogState>,
     /// The channels in which messages wait or were given up.
     pub channels: Vec<ChannelView>,
     /// Partials that have ended since the daemon started.
@@ -88,6 +91,18 @@ pub struct StoreState {
     pub reason: Option<String>,
     #[schemars(with = "Option<Time>")]
     pub since: Option<Timestamp>,
+}
+
+/// Whether the file of the log can be written. It is tried again every second, and holds up no run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LogState {
+    pub healthy: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    #[schemars(with = "Option<Time>")]
+    pub since: Option<Timestamp>,
+    /// Lines that it has lost since the daemon started.
+    pub lost: u64,
 }
 
 /// A run that has not ended, and how far it is.

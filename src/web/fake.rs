@@ -228,6 +228,7 @@ pub(crate) fn status() -> LiveStatus {
         draining: false,
         reload_problems: Vec::new(),
         store: StoreState { healthy: true, reason: None, since: None },
+        log: None,
         channels: Vec::new(),
         partials_ended: 5_010,
         partials_failed: 10,

@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::site::Site;
+use crate::site::{Daemon, Site};
 
 const TICK: &str = "[jobs.tick]\nschedule = \"* * * * * *\"\nhandler = \"echo\"\n";
 
@@ -52,8 +52,12 @@ fn a_disk_that_became_read_only_heals() {
 
 const SLOW: &str = "[jobs.slow]\nschedule = \"manual\"\nshell = \"echo begun; head -c 1 < fifo; head -c 1M /dev/zero | tr '\\\\0' y\"\n";
 
-/// Its lines are no outcomes: they may come before or after those of the store's health.
-const FILL: &str = "cat /dev/zero > DIR/others 2> /dev/null; df --output=avail DIR | tail -n 1";
+/// Fills a disk. What the daemon has given up of its reserve by then, a sixteenth of 8 MiB at most, is its own.
+#[track_caller]
+fn fill(site: &Site, daemon: &Daemon, dir: &str) {
+    let left = site.inside(daemon, &format!("cat /dev/zero > {dir}/others 2> /dev/null; df --output=avail {dir} | tail -n 1"));
+    assert!(left.trim().parse::<u32>().is_ok_and(|kibibytes| kibibytes <= 512), "{left} KiB are left");
+}
 
 #[test]
 fn on_a_full_disk_what_is_live_ends_on_record_and_nothing_new_starts() {
@@ -64,7 +68,7 @@ fn on_a_full_disk_what_is_live_ends_on_record_and_nothing_new_starts() {
     let slow = site.inside(&daemon, "batchd trigger slow");
     daemon.line("begun");
 
-    assert_eq!(site.inside(&daemon, &FILL.replace("DIR", "state")).trim(), "0");
+    fill(&site, &daemon, "state");
     let told = daemon.line("nothing new is started");
     assert!(told.contains("what ends is still recorded"), "{told}");
     let status: serde_json::Value = serde_json::from_str(&site.inside(&daemon, "batchd status --json")).expect("JSON");
@@ -88,7 +92,7 @@ fn a_daemon_that_starts_on_a_full_disk_lives_in_the_room_that_was_kept() {
     let site = Site::new("[jobs.quick]\nschedule = \"manual\"\nhandler = \"echo\"\n");
     let mut daemon = site.start_on_a_small_disk("state", "8m");
     daemon.line("ready");
-    assert_eq!(site.inside(&daemon, &FILL.replace("DIR", "state")).trim(), "0");
+    fill(&site, &daemon, "state");
     let mut again = site.restart_inside(&daemon);
     let told = again.line("nothing new is started");
     assert!(told.contains("what ends is still recorded"), "{told}");
@@ -103,14 +107,40 @@ fn on_a_full_disk_of_the_log_runs_go_on_and_the_lost_lines_are_counted() {
     let site = Site::new(TICK);
     let mut daemon = site.start_on_a_small_disk("logs", "1m");
     daemon.line("ready");
-    assert_eq!(site.inside(&daemon, &FILL.replace("DIR", "logs")).trim(), "0");
+    fill(&site, &daemon, "logs");
     daemon.line("its lines are lost");
     daemon.line("run succeeded");
+    let log = |daemon: &Daemon| -> serde_json::Value {
+        let status: serde_json::Value = serde_json::from_str(&site.inside(daemon, "batchd status --json")).expect("JSON");
+        status["log"].clone()
+    };
+    let ill = log(&daemon);
+    assert_eq!(ill["healthy"], false, "{ill}");
+    assert!(ill["reason"].as_str().is_some_and(|reason| reason.contains("its lines are lost")), "{ill}");
     site.inside(&daemon, "rm logs/others");
-    // It stands in the file only: each run writes there.
-    let told = (0..30).any(|_| {
-        daemon.line("run succeeded");
-        site.inside(&daemon, "cat logs/batch.log").contains("lines lost from")
+    daemon.line("is written again");
+    let text = site.inside(&daemon, "cat logs/batch.log");
+    assert!(text.contains("lines lost from"), "{text}");
+    let healed = log(&daemon);
+    assert!(healed["healthy"] == true && healed["lost"].as_u64() > Some(0), "{healed}");
+}
+
+#[test]
+fn a_log_without_a_line_to_write_heals_as_well() {
+    let site = Site::bare("[log]\nconsole = true\nmax_size = \"1KiB\"\n[jobs.once]\nschedule = \"manual\"\nhandler = \"echo\"\n");
+    let mut daemon = site.daemon();
+    std::fs::rename(site.path("logs"), site.path("logs.old")).expect("renamed");
+    std::fs::write(site.path("logs"), "in the way").expect("written");
+    let healthy = || site.ask_json(&["status"])["log"]["healthy"].clone();
+    // The path is looked at once a second, when there is something to write.
+    let noticed = (0..1_000).any(|_| {
+        site.ask(&["trigger", "once", "--wait"]);
+        healthy() == false
     });
-    assert!(told, "{}", site.inside(&daemon, "cat logs/batch.log"));
+    assert!(noticed, "{:?}", daemon.seen());
+    let shown = site.ask(&["status"]);
+    assert!(shown.contains("log        in trouble"), "{shown}");
+    std::fs::remove_file(site.path("logs")).expect("removed");
+    daemon.line("is where it belongs again");
+    assert_eq!(healthy(), true);
 }

@@ -25,6 +25,7 @@ fn status() {
         "reason": null,
         "since": null
       },
+      "log": null,
       "channels": [],
       "partials_ended": 5010,
       "partials_failed": 10,

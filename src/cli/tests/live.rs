@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use super::{answering, daemon, records, seen, triggering, with_report, with_status};
 use crate::engine::{Answer, Cause, RunId, RunOutcome};
-use crate::web::api::{LiveStatus, ReloadReport, RunView, StoreState};
+use crate::web::api::{LiveStatus, LogState, ReloadReport, RunView, StoreState};
 use crate::web::fake::{at, run, status as live_status};
 
 #[test]
@@ -31,6 +31,12 @@ fn status_of_a_daemon_in_trouble() {
         next_fire: None,
         reload_problems: vec!["jobs.toml:3:12: `61` is not a minute\u{1b}[2J".to_owned()],
         store: StoreState { healthy: false, reason: Some("the disk is full".to_owned()), since: Some(at("2026-11-23T11:58:00Z")) },
+        log: Some(LogState {
+            healthy: false,
+            reason: Some("cannot write the log file `logs/batch.log`: no space".to_owned()),
+            since: Some(at("2026-11-23T11:59:00Z")),
+            lost: 12,
+        }),
         ..live_status()
     };
     assert_snapshot!(seen(with_status(status), "status"), @r"
@@ -39,6 +45,7 @@ fn status_of_a_daemon_in_trouble() {
       config     /etc/batchd/jobs.toml (5f3a9c), read 1 h ago
       jobs       4, no next fire
       records    cannot write for 2m: the disk is full; nothing new is fired until it can
+      log        in trouble for 1m: cannot write the log file `logs/batch.log`: no space; 12 lines lost since the start
 
     the last reload was refused; the configuration before it is in force
       jobs.toml:3:12: `61` is not a minute\x1b[2J
@@ -46,6 +53,13 @@ fn status_of_a_daemon_in_trouble() {
     no live runs
     ---
     ");
+}
+
+#[test]
+fn status_tells_of_lines_that_the_log_has_lost() {
+    let log = LogState { healthy: true, lost: 1, ..LogState::default() };
+    let seen = seen(with_status(LiveStatus { log: Some(log), ..live_status() }), "status");
+    assert!(seen.contains("\n  log        1 line lost since the start\n"), "{seen}");
 }
 
 #[test]

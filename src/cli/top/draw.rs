@@ -145,6 +145,9 @@ impl Painter {
         if let Some(problem) = status.reload_problems.first() {
             return self.span(Tone::Bad, format!("the last reload was refused: {}", escape(problem))).into();
         }
+        if let Some(reason) = status.log.as_ref().and_then(|log| log.reason.as_ref()) {
+            return self.span(Tone::Bad, escape(reason).into_owned()).into();
+        }
         let runs = human::count(status.runs.len() as u64, "live run");
         let in_flight: u64 = status.runs.iter().map(|run| u64::from(run.in_flight)).sum();
         let failures = format!("{:.1} failures/s", page.rates.failures);
