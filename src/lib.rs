@@ -9,7 +9,7 @@
 //! ```
 //!
 //! **Code map**, an arrow may only go down: `main → cli → daemon → {runner, store, web} → engine → {config, schedule}`;
-//! `handler` carries out attempts for the `runner`, `log` is a leaf that anyone above the pure core may use.
+//! `handler` carries out attempts for the `runner`, `log` and `memory` are leaves that anyone above the pure core may use.
 //!
 //! **Invariants.**
 //! - `config`, `schedule` and `engine` are pure: no clock, no I/O, no async; they cannot fail at run time.
@@ -25,6 +25,7 @@ pub mod exchange;
 pub mod handler;
 pub mod http;
 pub mod log;
+mod memory;
 pub mod notify;
 pub mod runner;
 pub mod schedule;

@@ -104,7 +104,7 @@ pub(super) fn typical(reader: &Reader, config: &Config) -> Result<HashMap<JobNam
         let mut runs = reader.recent_durations(&job.name).context("cannot read the records")?;
         runs.sort_by_key(|(took, _)| *took);
         if let Some((took, partials)) = runs.get(runs.len() / 2) {
-            let in_turn = u32::try_from((*partials as usize).div_ceil(job.concurrency)).unwrap_or(u32::MAX);
+            let in_turn = u32::try_from((*partials as usize).div_ceil(job.policies.concurrency)).unwrap_or(u32::MAX);
             durations.insert(Arc::clone(&job.name), *took / in_turn.max(1));
         }
     }

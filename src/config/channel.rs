@@ -14,7 +14,7 @@ use super::http::{read_headers, read_url};
 use super::keys::unknown_in;
 use super::policy::each;
 use super::problem::{Problem, Report, shown};
-use super::{Gather, Job, Process, Work, Zone, template_check};
+use super::{Gather, Job, Policies, Process, StopPolicy, Work, Zone, template_check};
 
 /// The name of a channel, unique in a configuration.
 pub type ChannelName = Arc<str>;
@@ -196,7 +196,9 @@ impl Reader<'_> {
 /// The job whose gather command the channel's program is.
 fn command(name: &str, argv: Vec<String>, process: &Arc<Process>, zone: &Zone) -> Job {
     let job = Job::plain(name.into(), Work::Command(argv.clone()), zone.clone(), Arc::clone(process));
-    Job { gather: Some(Gather::Command(argv)), ..job }
+    let stop = StopPolicy { grace: Duration::from_secs(5), ..StopPolicy::default() };
+    let policies = Policies { stop, output_max_size: 64 << 10, ..Policies::default() };
+    Job { gather: Some(Gather::Command(argv)), policies: policies.into(), ..job }
 }
 
 /// A secret as written: a text where `plain` allows it, `{ file = "…" }` or `{ credential = "…" }`.

@@ -10,14 +10,15 @@ use toml::de::DeTable;
 
 use super::field::{Field, fields};
 use super::keys::{self, Place, is_job_key, meant, unknown};
+use super::latest::Latest;
 use super::policy::{self, CatchUpDraft, DstDraft, RetryDraft, StopDraft, each};
 use super::problem::{Problem, Report, shown};
 use super::process::ProcessDraft;
 use super::telling::{self, TellingDraft};
 use super::timetable::{self, Zones};
 use super::{
-    Argument, Context, DeclaredHandler, Expect, Interrupted, JobName, MaxFailures, Overlap, Process, Rate, Targets, Work, Zone, after,
-    args, declared, except, http, targets,
+    Argument, Context, DeclaredHandler, Expect, Interrupted, JobName, MaxFailures, Overlap, Policies, Process, Rate, Targets, Work, Zone,
+    after, args, declared, except, http, targets,
 };
 use crate::schedule::{Except, Schedule};
 
@@ -39,6 +40,8 @@ pub(super) struct Reader<'a> {
     pub(super) told: Vec<telling::Named>,
     /// Of the jobs that say nothing of their own about it.
     pub(super) process: Option<Arc<Process>>,
+    pub(super) policies: Latest<Policies>,
+    pub(super) args: Latest<BTreeMap<String, Argument>>,
 }
 
 /// The keys of a table; `None` where the key is absent or was refused.
@@ -110,7 +113,17 @@ pub(super) struct Written<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(source: &'a str, context: &'a Context) -> Self {
-        Self { source, context, report: Report::default(), zones: Zones::default(), after: Vec::new(), told: Vec::new(), process: None }
+        Self {
+            source,
+            context,
+            report: Report::default(),
+            zones: Zones::default(),
+            after: Vec::new(),
+            told: Vec::new(),
+            process: None,
+            policies: Latest::default(),
+            args: Latest::default(),
+        }
     }
 
     /// Reads the keys of a job or of the defaults.
@@ -148,7 +161,7 @@ impl<'a> Reader<'a> {
             "description" => draft.description = field.text("write it in quotes", report).map(str::to_owned),
             "schedule" => {
                 draft.written.schedule = true;
-                draft.schedule = schedules(field, report);
+                draft.schedule = timetable::schedules(field, report);
             }
             "timezone" => draft.zone = self.zones.read(field, report),
             "dst" => draft.dst.read(field, report),
@@ -266,39 +279,6 @@ impl<'a> Reader<'a> {
             unknown(place, key, span, &mut self.report);
         }
     }
-}
-
-/// The expressions as written and as parsed; no schedules for `"manual"`.
-fn schedules(field: Field<'_>, report: &mut Report) -> Option<(Vec<String>, Vec<Schedule>)> {
-    const HELP: &str = "write a cron expression such as `schedule = \"0 2 * * *\"`, a list of them, or \"manual\"";
-    let list: Vec<Field<'_>> = match field.as_array() {
-        Some(array) => array.iter().map(|value| field.with(value)).collect(),
-        None if field.as_str().is_some() => vec![field],
-        None => {
-            field.wrong_type("a string, or an array of strings", HELP, report);
-            return None;
-        }
-    };
-    if list.is_empty() {
-        report.push(Problem::error(field.span(), "`schedule` is an empty list").help(HELP));
-        return None;
-    }
-    let (mut texts, mut parsed) = (Vec::with_capacity(list.len()), Vec::with_capacity(list.len()));
-    for item in &list {
-        let text = item.as_str().unwrap_or_default().trim();
-        if text == super::MANUAL && list.len() == 1 {
-            return Some((vec![text.to_owned()], Vec::new()));
-        }
-        if text == super::MANUAL {
-            report.error(item.span(), "`schedule`: \"manual\" stands alone, not in a list with other schedules");
-        } else if texts.iter().any(|earlier| earlier == text) {
-            report.error(item.span(), format!("`schedule` lists \"{}\" twice", shown(text)));
-        } else if let Some(schedule) = timetable::schedule(*item, report) {
-            texts.push(text.to_owned());
-            parsed.push(schedule);
-        }
-    }
-    Some((texts, parsed))
 }
 
 /// An argv: a program and its arguments, all strings.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Argument, Expect, HttpWork, Process, Source, Telling, Zone};
+use super::{Argument, HttpWork, Policies, Process, Source, Telling, Zone};
 use crate::schedule::{Dst, Fold, Gap, Timetable, fnv_1a};
 
 /// The name of a job, unique in a configuration.
@@ -32,34 +32,15 @@ pub struct Job {
     /// What its runs can be told, by name.
     pub args: Arc<BTreeMap<String, Argument>>,
     pub targets: Targets,
-    /// Partials of one run in flight at once; at least 1, 8 unless configured.
-    pub concurrency: usize,
-    /// Targets that one process works on; 1 unless configured.
-    pub chunk: u32,
-    /// So many targets go first, and the rest only when all of them have succeeded; 0 unless configured.
-    pub canary: u32,
-    /// How fast attempts of one run may start.
-    pub rate: Option<Rate>,
-    /// How long one attempt of a partial may take.
-    pub partial_timeout: Option<Duration>,
-    /// How long the whole run may take, gather included.
-    pub timeout: Option<Duration>,
-    pub retry: Retry,
-    pub max_failures: MaxFailures,
+    /// Shared by the jobs with the same ones.
+    pub policies: Arc<Policies>,
     pub gather: Option<Gather>,
-    pub overlap: Overlap,
-    pub catch_up: CatchUp,
-    pub on_interrupted: Interrupted,
-    pub stop: StopPolicy,
     /// Shared by the jobs that say nothing of their own about it.
     pub process: Arc<Process>,
     /// Who is told of what; `None`: nobody.
     pub telling: Option<Arc<Telling>>,
-    pub expect: Expect,
     /// Where its runs are pinged. Often a secret.
     pub ping: Option<Arc<str>>,
-    /// Bytes of output kept per partial; 1 MiB unless configured.
-    pub output_max_size: u64,
 }
 
 impl Job {
@@ -76,28 +57,11 @@ impl Job {
             work,
             args: Arc::default(),
             targets: Targets::None,
-            concurrency: 1,
-            chunk: 1,
-            canary: 0,
-            rate: None,
-            partial_timeout: None,
-            timeout: None,
-            retry: Retry { attempts: 1, delay: Duration::ZERO, factor: 1.0, max_delay: Duration::ZERO, jitter: 0.0, on_exit: Vec::new() },
-            max_failures: MaxFailures::Any,
             gather: None,
-            overlap: Overlap::Skip,
-            catch_up: CatchUp { policy: CatchUpPolicy::None, window: Duration::ZERO, max: 1 },
-            on_interrupted: Interrupted::Fail,
-            stop: StopPolicy {
-                signal: nix::sys::signal::Signal::SIGTERM as i32,
-                grace: Duration::from_secs(5),
-                leftovers: Leftovers::Kill,
-            },
+            policies: Arc::default(),
             process,
             telling: None,
-            expect: Expect::default(),
             ping: None,
-            output_max_size: 64 << 10,
         }
     }
 
@@ -258,97 +222,4 @@ impl Target {
 pub enum TargetValue {
     Text(Arc<str>),
     Table(Arc<serde_json::Map<String, serde_json::Value>>),
-}
-
-/// Attempts of one partial.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Retry {
-    /// Counts the first; at least 1, which is the default.
-    pub attempts: u32,
-    /// Before the second attempt; 5 s unless configured.
-    pub delay: Duration,
-    /// By which the delay grows with each attempt; 2.0 unless configured.
-    pub factor: f64,
-    /// 5 min unless configured, and never less than `delay`.
-    pub max_delay: Duration,
-    /// 0.0 … 1.0: the share of the delay that is drawn from a hash; 0.2 unless configured.
-    pub jitter: f64,
-    /// Exit codes that are retried; empty for all failures.
-    pub on_exit: Vec<i32>,
-}
-
-/// So many starts in so much time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// At least 1.
-    pub starts: u32,
-    /// A second, a minute or an hour.
-    pub per: Duration,
-}
-
-/// How many partials may fail before the rest is cancelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MaxFailures {
-    Count(u32),
-    /// Of all partials, 0–100.
-    Percent(u8),
-    /// Try all; the run has failed when any failed.
-    Any,
-}
-
-/// What a fire does while a run of the same job is live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overlap {
-    Skip,
-    /// Wait; at most `max` runs wait.
-    Queue {
-        max: usize,
-    },
-    Replace,
-    Allow,
-}
-
-/// What happens with fires found late.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CatchUp {
-    pub policy: CatchUpPolicy,
-    /// Fires older than this are missed; 24 h unless configured.
-    pub window: Duration,
-    /// At most this many runs are caught up; the oldest beyond are missed.
-    pub max: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CatchUpPolicy {
-    None,
-    Latest,
-    All,
-}
-
-/// What happens with a run that a crash of the daemon interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupted {
-    /// Only partials without a recorded success run again.
-    Resume,
-    Fail,
-    /// All partials run again.
-    Rerun,
-}
-
-/// What happens to processes that outlive the one that was started, when that ends by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Leftovers {
-    #[default]
-    Kill,
-    Leave,
-}
-
-/// How attempts are stopped: the signal to the whole tree, then SIGKILL after the grace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StopPolicy {
-    /// A signal number, SIGTERM unless configured.
-    pub signal: i32,
-    /// 10 s unless configured.
-    pub grace: Duration,
-    pub leftovers: Leftovers,
 }

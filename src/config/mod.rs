@@ -16,8 +16,10 @@ mod http;
 mod include;
 mod job;
 mod keys;
+mod latest;
 mod names;
 mod parse;
+mod policies;
 mod policy;
 mod problem;
 mod process;
@@ -48,11 +50,9 @@ pub use channel::{Channel, ChannelName, Email, Hook, Secret, SmtpTls, Way};
 pub use declared::DeclaredHandler;
 pub use definition::{Definition, DefinitionError};
 pub use http::{Expected, HttpWork};
-pub use job::{
-    CatchUp, CatchUpPolicy, Gather, Interrupted, Job, JobName, Leftovers, MaxFailures, Overlap, Rate, Retry, Selection, StopPolicy, Target,
-    TargetValue, Targets, Work,
-};
+pub use job::{Gather, Job, JobName, Selection, Target, TargetValue, Targets, Work};
 pub use parse::{Context, parse};
+pub use policies::{CatchUp, CatchUpPolicy, Interrupted, Leftovers, MaxFailures, Overlap, Policies, Rate, Retry, StopPolicy};
 pub use problem::{Problem, Problems, Severity, nearest};
 pub use process::{Controller, Host, Limits, Process};
 pub use reference::{Key, Kind, SECTIONS, Section, TOP};

@@ -15,19 +15,13 @@ use super::names::{bad_name, file_name};
 use super::problem::{Problem, Problems, shown};
 use super::template_check::{self, NO_ARGS, Scope, Shape};
 use super::{
-    Config, DaemonConfig, DeclaredHandler, HistoryConfig, Host, Interrupted, Job, JobName, LogConfig, LogFormat, LogLevel, MaxFailures,
-    Overlap, Process, Targets, Work, Zone, args, declared, syntax,
+    Config, DaemonConfig, DeclaredHandler, HistoryConfig, Host, Job, JobName, LogConfig, LogFormat, LogLevel, Process, Targets, Work, Zone,
+    args, declared, syntax,
 };
 use crate::schedule::{Schedule, Timetable};
 
-/// Partials of one run at once, unless configured.
-const CONCURRENCY: usize = 8;
-
 /// Partials of all runs at once, unless configured.
 const MAX_PARTIALS: usize = 64;
-
-/// Bytes of output kept per partial, unless configured.
-const OUTPUT_MAX_SIZE: u64 = 1 << 20;
 
 /// The least size at which the log rotates; below, a few lines would.
 const MIN_LOG_SIZE: u64 = 1 << 10;
@@ -270,6 +264,7 @@ impl<'a> Reader<'a> {
         self.check_sense(&draft, defaults, &targets);
         self.check_process(&draft, defaults);
         let gather = declared::gather(&draft, defaults);
+        let mut policies = draft.policies(defaults);
         let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
         let (schedule_text, schedules) = draft.schedule.or_else(|| draft.written.after.then(Default::default))?;
         if draft.written.after && schedules.contains(&Schedule::Reboot) {
@@ -280,12 +275,12 @@ impl<'a> Reader<'a> {
         let except = draft.except.or_else(|| defaults.except.clone()).filter(|except| !except.is_empty()).map(Arc::new);
         let telling = draft.telling.build(&defaults.telling);
         let work = draft.work?;
-        let mut retry = draft.retry.build(&defaults.retry);
-        let is_request = matches!(work, Work::Http(_));
-        if is_request {
+        if matches!(work, Work::Http(_)) {
             // A request has no exit code: all its failures are tried again.
-            retry.on_exit.clear();
+            policies.retry.on_exit.clear();
+            policies.chunk = 1;
         }
+        let policies = self.policies.share(policies);
         Some(Job {
             name: name.into(),
             description: draft.description.or_else(|| defaults.description.clone()),
@@ -295,26 +290,13 @@ impl<'a> Reader<'a> {
             jitter: draft.jitter.or(defaults.jitter).unwrap_or_default(),
             enabled: draft.enabled.or(defaults.enabled).unwrap_or(true),
             work,
-            args: Arc::new(args),
+            args: self.args.share(args),
             targets,
-            concurrency: draft.concurrency.or(defaults.concurrency).unwrap_or(CONCURRENCY),
-            chunk: if is_request { 1 } else { chunk },
-            canary: draft.canary.or(defaults.canary).unwrap_or(0),
-            rate: draft.rate.or(defaults.rate),
-            partial_timeout: draft.partial_timeout.or(defaults.partial_timeout),
-            timeout: draft.timeout.or(defaults.timeout),
-            retry,
-            max_failures: draft.max_failures.or(defaults.max_failures).unwrap_or(MaxFailures::Any),
+            policies,
             gather,
-            overlap: draft.overlap.or(defaults.overlap).unwrap_or(Overlap::Skip),
-            catch_up: draft.catch_up.build(defaults.catch_up),
-            on_interrupted: draft.on_interrupted.or(defaults.on_interrupted).unwrap_or(Interrupted::Resume),
-            stop: draft.stop.build(defaults.stop),
             process,
             telling: (!telling.is_empty()).then(|| Arc::new(telling)),
-            expect: draft.expect.or(defaults.expect).unwrap_or_default(),
             ping: draft.ping.map(Into::into),
-            output_max_size: draft.output_max_size.or(defaults.output_max_size).unwrap_or(OUTPUT_MAX_SIZE),
         })
     }
 

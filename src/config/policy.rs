@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use super::draft::Draft;
 use super::field::{Field, fields};
 use super::keys::unknown_in;
 use super::problem::{Problem, Report, shown};
-use super::{CatchUp, CatchUpPolicy, Leftovers, MaxFailures, Overlap, Rate, Retry, StopPolicy};
+use super::{CatchUp, CatchUpPolicy, Leftovers, MaxFailures, Overlap, Policies, Rate, Retry, StopPolicy};
 use crate::schedule::{Dst, Fold, Gap};
 
 /// The most attempts of one partial.
@@ -19,7 +20,28 @@ const MAX_RUNS: i64 = 100_000;
 /// The default of `overlap.max`.
 const QUEUE_MAX: usize = 10;
 
-const DAY: Duration = Duration::from_secs(86_400);
+impl Draft<'_> {
+    /// How the job goes about its runs.
+    pub(super) fn policies(&self, defaults: &Draft<'_>) -> Policies {
+        let plain = Policies::default();
+        Policies {
+            concurrency: self.concurrency.or(defaults.concurrency).unwrap_or(plain.concurrency),
+            chunk: self.chunk.or(defaults.chunk).unwrap_or(plain.chunk),
+            canary: self.canary.or(defaults.canary).unwrap_or(plain.canary),
+            rate: self.rate.or(defaults.rate),
+            partial_timeout: self.partial_timeout.or(defaults.partial_timeout),
+            timeout: self.timeout.or(defaults.timeout),
+            retry: self.retry.build(&defaults.retry),
+            max_failures: self.max_failures.or(defaults.max_failures).unwrap_or(plain.max_failures),
+            overlap: self.overlap.or(defaults.overlap).unwrap_or(plain.overlap),
+            catch_up: self.catch_up.build(defaults.catch_up),
+            on_interrupted: self.on_interrupted.or(defaults.on_interrupted).unwrap_or(plain.on_interrupted),
+            stop: self.stop.build(defaults.stop),
+            expect: self.expect.or(defaults.expect).unwrap_or(plain.expect),
+            output_max_size: self.output_max_size.or(defaults.output_max_size).unwrap_or(plain.output_max_size),
+        }
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct RetryDraft {
@@ -56,16 +78,16 @@ impl RetryDraft {
         self.attempts = retries.and_then(|count| u32::try_from(count + 1).ok());
     }
 
-    /// One attempt unless configured; then 5 s, doubled up to 5 min, a fifth of it drawn.
     pub(super) fn build(&self, defaults: &Self) -> Retry {
-        let delay = self.delay.or(defaults.delay).unwrap_or(Duration::from_secs(5));
+        let plain = Retry::default();
+        let delay = self.delay.or(defaults.delay).unwrap_or(plain.delay);
         Retry {
-            attempts: self.attempts.or(defaults.attempts).unwrap_or(1),
+            attempts: self.attempts.or(defaults.attempts).unwrap_or(plain.attempts),
             delay,
-            factor: self.factor.or(defaults.factor).unwrap_or(2.0),
-            max_delay: self.max_delay.or(defaults.max_delay).unwrap_or(Duration::from_secs(300)).max(delay),
-            jitter: self.jitter.or(defaults.jitter).unwrap_or(0.2),
-            on_exit: self.on_exit.clone().or_else(|| defaults.on_exit.clone()).unwrap_or_default(),
+            factor: self.factor.or(defaults.factor).unwrap_or(plain.factor),
+            max_delay: self.max_delay.or(defaults.max_delay).unwrap_or(plain.max_delay).max(delay),
+            jitter: self.jitter.or(defaults.jitter).unwrap_or(plain.jitter),
+            on_exit: self.on_exit.clone().or_else(|| defaults.on_exit.clone()).unwrap_or(plain.on_exit),
         }
     }
 }
@@ -127,12 +149,12 @@ impl CatchUpDraft {
         });
     }
 
-    /// The latest of the last day unless configured.
     pub(super) fn build(self, defaults: Self) -> CatchUp {
+        let plain = CatchUp::default();
         CatchUp {
-            policy: self.policy.or(defaults.policy).unwrap_or(CatchUpPolicy::Latest),
-            window: self.window.or(defaults.window).unwrap_or(DAY),
-            max: self.max.or(defaults.max).unwrap_or(100),
+            policy: self.policy.or(defaults.policy).unwrap_or(plain.policy),
+            window: self.window.or(defaults.window).unwrap_or(plain.window),
+            max: self.max.or(defaults.max).unwrap_or(plain.max),
         }
     }
 }
@@ -155,13 +177,12 @@ impl StopDraft {
         });
     }
 
-    /// SIGTERM, ten seconds, and nothing is left, unless configured.
     pub(super) fn build(self, defaults: Self) -> StopPolicy {
-        let signal = self.signal.or(defaults.signal).unwrap_or(nix::sys::signal::Signal::SIGTERM as i32);
+        let plain = StopPolicy::default();
         StopPolicy {
-            signal,
-            grace: self.grace.or(defaults.grace).unwrap_or(Duration::from_secs(10)),
-            leftovers: self.leftovers.or(defaults.leftovers).unwrap_or_default(),
+            signal: self.signal.or(defaults.signal).unwrap_or(plain.signal),
+            grace: self.grace.or(defaults.grace).unwrap_or(plain.grace),
+            leftovers: self.leftovers.or(defaults.leftovers).unwrap_or(plain.leftovers),
         }
     }
 }

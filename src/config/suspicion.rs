@@ -62,7 +62,7 @@ fn of_job(table: &DeTable<'_>, job: &Job, source: &str, now: Timestamp, report: 
 /// A job that comes again before a slow run of it has ended.
 fn of_density(table: &DeTable<'_>, job: &Job, now: Timestamp, slow: Option<Duration>, report: &mut Report) {
     const LOOKED_AT: usize = 20;
-    let (Some(value), Some(slow)) = (table.get("schedule"), slow.filter(|_| job.overlap != Overlap::Allow)) else { return };
+    let (Some(value), Some(slow)) = (table.get("schedule"), slow.filter(|_| job.policies.overlap != Overlap::Allow)) else { return };
     let fires: Vec<Timestamp> = std::iter::successors(job.next_fire(now), |fire| job.next_fire(*fire)).take(LOOKED_AT).collect();
     let Some(gap) = fires.windows(2).map(|pair| pair[1].duration_since(pair[0]).unsigned_abs()).min().filter(|gap| *gap < slow) else {
         return;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Field;
-use super::problem::{Problem, Report};
+use super::problem::{Problem, Report, shown};
 use crate::schedule::{Schedule, Zone, ZoneError};
 
 /// Zones by the name as written: thousands of jobs name few zones, and a look-up reads the database.
@@ -28,8 +28,41 @@ impl Zones {
     }
 }
 
+/// The expressions as written and as parsed; no schedules for `"manual"`.
+pub(super) fn schedules(field: Field<'_>, report: &mut Report) -> Option<(Vec<String>, Vec<Schedule>)> {
+    const HELP: &str = "write a cron expression such as `schedule = \"0 2 * * *\"`, a list of them, or \"manual\"";
+    let list: Vec<Field<'_>> = match field.as_array() {
+        Some(array) => array.iter().map(|value| field.with(value)).collect(),
+        None if field.as_str().is_some() => vec![field],
+        None => {
+            field.wrong_type("a string, or an array of strings", HELP, report);
+            return None;
+        }
+    };
+    if list.is_empty() {
+        report.push(Problem::error(field.span(), "`schedule` is an empty list").help(HELP));
+        return None;
+    }
+    let (mut texts, mut parsed) = (Vec::with_capacity(list.len()), Vec::with_capacity(list.len()));
+    for item in &list {
+        let text = item.as_str().unwrap_or_default().trim();
+        if text == super::MANUAL && list.len() == 1 {
+            return Some((vec![text.to_owned()], Vec::new()));
+        }
+        if text == super::MANUAL {
+            report.error(item.span(), "`schedule`: \"manual\" stands alone, not in a list with other schedules");
+        } else if texts.iter().any(|earlier| earlier == text) {
+            report.error(item.span(), format!("`schedule` lists \"{}\" twice", shown(text)));
+        } else if let Some(schedule) = schedule(*item, report) {
+            texts.push(text.to_owned());
+            parsed.push(schedule);
+        }
+    }
+    Some((texts, parsed))
+}
+
 /// The schedule that an expression names. An expression that can never fire is a problem.
-pub(super) fn schedule(field: Field<'_>, report: &mut Report) -> Option<Schedule> {
+fn schedule(field: Field<'_>, report: &mut Report) -> Option<Schedule> {
     let text = field.filled("write a cron expression such as \"0 2 * * *\", or \"manual\"", report)?;
     match Schedule::parse(text) {
         Ok(schedule) if schedule.never_fires() => {

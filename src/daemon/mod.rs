@@ -14,7 +14,6 @@ pub mod clock;
 mod core;
 mod events;
 mod foreground;
-mod memory;
 mod narrate;
 mod open;
 mod plans;

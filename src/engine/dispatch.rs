@@ -26,13 +26,14 @@ impl Engine {
     /// The time of the run counts from now.
     pub(super) fn instant_has_come(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key) else { return };
-        run.timer = run.info.job.timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Run { run: key }));
-        run.until = run.info.job.timeout.map(|timeout| later(now.wall, timeout));
+        let timeout = run.info.job.policies.timeout;
+        run.timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Run { run: key }));
+        run.until = timeout.map(|timeout| later(now.wall, timeout));
         if run.phase == Phase::Planning {
             effects.push(Effect::WhenDurable(Then::Fired { run: key }));
         }
         let (info, tells) = (Arc::clone(&run.info), run.info.job.telling.as_ref().is_some_and(|telling| !telling.late.is_empty()));
-        if let Some(within) = info.job.expect.within.filter(|_| tells && !self.by_hand) {
+        if let Some(within) = info.job.policies.expect.within.filter(|_| tells && !self.by_hand) {
             run.late = Some(self.timers.set(now.monotonic + within, Timer::Late { run: key }));
         }
         self.ping_start(&info, now, effects);
@@ -123,10 +124,10 @@ impl Engine {
         let mut parts = run.take_next().into_iter();
         let Some(Part { index, attempt, target }) = parts.next() else { return };
         let others: Vec<Part> = parts.collect();
-        if let Some(rate) = run.info.job.rate {
+        if let Some(rate) = run.info.job.policies.rate {
             run.pace.get_or_insert_with(|| Pace::new(rate, now.monotonic)).take(now.monotonic);
         }
-        let timeout = run.info.job.partial_timeout;
+        let timeout = run.info.job.policies.partial_timeout;
         let timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Attempt { run: key, index }));
         let until = timeout.map(|timeout| later(now.wall, timeout)).into_iter().chain(run.until).min();
         let flight = Flight { attempt, since: now.wall, target: target.clone(), others: others.clone(), timer, stopped: None };

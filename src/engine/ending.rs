@@ -17,7 +17,7 @@ impl Engine {
         self.in_flight -= 1;
         self.timers.cancel(flight.timer);
 
-        let has_canaries = run.info.job.canary > 0;
+        let has_canaries = run.info.job.policies.canary > 0;
         let (stopped, lead) = (flight.stopped, Part { index, attempt: flight.attempt, target: flight.target });
         let mut stop = None;
         for (part, end, told) in share_out(lead, flight.others, end) {
@@ -55,7 +55,7 @@ impl Engine {
                 let failure = Failure { outcome, exit_code: end.exit_code, hindrance: end.hindrance };
                 let tries = run.tries(index, attempt, end.hindrance);
                 let seed = retry::seed(key.0, index, attempt);
-                retry::delay(&run.info.job.retry, tries, failure, seed)
+                retry::delay(&run.info.job.policies.retry, tries, failure, seed)
             }
         };
         let retry_at = delay.map(|delay| later(now.wall, delay));

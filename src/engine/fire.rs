@@ -53,7 +53,7 @@ impl Engine {
             _ => Newest::Late,
         };
         let suppressed = |nominal| paused || job.timetable.is_excepted(nominal);
-        let steps = catch_up::plan(job.catch_up, due, suppressed, newest, now.wall);
+        let steps = catch_up::plan(job.policies.catch_up, due, suppressed, newest, now.wall);
         let several = steps.iter().filter(|step| matches!(step, Step::Run(..))).count() > 1;
         for step in steps {
             match step {
@@ -100,7 +100,7 @@ impl Engine {
         let filling = |key: &RunKey| self.runs.get(key).is_some_and(|run| run.info.cause == Cause::Backfill);
         let (backfill, live): (Vec<RunKey>, Vec<RunKey>) = state.live.iter().copied().partition(filling);
         let beside = Beside { live: live.len(), waiting: state.waiting.len(), backfill: !backfill.is_empty() };
-        let verdict = overlap::verdict(state.job.overlap, beside, caught_up);
+        let verdict = overlap::verdict(state.job.policies.overlap, beside, caught_up);
         if verdict == Verdict::Replace {
             for run in live.into_iter().chain(state.waiting.iter().copied()).collect::<Vec<_>>() {
                 self.stop_run(run, StopReason::Replaced, now, effects);
@@ -222,7 +222,7 @@ impl JobState {
         if self.job.timetable.except.is_some() {
             return None;
         }
-        let upto = now.wall.checked_sub(catch_up::reach(self.job.catch_up, self.job.jitter)).ok()?;
+        let upto = now.wall.checked_sub(catch_up::reach(self.job.policies.catch_up, self.job.jitter)).ok()?;
         let after = self.accounted.watermark;
         let first = self.job.timetable.next(after).filter(|first| *first <= upto)?;
         let last = self.job.timetable.latest(after, upto)?;

@@ -96,7 +96,7 @@ impl Engine {
         for follow in follows {
             let Follow::Run(info) = follow else { continue };
             // It exists already, so that `skip` cannot be: it waits.
-            let waits = info.job.overlap != Overlap::Replace;
+            let waits = info.job.policies.overlap != Overlap::Replace;
             let verdict = self.admit(&info.job.name, waits, now, effects);
             self.enter(Run::new(Arc::clone(info), now.wall), verdict == Verdict::Start, now, effects);
             if verdict == Verdict::Skip {

@@ -28,17 +28,13 @@ impl Engine {
             }
         }
         let recovered: BTreeMap<&str, &RecoveredJob> = recovered.iter().map(|job| (&*job.name, job)).collect();
+        let state = |(name, job): (&JobName, &Arc<Job>)| (Arc::clone(name), JobState::taken_up(job, recovered.get(&**name).copied(), now));
+        // All at once, which fills the nodes of the tree: one by one, in order, leaves them half empty.
+        self.jobs = self.config.jobs.iter().map(state).collect();
         for (name, job) in self.config.jobs.clone() {
             let known = recovered.get(&*name).copied();
             let boot_id = known.and_then(|known| known.boot_id.clone());
             let booted = boot_id.as_deref() != Some(&*self.boot_id);
-            let mut state = JobState::new(Arc::clone(&job), now.wall);
-            if let Some(known) = known {
-                state.accounted = known.into();
-                state.paused = known.paused;
-                state.standing = known.standing.unwrap_or(state.standing);
-            }
-            self.jobs.insert(Arc::clone(&name), state);
             match beginning(&job, known, now) {
                 Some(beginning) => self.start_accounting(&name, beginning, boot_id, now, effects),
                 None => self.schedule(&name, effects),
@@ -81,7 +77,7 @@ impl Engine {
                 continue;
             };
             let started = recovered.claimed > 0;
-            if started && job.on_interrupted == Interrupted::Fail {
+            if started && job.policies.on_interrupted == Interrupted::Fail {
                 let reason = "the daemon died during the run, and `on_interrupted` is \"fail\"";
                 self.interrupted(recovered, Some(&job), reason, now, effects);
                 continue;
@@ -122,7 +118,7 @@ impl Engine {
                     recorded.insert(index);
                 }
                 // What is not listed any more does not run again, also where everything else does.
-                if outcome == Outcome::Succeeded && (job.on_interrupted == Interrupted::Resume || unlisted.contains(index)) {
+                if outcome == Outcome::Succeeded && (job.policies.on_interrupted == Interrupted::Resume || unlisted.contains(index)) {
                     succeeded.insert(index);
                 } else {
                     attempts.insert(index, Tried { number: attempt, outcome });
@@ -156,7 +152,16 @@ impl Engine {
 
     fn may_start_beside_others(&self, name: &JobName) -> bool {
         let Some(state) = self.jobs.get(name) else { return false };
-        state.job.overlap == Overlap::Allow || (state.live.is_empty() && state.waiting.is_empty())
+        state.job.policies.overlap == Overlap::Allow || (state.live.is_empty() && state.waiting.is_empty())
+    }
+}
+
+impl JobState {
+    /// As the records have it.
+    fn taken_up(job: &Arc<Job>, known: Option<&RecoveredJob>, now: Now) -> Self {
+        let state = Self::new(Arc::clone(job), now.wall);
+        let Some(known) = known else { return state };
+        Self { accounted: known.into(), paused: known.paused, standing: known.standing.unwrap_or(state.standing), ..state }
     }
 }
 

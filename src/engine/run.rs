@@ -124,7 +124,7 @@ impl Run {
     pub(super) fn new(info: Arc<RunInfo>, not_before: Timestamp) -> Self {
         let partials = info.targets.partials();
         Self {
-            canaries: info.job.canary.min(partials),
+            canaries: info.job.policies.canary.min(partials),
             pace: None,
             pace_timer: None,
             info,
@@ -181,12 +181,16 @@ impl Run {
     /// How many targets are claimed at once: enough that a start never waits for the disk, few enough that a crash leaves
     /// few partials of which nobody knows whether they started.
     fn claim_size(&self) -> u32 {
-        let concurrency = u32::try_from(self.info.job.concurrency).unwrap_or(u32::MAX);
+        let concurrency = u32::try_from(self.info.job.policies.concurrency).unwrap_or(u32::MAX);
         match self.info.job.work {
             // In-process partials may take less than a microsecond, and a commit takes a thousand times as long.
             crate::config::Work::Handler(_) if self.is_planned() => concurrency.saturating_mul(16).clamp(1_024, 4_096),
             crate::config::Work::Handler(_) => concurrency.saturating_mul(16).clamp(1_024, 16_384),
-            _ => concurrency.saturating_mul(2).clamp(1, 1_000).saturating_mul(self.info.job.chunk).min(16_384.max(self.info.job.chunk)),
+            _ => concurrency
+                .saturating_mul(2)
+                .clamp(1, 1_000)
+                .saturating_mul(self.info.job.policies.chunk)
+                .min(16_384.max(self.info.job.policies.chunk)),
         }
     }
 
@@ -207,7 +211,7 @@ impl Run {
     pub(super) fn can_start(&self) -> bool {
         self.phase == Phase::Running
             && self.stopping.is_none()
-            && self.flights.len() < self.info.job.concurrency
+            && self.flights.len() < self.info.job.policies.concurrency
             && (self.retry_ready() || self.fresh_ready())
     }
 
@@ -274,7 +278,7 @@ impl Run {
 
     /// Counts a partial that has ended, and says why the run cannot go on, if it cannot.
     pub(super) fn count(&mut self, index: u32, outcome: Outcome) -> Option<StopReason> {
-        if index < self.info.job.canary {
+        if index < self.info.job.policies.canary {
             if outcome != Outcome::Succeeded {
                 self.count_outcome(outcome);
                 return Some(StopReason::CanaryFailed);
@@ -283,7 +287,7 @@ impl Run {
         }
         self.count_outcome(outcome);
         let partials = self.info.targets.partials() - self.dropped;
-        too_many(self.info.job.max_failures, self.counts.failed, partials).then_some(StopReason::TooManyFailures)
+        too_many(self.info.job.policies.max_failures, self.counts.failed, partials).then_some(StopReason::TooManyFailures)
     }
 
     fn count_outcome(&mut self, outcome: Outcome) {
@@ -337,7 +341,7 @@ impl Run {
         if self.info.targets.partials() == 0 {
             return RunOutcome::Succeeded;
         }
-        let allowed = self.info.job.max_failures != MaxFailures::Any;
+        let allowed = self.info.job.policies.max_failures != MaxFailures::Any;
         match self.counts {
             Counts { failed: 0, cancelled, succeeded: 1.. } if cancelled == self.dropped => RunOutcome::Succeeded,
             Counts { failed: 0, .. } => RunOutcome::Cancelled,

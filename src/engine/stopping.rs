@@ -12,7 +12,7 @@ impl Engine {
     /// Signals an attempt once, and sets the kill for after the grace.
     fn stop_attempt(&mut self, key: RunKey, index: u32, outcome: Outcome, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key) else { return };
-        let grace = run.info.job.stop.grace;
+        let grace = run.info.job.policies.stop.grace;
         let Some(flight) = run.flights.get_mut(&index).filter(|flight| flight.stopped.is_none()) else { return };
         flight.stopped = Some(outcome);
         self.timers.cancel(flight.timer.take());
@@ -28,7 +28,7 @@ impl Engine {
         if reason != StopReason::Drained {
             run.give_up();
         }
-        let grace = run.info.job.stop.grace;
+        let grace = run.info.job.policies.stop.grace;
         let (phase, gathering, run_is_reading) = (run.phase, run.gathering, run.reading);
         for index in run.flights.keys().copied().collect::<Vec<_>>() {
             self.stop_attempt(key, index, reason.attempt_outcome(), now, effects);

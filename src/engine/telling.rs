@@ -226,7 +226,7 @@ impl Engine {
         let counts = run.cause == Cause::Retry || run.targets.partials() >= job.targets.partials();
         let before = state.standing;
         let telling = job.telling.as_deref().unwrap_or(&NOBODY);
-        let (after, tells) = after_run(before, summary.outcome, counts, summary.ended, telling, job.expect);
+        let (after, tells) = after_run(before, summary.outcome, counts, summary.ended, telling, job.policies.expect);
         let notice = |kind: Kind| Notice {
             outcome: Some(summary.outcome),
             reason: summary.reason.as_deref().map(str::to_owned),
@@ -265,7 +265,7 @@ impl Engine {
     /// The run is live for longer than is expected.
     pub(super) fn run_is_late(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get(&key) else { return };
-        let Some((telling, within)) = run.info.job.telling.as_ref().zip(run.info.job.expect.within) else { return };
+        let Some((telling, within)) = run.info.job.telling.as_ref().zip(run.info.job.policies.expect.within) else { return };
         let counts = run.counts;
         let notice = Notice {
             reason: Some(format!("it takes longer than {}", humantime::format_duration(within))),
@@ -288,7 +288,7 @@ impl Engine {
         let job = &state.job;
         let told = job.telling.as_ref().is_some_and(|telling| !telling.late.is_empty());
         let awaited = told && job.enabled && !state.paused && !state.removed && !self.by_hand;
-        let every = job.expect.every.filter(|_| awaited).and_then(|every| SignedDuration::try_from(every).ok());
+        let every = job.policies.expect.every.filter(|_| awaited).and_then(|every| SignedDuration::try_from(every).ok());
         if let Some(at) = every.and_then(|every| state.standing.heard.checked_add(every).ok()) {
             state.overdue_at = Some(at);
             self.overdue.insert((at, Arc::clone(name)));
@@ -316,7 +316,7 @@ impl Engine {
             let Some(state) = self.jobs.get_mut(&name) else { continue };
             state.overdue_at = None;
             let (job, heard) = (&state.job, state.standing.heard);
-            let Some((telling, every)) = job.telling.as_ref().zip(job.expect.every) else { continue };
+            let Some((telling, every)) = job.telling.as_ref().zip(job.policies.expect.every) else { continue };
             let notice = Notice {
                 reason: Some(format!("it has not succeeded for {}", humantime::format_duration(every))),
                 failures: state.standing.failures,

@@ -37,8 +37,8 @@ pub(super) async fn carry_out(attempt: &Attempt, work: &HttpWork, stops: &StopLi
         Err(error) => return Ended::spawn_failed(&error, Some(Hindrance::Lasting)),
     };
     let job = &attempt.run.job;
-    let bounded = job.partial_timeout.is_some() || job.timeout.is_some();
-    let kept = usize::try_from(job.output_max_size).unwrap_or(usize::MAX);
+    let bounded = job.policies.partial_timeout.is_some() || job.policies.timeout.is_some();
+    let kept = usize::try_from(job.policies.output_max_size).unwrap_or(usize::MAX);
     let limits = Limits {
         total: (!bounded).then_some(TOTAL_TIMEOUT),
         // A byte more tells that there is more.

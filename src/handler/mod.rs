@@ -90,7 +90,7 @@ impl Attempt {
     /// What its process works on at once, in a job with `chunk`.
     pub(crate) fn chunk(&self) -> Option<Vec<(u32, &Target)>> {
         match &self.part {
-            Part::Partial { index, target, others, .. } if self.run.job.chunk > 1 => {
+            Part::Partial { index, target, others, .. } if self.run.job.policies.chunk > 1 => {
                 let lead = target.iter().map(|target| (*index, target));
                 Some(lead.chain(others.iter().filter_map(|part| Some((part.index, part.target.as_ref()?)))).collect())
             }

@@ -43,7 +43,7 @@ impl<'a> Values<'a> {
                 job: Arc::clone(&run.job.name),
                 run: Arc::clone(&run.id.0),
                 nominal: run.nominal.to_zoned_datetime(run.job.timetable.zone.rules.clone()),
-                target: self.attempt.target().cloned().filter(|_| self.attempt.run.job.chunk == 1),
+                target: self.attempt.target().cloned().filter(|_| self.attempt.run.job.policies.chunk == 1),
                 targets: self.attempt.chunk().map(|chunk| chunk.into_iter().map(|(_, target)| target.clone()).collect()),
                 args: Arc::clone(&run.args),
                 env: Arc::new(run.job.process.env.clone()),

@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::config::{Interrupted, Job, Leftovers, StopPolicy, Target, TargetValue, Targets, Work};
+use crate::config::{Job, Target, TargetValue, Targets, Work};
 use crate::engine::{
     Accounted, Beginning, CapturedOutput, Cause, Decides, Decision, Outcome, PartialRecord, RecoveredRun, Repeat, RunInfo, RunKey,
     RunOutcome, RunSummary, Standing, Usage,
@@ -22,12 +22,7 @@ pub(super) fn at(seconds: i64) -> Timestamp {
 
 fn job(name: &str) -> Arc<Job> {
     let zone = Zone { name: "Europe/Berlin".into(), rules: jiff::tz::TimeZone::UTC };
-    Arc::new(Job {
-        on_interrupted: Interrupted::Resume,
-        stop: StopPolicy { signal: 15, grace: Duration::from_secs(10), leftovers: Leftovers::Kill },
-        output_max_size: 1024,
-        ..Job::plain(name.into(), Work::Command(vec!["true".into()]), zone, Arc::default())
-    })
+    Arc::new(Job::plain(name.into(), Work::Command(vec!["true".into()]), zone, Arc::default()))
 }
 
 fn node(name: &str) -> Node {

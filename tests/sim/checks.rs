@@ -25,7 +25,7 @@ pub(crate) fn taken_up(world: &World) {
 pub(crate) fn record(world: &World, record: &Record) {
     let fires = match record {
         Record::Decided { job, first, last, decision, at, .. } => {
-            let policy = world.config.jobs[job].catch_up;
+            let policy = world.config.jobs[job].policies.catch_up;
             let window = SignedDuration::try_from(policy.window).expect("days");
             let in_reach = policy.policy == CatchUpPolicy::Latest && at.duration_since(*last) <= window;
             assert!(!in_reach || *decision != Decision::Missed, "{job}: {first} to {last} are missed, and could have been caught up");
@@ -48,14 +48,18 @@ pub(crate) fn start(world: &mut World, run: &RunInfo, index: u32, attempt: u32, 
     assert!(leaving.is_none_or(|begun| begun.contains(&run.key)), "{}: begun in a drain", run.id);
     assert!(!row.dropped.contains(&index), "{} partial {index}: its target is listed no more", run.id);
     assert_eq!(target, world.disk.target(run.key, index).as_ref(), "{} partial {index}: another target than planned", run.id);
-    let canaries = 0..run.job.canary.min(row.targets.partials());
+    let canaries = 0..run.job.policies.canary.min(row.targets.partials());
     let has_succeeded = |index: u32| row.dropped.contains(&index) || matches!(row.partials.get(&index), Some((Outcome::Succeeded, ..)));
-    assert!(index < run.job.canary || canaries.clone().all(has_succeeded), "{} partial {index}: started before the canaries", run.id);
+    assert!(
+        index < run.job.policies.canary || canaries.clone().all(has_succeeded),
+        "{} partial {index}: started before the canaries",
+        run.id
+    );
     // A clock that is set back does not call back what had come.
     assert!(world.latest_wall >= run.nominal, "{}: started early, at {}", run.id, world.now.wall);
     let known = row.partials.get(&index);
     assert!(attempt == 1 || recorded, "{} partial {index}: attempt {attempt} was not recorded", run.id);
-    assert!(known.is_none_or(|(outcome, ..)| *outcome != Outcome::Succeeded || run.job.on_interrupted == Interrupted::Rerun));
+    assert!(known.is_none_or(|(outcome, ..)| *outcome != Outcome::Succeeded || run.job.policies.on_interrupted == Interrupted::Rerun));
     let starts = world.starts.entry((run.key, index, attempt)).or_default();
     *starts += 1;
     assert_eq!(*starts, 1, "{} partial {index} attempt {attempt}: started again", run.id);
@@ -69,16 +73,16 @@ pub(crate) fn living(world: &World) {
     for ((_, index), child) in &world.children {
         let job = &child.run.job;
         let own = partials().filter(|other| other.run.key == child.run.key).count();
-        assert!(own <= job.concurrency, "{}: more than `concurrency` in flight", child.run.id);
+        assert!(own <= job.policies.concurrency, "{}: more than `concurrency` in flight", child.run.id);
         let live = runs.entry(&job.name).or_default();
         if !live.contains(&child.run.key) {
             live.push(child.run.key);
         }
-        assert!(job.overlap == Overlap::Allow || live.len() == 1, "{}: runs overlap", job.name);
+        assert!(job.policies.overlap == Overlap::Allow || live.len() == 1, "{}: runs overlap", job.name);
         let age = world.now.monotonic.saturating_sub(child.started.monotonic);
         // A gather command has what is left of the run's time.
-        let limit = job.partial_timeout.filter(|_| index.is_some()).or(job.timeout);
-        let limit = limit.map(|limit| limit + job.stop.grace + Duration::from_secs(1));
+        let limit = job.policies.partial_timeout.filter(|_| index.is_some()).or(job.policies.timeout);
+        let limit = limit.map(|limit| limit + job.policies.stop.grace + Duration::from_secs(1));
         assert!(limit.is_none_or(|limit| age <= limit), "{}: an attempt outlived its timeout and grace", child.run.id);
     }
 }
@@ -112,13 +116,13 @@ pub(crate) fn ended(world: &World, periods: &BTreeMap<&str, i64>, until: Timesta
             ended(|outcome| outcome == Outcome::Cancelled) + never_started,
         ];
         assert_eq!([succeeded, failed, cancelled], counts, "{}: counts otherwise than its partials ended", run.id);
-        let resumes = world.config.jobs[run.job.as_str()].on_interrupted != Interrupted::Fail;
+        let resumes = world.config.jobs[run.job.as_str()].policies.on_interrupted != Interrupted::Fail;
         assert!(!resumes || run.stopped || ended(|outcome| outcome == Outcome::Lost) == 0, "{}: what is lost was not tried again", run.id);
         if outcome == RunOutcome::Succeeded {
             let dropped = u32::try_from(run.dropped.len()).expect("small");
             assert_eq!(succeeded, run.targets.partials() - dropped, "{} succeeded without all its partials", run.id);
         }
-        if world.config.jobs[run.job.as_str()].on_interrupted == Interrupted::Rerun {
+        if world.config.jobs[run.job.as_str()].policies.on_interrupted == Interrupted::Rerun {
             continue;
         }
         assert!(run.successes.values().all(|count| *count <= 1), "{}: a partial succeeded twice", run.id);

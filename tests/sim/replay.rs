@@ -18,7 +18,7 @@ pub(crate) fn check(world: &World) {
 
 /// The live runs with the successes of each, as far as a restart goes on with them.
 fn runs(engine: &Engine, world: &World) -> BTreeMap<String, Option<u32>> {
-    let policy = |run: &RunSnapshot<'_>| world.config.jobs[&run.info.job.name].on_interrupted;
+    let policy = |run: &RunSnapshot<'_>| world.config.jobs[&run.info.job.name].policies.on_interrupted;
     // One that is not on disk follows from the end of one that has nothing left to do.
     let is_known = |run: &RunSnapshot<'_>| world.disk.runs.contains_key(&run.info.key);
     let goes_on = |run: &RunSnapshot<'_>| is_known(run) && policy(run) != Interrupted::Fail && has_work(run, world);

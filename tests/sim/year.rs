@@ -139,8 +139,8 @@ impl Books {
         match run.cause {
             Cause::Schedule => assert!(late <= GRACE, "{} is late by {late}", run.id),
             Cause::CatchUp => {
-                assert_ne!(run.job.catch_up.policy, CatchUpPolicy::None, "{} is caught up", run.id);
-                let window = SignedDuration::try_from(run.job.catch_up.window).expect("days");
+                assert_ne!(run.job.policies.catch_up.policy, CatchUpPolicy::None, "{} is caught up", run.id);
+                let window = SignedDuration::try_from(run.job.policies.catch_up.window).expect("days");
                 assert!(run.fired.duration_since(run.nominal) <= window, "{} is too old to be caught up", run.id);
             }
             other => panic!("{}: {other} out of nowhere", run.id),
@@ -172,11 +172,11 @@ fn pending_at_most(job: &Job) -> u64 {
 }
 
 fn allowed(job: &Job, decided: &Decided) {
-    let policy = job.catch_up.policy;
+    let policy = job.policies.catch_up.policy;
     let fits = match decided.decision {
         Decision::Ran | Decision::Missed => true,
         Decision::Coalesced => policy == CatchUpPolicy::Latest,
-        Decision::Skipped => job.overlap != Overlap::Allow,
+        Decision::Skipped => job.policies.overlap != Overlap::Allow,
         Decision::Suppressed => {
             job.timetable.except.is_some() && job.timetable.is_excepted(decided.first) && job.timetable.is_excepted(decided.last)
         }

@@ -72,7 +72,10 @@ fn what_is_told_is_inherited_part_by_part() {
     let names = |names: &[ChannelName]| names.join(",");
     assert_eq!((names(&telling.failure), names(&telling.recovery), names(&telling.late)), (String::new(), "a".to_owned(), "b".to_owned()));
     assert_eq!(telling.failing.as_ref().map(|(count, to)| (*count, names(to))), Some((3, "b".to_owned())));
-    assert_eq!((job.expect.every, job.expect.within, job.ping.as_deref()), (Some(Duration::from_secs(86_400)), None, Some("https://c")));
+    assert_eq!(
+        (job.policies.expect.every, job.policies.expect.within, job.ping.as_deref()),
+        (Some(Duration::from_secs(86_400)), None, Some("https://c"))
+    );
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn check(include: &str, expected: &str) {
     let text = format!("include = {include}\n[defaults]\ntimeout = \"7s\"\n[jobs.own]\nschedule = \"manual\"\nshell = \"true\"\n");
     let found = match parse(text.as_bytes(), &context()) {
         Ok((config, _)) => {
-            config.jobs.values().map(|job| format!("{} {:?}", job.name, job.timeout.unwrap_or_default())).collect::<Vec<_>>()
+            config.jobs.values().map(|job| format!("{} {:?}", job.name, job.policies.timeout.unwrap_or_default())).collect::<Vec<_>>()
         }
         Err(problems) => problems.one_line(),
     };

@@ -18,10 +18,10 @@ fn load(text: &str) -> Config {
 fn defaults_are_filled_in() {
     let config = load("[jobs.a]\nschedule = \"manual\"\nhandler = \"echo\"\n");
     let job = &config.jobs["a"];
-    assert_eq!((job.concurrency, job.enabled, job.max_failures), (8, true, MaxFailures::Any));
-    assert_eq!(job.catch_up, CatchUp { policy: CatchUpPolicy::Latest, window: Duration::from_secs(86_400), max: 100 });
-    assert_eq!(job.stop, StopPolicy { signal: 15, grace: Duration::from_secs(10), leftovers: Leftovers::Kill });
-    assert_eq!((job.retry.attempts, job.retry.delay, job.overlap), (1, Duration::from_secs(5), Overlap::Skip));
+    assert_eq!((job.policies.concurrency, job.enabled, job.policies.max_failures), (8, true, MaxFailures::Any));
+    assert_eq!(job.policies.catch_up, CatchUp { policy: CatchUpPolicy::Latest, window: Duration::from_secs(86_400), max: 100 });
+    assert_eq!(job.policies.stop, StopPolicy { signal: 15, grace: Duration::from_secs(10), leftovers: Leftovers::Kill });
+    assert_eq!((job.policies.retry.attempts, job.policies.retry.delay, job.policies.overlap), (1, Duration::from_secs(5), Overlap::Skip));
     assert_eq!((job.schedule_text.join("|"), job.timetable.schedules.len()), ("manual".to_owned(), 0));
     assert_eq!(config.log.dir, PathBuf::from("/srv/batch/logs"));
     assert_eq!((config.log.max_size, config.log.backups), (5 << 20, 5));
@@ -37,11 +37,14 @@ fn a_job_overrides_the_defaults_part_by_part() {
          overlap = { policy = \"queue\", max = 5 }\n",
     );
     let job = &config.jobs["a"];
-    assert_eq!((job.timeout, job.retry.attempts, job.retry.delay), (Some(Duration::from_secs(3_600)), 2, Duration::from_secs(1)));
+    assert_eq!(
+        (job.policies.timeout, job.policies.retry.attempts, job.policies.retry.delay),
+        (Some(Duration::from_secs(3_600)), 2, Duration::from_secs(1))
+    );
     let env: Vec<_> = job.process.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(env, ["A=1", "B=2", "C=3"]);
     assert_eq!((job.timetable.dst.gap, job.process.directory()), (Gap::Skip, std::path::Path::new("/srv/batch/x")));
-    assert_eq!(job.overlap, Overlap::Queue { max: 5 });
+    assert_eq!(job.policies.overlap, Overlap::Queue { max: 5 });
 }
 
 #[test]
@@ -49,7 +52,7 @@ fn a_request_is_read() {
     let request = |line: &str| {
         let config = load(&format!("[defaults]\nretry = {{ attempts = 2, on_exit = [75] }}\n[jobs.a]\nschedule = \"manual\"\n{line}\n"));
         let Work::Http(request) = &config.jobs["a"].work else { panic!("{:?}", config.jobs["a"].work) };
-        assert_eq!((config.jobs["a"].retry.attempts, config.jobs["a"].retry.on_exit.len()), (2, 0));
+        assert_eq!((config.jobs["a"].policies.retry.attempts, config.jobs["a"].policies.retry.on_exit.len()), (2, 0));
         HttpWork::clone(request)
     };
     let plain = request("http = { url = \"http://a.test/{{ job }}\" }");

@@ -11,7 +11,7 @@ impl Run {
     /// Takes what one process works on next, each with its target and the number of its attempt: retries that are due first, then in target
     /// order.
     pub(in crate::engine) fn take_next(&mut self) -> Vec<Part> {
-        let most = self.info.job.chunk as usize;
+        let most = self.info.job.policies.chunk as usize;
         let mut indexes = Vec::with_capacity(most.min(self.todo.len().saturating_add(1)));
         if self.retry_ready() {
             while indexes.len() < most && self.retry_ready() {
@@ -32,7 +32,7 @@ impl Run {
 
     /// Partials from here on wait until all before have succeeded.
     pub(super) fn gate(&self) -> u32 {
-        if self.canaries > 0 { self.info.job.canary } else { u32::MAX }
+        if self.canaries > 0 { self.info.job.policies.canary } else { u32::MAX }
     }
 
     /// Makes the further attempts of these partials due.
@@ -49,20 +49,20 @@ impl Run {
         let opens = self.canaries > 0 && canaries == 0;
         self.canaries = canaries;
         if opens {
-            self.line_up(self.info.job.canary..u32::MAX, Duration::ZERO);
+            self.line_up(self.info.job.policies.canary..u32::MAX, Duration::ZERO);
         }
     }
 
     /// Of the targets that go first, those that have still to succeed.
     pub(super) fn count_canaries(&self) -> u32 {
-        let canary = self.info.job.canary;
+        let canary = self.info.job.policies.canary;
         let fresh: u32 = self.todo.iter().map(|range| range.end.min(canary).saturating_sub(range.start)).sum();
         fresh + u32::try_from(self.attempts.range(..canary).count()).unwrap_or(u32::MAX)
     }
 
     /// Whether all targets of the next chunk can start; the last one may be smaller.
     pub(super) fn is_whole_chunk_ready(&self) -> bool {
-        let chunk = self.info.job.chunk;
+        let chunk = self.info.job.policies.chunk;
         if chunk == 1 {
             return true;
         }

@@ -40,7 +40,7 @@ impl Run {
         self.gate_is_at(self.count_canaries());
         self.dropped += dropped.count();
         self.counts.cancelled += dropped.count();
-        if self.info.job.on_interrupted == Interrupted::Rerun {
+        if self.info.job.policies.on_interrupted == Interrupted::Rerun {
             // What is not listed any more does not run again, also where everything else does.
             self.counts.succeeded += u32::try_from(succeeded.len()).unwrap_or(u32::MAX);
         }

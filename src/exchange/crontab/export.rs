@@ -254,21 +254,25 @@ fn losses(job: &Job) -> Vec<(Topic, String)> {
         }
     };
     lose(
-        job.overlap != Overlap::Allow,
+        job.policies.overlap != Overlap::Allow,
         Topic::Overlap,
         "cron starts a job beside its live run, whatever `overlap` says; `flock -n FILE` keeps them apart",
     );
-    lose(job.catch_up.policy != CatchUpPolicy::None, Topic::Missed, "cron forgets what fell due while it was down; there is no `catch_up`");
+    lose(
+        job.policies.catch_up.policy != CatchUpPolicy::None,
+        Topic::Missed,
+        "cron forgets what fell due while it was down; there is no `catch_up`",
+    );
     lose(job.timetable.except.is_some(), Topic::Schedule, "days off (`except`) do not come along");
     lose(!job.jitter.is_zero(), Topic::Schedule, "`jitter` does not come along");
     let has_interval = job.timetable.schedules.iter().any(|schedule| matches!(schedule, Schedule::Every(_)));
     lose(has_interval, Topic::Schedule, "`@every` counts elapsed time; the fields in its place follow the clock through its changes");
     lose(
-        job.timeout.is_some() || job.partial_timeout.is_some(),
+        job.policies.timeout.is_some() || job.policies.partial_timeout.is_some(),
         Topic::Process,
         "cron waits for ever; `timeout DURATION` in front of the command ends it",
     );
-    lose(job.retry.attempts > 1, Topic::Process, "`retry` does not come along");
+    lose(job.policies.retry.attempts > 1, Topic::Process, "`retry` does not come along");
     lose(job.process.env_file.is_some(), Topic::Environment, "`env_file` does not come along; source the file in the command");
     lose(!job.enabled, Topic::Schedule, "the job is not enabled: its line is a comment");
     losses

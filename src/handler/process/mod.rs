@@ -222,7 +222,7 @@ impl Watch<'_> {
     /// Sends the stop signal to the group, and to those of the tree that left it.
     async fn ask(&mut self) {
         self.stopped = true;
-        let (tree, signal) = (self.tree.clone(), self.attempt.run.job.stop.signal);
+        let (tree, signal) = (self.tree.clone(), self.attempt.run.job.policies.stop.signal);
         self.leader.signal(signal);
         in_background(move || tree.signal_outside_group(signal)).await;
     }
@@ -275,7 +275,7 @@ impl Watch<'_> {
 
     /// Whether what outlives the process stays alive. Stopped means stopped, whatever the job says.
     fn leaves(&self) -> bool {
-        self.attempt.run.job.stop.leftovers == Leftovers::Leave && !self.stopped
+        self.attempt.run.job.policies.stop.leftovers == Leftovers::Leave && !self.stopped
     }
 
     /// What outlived the process in the background is killed, or left; it is named in the log.

@@ -54,7 +54,7 @@ impl Output {
             job: run.job.name.clone(),
             run: run.id.clone(),
             partial: attempt.label().to_owned(),
-            capture: Capture::new(run.job.output_max_size, directory),
+            capture: Capture::new(run.job.policies.output_max_size, directory),
             lines: [Lines::default(), Lines::default()],
             last_stdout: LastLine::new(RESULT_MAX_BYTES),
             last_stderr: LastLine::new(LINE_MAX_BYTES),

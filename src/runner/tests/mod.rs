@@ -18,9 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::config::{
-    CatchUp, CatchUpPolicy, Gather, Interrupted, Job, Leftovers, MaxFailures, Process, StopPolicy, TargetValue, Targets, Work,
-};
+use crate::config::{Gather, Job, Process, TargetValue, Targets, Work};
 use crate::engine::{Cause, RunId};
 use crate::schedule::Zone;
 
@@ -119,12 +117,5 @@ fn info(job: Job) -> Arc<RunInfo> {
 fn job(work: Work, base: &Path) -> Job {
     let zone = Zone { name: "UTC".into(), rules: TimeZone::UTC };
     let process = Process { base: base.to_owned(), ..Process::default() };
-    Job {
-        max_failures: MaxFailures::Count(0),
-        catch_up: CatchUp { policy: CatchUpPolicy::Latest, window: Duration::ZERO, max: 1 },
-        on_interrupted: Interrupted::Resume,
-        stop: StopPolicy { signal: 15, grace: Duration::from_secs(10), leftovers: Leftovers::Kill },
-        output_max_size: 1024 * 1024,
-        ..Job::plain("daily".into(), work, zone, process.into())
-    }
+    Job::plain("daily".into(), work, zone, process.into())
 }

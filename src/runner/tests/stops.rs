@@ -35,7 +35,7 @@ fn the_stop_signal_is_the_jobs() {
     let ready = bench.fifo("ready");
     let mut job = bench.job(Work::Shell("trap '' TERM; trap 'exit 5' USR1; sleep 1000 & echo > ready; wait".to_owned()));
     // Not SIGINT: a shell cannot trap it where the tests were started in the background, which ignores it.
-    job.stop.signal = 10;
+    Arc::make_mut(&mut job.policies).stop.signal = 10;
     bench.start(job, None);
     fs::read(ready).expect("the script is ready");
     bench.runner.stop(RUN, 0, Stop::Polite);

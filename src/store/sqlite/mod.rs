@@ -37,6 +37,7 @@ use super::lock::make_state_dir;
 use super::reserve::Reserve;
 use super::{DATABASE_FILE, Epoch, Node, PlanAnswer, PlanStep, Retention, Store, StoreError};
 use crate::engine::{Record, Recovery, RunId};
+use crate::memory;
 
 /// How long a statement waits for another program's lock before the append is refused (and tried again by the writer).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -170,6 +171,11 @@ impl Store for Sqlite {
         let fired = self.fired.get_or_insert_default();
         let step = forget::step(&mut self.connection, node, epoch, retention, fired).map_err(|refusal| refusal.at(&self.path))?;
         self.captured = Some(step.captured);
+        if !step.more {
+            // Much was written or walked through, and the daemon may now sleep for hours: the pages need no memory meanwhile.
+            self.connection.execute_batch("PRAGMA shrink_memory").map_err(|error| fault(&self.path, error))?;
+            memory::give_back();
+        }
         Ok(step.more)
     }
 

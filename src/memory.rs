@@ -1,12 +1,13 @@
 //! Memory that was used for a moment goes back to the system.
 //!
 //! The text of a large configuration becomes a tree and the tree becomes jobs. When the tree goes, it leaves a hole below the jobs
-//! that the allocator keeps for later: ten of twenty-four MiB with ten thousand jobs.
+//! that the allocator keeps for later: ten of twenty-four MiB with ten thousand jobs, and three more where their first records were
+//! written.
 
 #[cfg(target_env = "gnu")]
 /// Gives what the allocator holds in reserve back to the system; some milliseconds for a large heap. See `malloc_trim(3)`.
 #[expect(unsafe_code, reason = "there is no safe way to ask glibc for this")]
-pub(super) fn give_back() {
+pub(crate) fn give_back() {
     // SAFETY: `malloc_trim` takes no pointer, touches only memory that nobody has been given, and may be called from any thread.
     unsafe { libc::malloc_trim(0) };
 }
@@ -27,4 +28,4 @@ pub(super) fn keep_little() {}
 
 #[cfg(not(target_env = "gnu"))]
 /// Other allocators give back by themselves.
-pub(super) fn give_back() {}
+pub(crate) fn give_back() {}
