@@ -163,7 +163,7 @@ fn monday(terminal: &Terminal) {
     let first = named(&begun, "  batchd run").to_owned();
     let run = terminal.screen_of(&format!("batchd run {first}; echo exit $?; cd .."));
     assert!(run.contains("succeeded") && run.ends_with("exit 0"), "{run}");
-    assert_snapshot!(terminal.stable("batchd import crontab old.crontab > jobs.toml; echo exit $?"), @r"
+    assert_snapshot!(terminal.stable("batchd import crontab old.crontab > jobs.toml; echo exit $?"), @r#"
     10 jobs
     schedule a time that daylight saving skips or repeats is treated as Debian's cron does, in each
                  job's own zone; other crons differ
@@ -175,8 +175,9 @@ fn monday(terminal: &Terminal) {
                  from /etc/environment, does not come along: set it in `env` or `env_file`
     input `\%` is written as `%`, which means nothing special here
                  → old.crontab:6 (pg-dump-shop)
-    mail no mail goes to `ops@example.org` (MAILTO); what the job prints is in the log, and the
-                 exit code decides whether it failed
+    mail no mail goes to `ops@example.org` (MAILTO): what the job prints is in the log, and its
+                 exit code decides whether it failed; to be mailed of that, give `[notify.mail]` an
+                 `email` and the job `notify = { failure = ["mail"] }`
                  → old.crontab:6 (pg-dump-shop), :7 (rsync), :8 (tar), :11 (find), :12 (journalctl), :13
                  (rotate-uploads), and 4 more
     mail cron mails what a job prints to its owner, or to MAILTO; here it goes to the log,
@@ -185,7 +186,7 @@ fn monday(terminal: &Terminal) {
                  said
                  → old.crontab:12 (journalctl)
     exit 0
-    ");
+    "#);
     assert_snapshot!(terminal.stable("cat report.toml >> jobs.toml; batchd check; echo exit $?"), @"
     job schedule zone next fire due
     certbot-renew 40 4 1 1,7 * UTC TIME UTC SPAN

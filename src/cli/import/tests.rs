@@ -49,8 +49,9 @@ fn the_file_is_the_answer_and_the_report_is_not() {
     environment  cron gives a job HOME, LOGNAME, SHELL and PATH, which are kept, and what the table
                  sets; a job here also gets LANG=C.UTF-8, BATCHD_JOB and the like. What PAM adds, as
                  from /etc/environment, does not come along: set it in `env` or `env_file`
-    mail         no mail goes to `ops` (MAILTO); what the job prints is in the log, and the exit code
-                 decides whether it failed
+    mail         no mail goes to `ops` (MAILTO): what the job prints is in the log, and its exit code
+                 decides whether it failed; to be mailed of that, give `[notify.mail]` an `email` and
+                 the job `notify = { failure = ["mail"] }`
                  → /etc/crontab:2 (backup)
     mail         cron mails what a job prints to its owner, or to MAILTO; here it goes to the log,
                  `batchd logs JOB`, and is kept for `batchd show`

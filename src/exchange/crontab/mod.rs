@@ -302,7 +302,10 @@ fn mail(name: &str, value: &str, entry: &mut Entry) {
     let message = match (name, value) {
         ("MAILTO", "") => return,
         ("MAILTO", to) => {
-            format!("no mail goes to `{to}` (MAILTO); what the job prints is in the log, and the exit code decides whether it failed")
+            format!(
+                "no mail goes to `{to}` (MAILTO): what the job prints is in the log, and its exit code decides whether it failed; to be \
+                 mailed of that, give `[notify.mail]` an `email` and the job `notify = {{ failure = [\"mail\"] }}`"
+            )
         }
         _ => format!("{name} is about cron's mail, of which there is none here; it is left out"),
     };

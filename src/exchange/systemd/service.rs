@@ -239,7 +239,7 @@ impl<'a> Pass<'a> {
             self.find(Topic::Process, format!("not checked before a run: {}", conditions.join(", ")));
         }
         if let Some(units) = self.unit.value("Unit", "OnFailure") {
-            self.find(Topic::Mail, format!("OnFailure={units}: nobody is told of a failure yet; `batchd history --failed` lists them"));
+            self.find(Topic::Mail, format!("OnFailure={units} is not started: `notify = {{ failure = [\"NAME\"] }}` tells the channel `[notify.NAME]`, such as a command"));
         }
         if self.unit.value("Service", "DynamicUser").is_some_and(is_true) {
             self.find(Topic::User, "DynamicUser= makes up a user for each run; a job has a fixed one");

@@ -88,7 +88,7 @@ fn all_that_a_service_says() {
     schedule (0): not taken over, of the timer: WakeSystem
     environment (0): a missing EnvironmentFile=- is no failure for systemd; a missing `env_file` is one here
     environment (0): EnvironmentFile=/etc/x: a job has one `env_file`; it is left out
-    mail (0): OnFailure=mail@%n.service: nobody is told of a failure yet; `batchd history --failed` lists them
+    mail (0): OnFailure=mail@%n.service is not started: `notify = { failure = ["NAME"] }` tells the channel `[notify.NAME]`, such as a command
     process (0): several commands of the unit became one script; the first that fails ends it
     process (0): Restart=on-failure became `retry`: at most 5 attempts, after a failure only
     process (0): not taken over: ProtectSystem; a job lives in the sandbox of the daemon's own unit

@@ -213,7 +213,7 @@ fn the_crontab_of_a_shop() {
     environment (): cron gives a job HOME, LOGNAME, SHELL and PATH, which are kept, and what the table sets; a job here also gets LANG=C.UTF-8, BATCHD_JOB and the like. What PAM adds, as from /etc/environment, does not come along: set it in `env` or `env_file`
     input (8): `\%` is written as `%`, which means nothing special here
     input (19): what stands behind the first `%` is the command's standard input, here as a here-document
-    mail (8 9 10 13 14 15 19 22 23): no mail goes to `ops@shop.example` (MAILTO); what the job prints is in the log, and the exit code decides whether it failed
+    mail (8 9 10 13 14 15 19 22 23): no mail goes to `ops@shop.example` (MAILTO): what the job prints is in the log, and its exit code decides whether it failed; to be mailed of that, give `[notify.mail]` an `email` and the job `notify = { failure = ["mail"] }`
     mail (): cron mails what a job prints to its owner, or to MAILTO; here it goes to the log, `batchd logs JOB`, and is kept for `batchd show`
     load (10): it runs 1,440 times a day; `[history] keep_runs` (1,000) then keeps the last 16 hours of its runs
     hint (9): a lock keeps two runs apart; `overlap = "skip"` in the job does that, and records what was skipped
