@@ -8,6 +8,8 @@
 //! text → config::Config → engine::Engine → effects → records (store), processes (runner), lines (log)
 //! ```
 //!
+//! **A program of your own** adds handlers in Rust: [`handler::rust`] tells how, [`cli::main`] is its whole command line.
+//!
 //! **Code map**, an arrow may only go down: `main → cli → daemon → {runner, store, web} → engine → {config, schedule}`;
 //! `handler` carries out attempts for the `runner`, `log` and `memory` are leaves that anyone above the pure core may use.
 //!

@@ -329,7 +329,7 @@ pub(super) fn check_declared(name: &str, argument: &Argument) -> Result<(), Stri
         return Err(format!("`{name}` with nothing to choose from"));
     }
     let Some(default) = &argument.default else { return Ok(()) };
-    let values = Values::of_nominal(Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC));
+    let values = Values::empty();
     rendered(default, &argument.kind, &values)
         .map(drop)
         .map_err(|reason| format!("`{name}` whose default is no {}: {reason}", argument.kind.name()))
@@ -375,7 +375,7 @@ fn read_default(field: Field<'_>, kind: &ArgumentKind, report: &mut Report) -> O
     if report.list.len() > before {
         return None;
     }
-    let values = Values::of_nominal(Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC));
+    let values = Values::empty();
     if let Err(reason) = rendered(&text, kind, &values) {
         report.push(Problem::error(field.span(), format!("`{}` is no {}: {reason}", field.name, kind.name())));
         return None;

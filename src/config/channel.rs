@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +49,10 @@ pub enum Way {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     pub url: Secret,
+    /// Names and values; values are templates, which know nothing but credentials.
     pub headers: Vec<(String, String)>,
+    /// Where credentials are files; `None`: where systemd says.
+    pub credentials_dir: Option<PathBuf>,
     /// Whether link-local and metadata addresses may be reached.
     pub allow_link_local: bool,
 }
@@ -84,8 +87,8 @@ pub enum Secret {
     Plain(String),
     /// The contents of a file, read at each use.
     File(PathBuf),
-    /// The contents of the file of this name in `$CREDENTIALS_DIRECTORY`, as systemd hands it over.
-    Credential(String),
+    /// The contents of the file of this name in the directory; `None`: in `$CREDENTIALS_DIRECTORY`, as systemd hands it over.
+    Credential { name: String, directory: Option<PathBuf> },
 }
 
 impl fmt::Debug for Secret {
@@ -93,7 +96,7 @@ impl fmt::Debug for Secret {
         match self {
             Self::Plain(_) => f.write_str("Plain(…)"),
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Credential(name) => f.debug_tuple("Credential").field(name).finish(),
+            Self::Credential { name, .. } => f.debug_tuple("Credential").field(name).finish(),
         }
     }
 }
@@ -132,7 +135,7 @@ impl Reader<'_> {
         process: &Arc<Process>,
         zone: &Zone,
     ) -> Option<Channel> {
-        let base = &self.context.base;
+        let places = Places { base: &self.context.base, credentials: process.credentials_dir.as_deref() };
         let report = &mut self.report;
         let (mut ways, mut way, mut timeout) = (Vec::new(), None, TIMEOUT);
         let (mut headers, mut allow_link_local) = (None, None);
@@ -144,11 +147,12 @@ impl Reader<'_> {
             }
             match key {
                 "webhook" | "slack" => {
-                    let url = secret(inner, base, true, report);
-                    let hook = |url| Hook { url, headers: Vec::new(), allow_link_local: false };
+                    let url = secret(inner, places, true, report);
+                    let hook =
+                        |url| Hook { url, headers: Vec::new(), credentials_dir: process.credentials_dir.clone(), allow_link_local: false };
                     way = url.map(|url| if key == "slack" { Way::Slack(hook(url)) } else { Way::Webhook(hook(url)) });
                 }
-                "email" => way = email(inner, base, report).map(Way::Email),
+                "email" => way = email(inner, places, report).map(Way::Email),
                 "command" => {
                     template_check::each(
                         Field { name: "command", ..inner },
@@ -160,7 +164,15 @@ impl Reader<'_> {
                     way = argv.map(|argv| Way::Command(Arc::new(command(&name, argv, process, zone))));
                 }
                 "timeout" => timeout = inner.positive_duration(report).unwrap_or(TIMEOUT),
-                "headers" => headers = Some((inner.span(), read_headers(inner, report))),
+                "headers" => {
+                    template_check::each(
+                        Field { name: template_check::CHANNEL_HEADERS, ..inner },
+                        &template_check::Shape::None,
+                        template_check::Scope { process, args: &template_check::NO_ARGS },
+                        report,
+                    );
+                    headers = Some((inner.span(), read_headers(inner, report)));
+                }
                 "allow_link_local" => allow_link_local = Some((inner.span(), inner.boolean(report).unwrap_or(false))),
                 key => {
                     let known = [&WAYS[..], &["timeout", "headers", "allow_link_local"]].concat();
@@ -201,8 +213,15 @@ fn command(name: &str, argv: Vec<String>, process: &Arc<Process>, zone: &Zone) -
     Job { gather: Some(Gather::Command(argv)), policies: policies.into(), ..job }
 }
 
+/// Where files are looked for.
+#[derive(Clone, Copy)]
+struct Places<'a> {
+    base: &'a Path,
+    credentials: Option<&'a Path>,
+}
+
 /// A secret as written: a text where `plain` allows it, `{ file = "…" }` or `{ credential = "…" }`.
-fn secret(field: Field<'_>, base: &std::path::Path, url: bool, report: &mut Report) -> Option<Secret> {
+fn secret(field: Field<'_>, places: Places<'_>, url: bool, report: &mut Report) -> Option<Secret> {
     const HELP: &str = "write { file = \"…\" } or { credential = \"…\" }";
     let Some(table) = field.as_table() else {
         if url {
@@ -215,8 +234,8 @@ fn secret(field: Field<'_>, base: &std::path::Path, url: bool, report: &mut Repo
     let mut found = None;
     let errors = report.errors();
     each(field, table, &["file", "credential"], report, |key, field, report| match key {
-        "file" => found = field.path(base, report).map(Secret::File),
-        _ => found = credential(field, report).map(Secret::Credential),
+        "file" => found = field.path(places.base, report).map(Secret::File),
+        _ => found = credential(field, places.credentials, report),
     });
     if (found.is_none() && report.errors() == errors) || table.len() > 1 {
         report.push(Problem::error(field.span(), format!("`{}` must name exactly one source", field.name)).help(HELP));
@@ -225,16 +244,16 @@ fn secret(field: Field<'_>, base: &std::path::Path, url: bool, report: &mut Repo
     found
 }
 
-fn credential(field: Field<'_>, report: &mut Report) -> Option<String> {
+fn credential(field: Field<'_>, directory: Option<&Path>, report: &mut Report) -> Option<Secret> {
     let name = field.filled("name a credential of the unit, as in `LoadCredential=NAME:PATH`", report)?;
     if name.contains('/') || name.starts_with('.') {
         report.error(field.span(), format!("`{}` is a name without a directory, found \"{}\"", field.name, shown(name)));
         return None;
     }
-    Some(name.to_owned())
+    Some(Secret::Credential { name: name.to_owned(), directory: directory.map(Path::to_owned) })
 }
 
-fn email(field: Field<'_>, base: &std::path::Path, report: &mut Report) -> Option<Email> {
+fn email(field: Field<'_>, places: Places<'_>, report: &mut Report) -> Option<Email> {
     const KEYS: &[&str] = &["host", "port", "tls", "user", "password", "from", "to"];
     const TLS: &[(&str, SmtpTls)] = &[("starttls", SmtpTls::StartTls), ("tls", SmtpTls::Tls), ("none", SmtpTls::None)];
     let table = field.table("{ host = \"smtp.example.org\", from = \"batchd@example.org\", to = [\"ops@example.org\"] }", report)?;
@@ -246,7 +265,7 @@ fn email(field: Field<'_>, base: &std::path::Path, report: &mut Report) -> Optio
         "port" => port = field.integer(1..=65_535, report).and_then(|port| u16::try_from(port).ok()),
         "tls" => tls = field.choice(TLS, report).unwrap_or(tls),
         "user" => user = field.filled("name the user", report).map(str::to_owned),
-        "password" => password = secret(field, base, false, report),
+        "password" => password = secret(field, places, false, report),
         "from" => from = address(field, report),
         _ => to = addresses(field, report),
     });

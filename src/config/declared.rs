@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use super::draft::Draft;
 use super::field::Field;
 use super::problem::{Problem, Report, nearest, shown};
-use super::{Argument, Gather, OnEmpty, Origin, Source, Targets, args};
+use super::{Argument, Gather, Source, Targets, args};
 
 /// The handler that every daemon has.
 const BUILT_IN_HANDLER: &str = "echo";
@@ -61,9 +61,7 @@ pub(super) fn targets(draft: &Draft<'_>) -> Targets {
     let is_batch = draft.declared.is_some_and(|declared| declared.is_batch);
     match &draft.targets {
         Some(targets) => targets.clone(),
-        None if is_batch && draft.written.targets.is_none() => {
-            Targets::Source(Arc::new(Source { origin: Origin::Handler, key: None, on_empty: OnEmpty::Succeed }))
-        }
+        None if is_batch && draft.written.targets.is_none() => Targets::Source(Arc::new(Source::of_handler())),
         None => Targets::None,
     }
 }

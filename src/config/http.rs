@@ -57,6 +57,14 @@ impl std::fmt::Display for Expected {
     }
 }
 
+impl HttpWork {
+    /// A request that says nothing but where it goes.
+    pub(super) fn get(url: String) -> Self {
+        let (headers, expect) = (Vec::new(), vec![Expected::Class(2)]);
+        Self { method: "GET".to_owned(), url, headers, body: None, expect, redirects: 0, allow_link_local: false }
+    }
+}
+
 pub(super) fn read(field: Field<'_>, report: &mut Report) -> Option<HttpWork> {
     const KEYS: &[&str] = &["method", "url", "headers", "body", "expect", "redirects", "allow_link_local"];
     let table = field.table("{ url = \"https://…\" }", report)?;
@@ -73,7 +81,7 @@ pub(super) fn read(field: Field<'_>, report: &mut Report) -> Option<HttpWork> {
         _ => allow_link_local = field.boolean(report).unwrap_or(false),
     });
     if url.is_none() && report.errors() == errors {
-        report.push(Problem::error(field.span(), "`http` has no `url`").help("write `http = { url = \"https://…\" }`"));
+        report.push(Problem::error(field.span(), format!("`{}` has no `url`", field.name)).help("write `http = { url = \"https://…\" }`"));
     }
     let method = method.unwrap_or_else(|| if body.is_some() { "POST" } else { "GET" }.to_owned());
     let expect = expect.unwrap_or_else(|| vec![Expected::Class(2)]);

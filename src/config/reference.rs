@@ -213,6 +213,8 @@ const SOURCE: &[Key] = &[
     key("file", Kind::Text, "", "A file: .csv, .tsv, .jsonl, .json or .txt."),
     key("glob", Kind::Text, "", "The paths that match."),
     key("command", Kind::Texts, "", "A program that prints them, in `format`."),
+    key("http", Kind::OneOf(&[Kind::Text, Kind::Table(HTTP)]), "", "A URL or a request, whose answer has them."),
+    key("pointer", Kind::Text, "", "Of JSON: a pointer to the array, such as \"/items\"."),
     key("format", Kind::Choice(&["lines", "jsonl", "json", "csv", "tsv"]), "", "How they are written."),
     key("on_empty", Kind::Choice(&["succeed", "fail"]), "\"succeed\"", "What a run does that finds none."),
 ];

@@ -5,37 +5,44 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use super::Targets;
 use super::draft::argv;
 use super::field::{Field, fields};
 use super::keys::unknown_in;
 use super::problem::{Problem, Report, shown};
 use super::targets::range;
+use super::{HttpWork, Targets, http};
 
 /// Where the targets of a run are read, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     pub origin: Origin,
+    /// Of what has one.
+    pub format: Format,
+    /// Of JSON: the names and numbers that lead to the array; empty where it is the whole.
+    pub pointer: Box<[String]>,
     /// The field that identifies a table; `id`, then `name` unless configured.
     pub key: Option<Arc<str>>,
     pub on_empty: OnEmpty,
+}
+
+impl Source {
+    /// What the job's own handler lists.
+    pub(crate) fn of_handler() -> Self {
+        Self { origin: Origin::Handler, format: Format::Lines, pointer: Box::default(), key: None, on_empty: OnEmpty::Succeed }
+    }
 }
 
 /// What is read. The texts are templates, which see the run and its nominal time; paths are relative to the directory of the
 /// configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    File {
-        path: String,
-        format: Format,
-    },
+    File(String),
     /// A pattern of paths; each that matches is a target.
     Glob(String),
     /// An argv, whose stdout is read.
-    Command {
-        argv: Vec<String>,
-        format: Format,
-    },
+    Command(Vec<String>),
+    /// A request, whose answer is read.
+    Http(Arc<HttpWork>),
     /// What the job's own handler lists.
     Handler,
 }
@@ -81,12 +88,9 @@ pub enum OnEmpty {
     Fail,
 }
 
-/// Ways to list targets that this version refuses. To support one: read it, and take it out here.
-const NOT_YET: &[&str] = &["http", "pointer"];
+const KEYS: &[&str] = &["range", "file", "glob", "command", "http", "format", "pointer", "on_empty"];
 
-const KEYS: &[&str] = &["range", "file", "glob", "command", "format", "on_empty"];
-
-const HELP: &str = "write a list such as [\"a\", \"b\"], or one of { range = \"0..10\" }, { file = \"shops.csv\" }, { glob = \"incoming/*.csv\" } and { command = [\"…\"] }";
+const HELP: &str = "write a list such as [\"a\", \"b\"], or one of { range = \"0..10\" }, { file = \"shops.csv\" }, { glob = \"incoming/*.csv\" }, { command = [\"…\"] } and { http = \"https://…\" }";
 
 /// A table that says where the targets are.
 pub(super) fn read(field: Field<'_>, table: &DeTable<'_>, target_key: Option<&str>, report: &mut Report) -> Option<Targets> {
@@ -113,6 +117,8 @@ struct SourceDraft {
     file: Option<String>,
     glob: Option<String>,
     command: Option<Vec<String>>,
+    http: Option<HttpWork>,
+    pointer: Option<(Range<usize>, Vec<String>)>,
     format: Option<(Range<usize>, Format)>,
     on_empty: Option<(Range<usize>, OnEmpty)>,
 }
@@ -120,7 +126,7 @@ struct SourceDraft {
 impl SourceDraft {
     fn read(&mut self, key: &str, span: Range<usize>, field: Field<'_>, report: &mut Report) {
         const ON_EMPTY: &[(&str, OnEmpty)] = &[("succeed", OnEmpty::Succeed), ("fail", OnEmpty::Fail)];
-        if matches!(key, "range" | "file" | "glob" | "command") {
+        if matches!(key, "range" | "file" | "glob" | "command" | "http") {
             self.origins.push(span.clone());
         }
         match key {
@@ -130,15 +136,18 @@ impl SourceDraft {
             "command" => self.command = argv(field, report),
             "format" => self.format = field.choice(&Format::NAMES, report).map(|format| (span, format)),
             "on_empty" => self.on_empty = field.choice(ON_EMPTY, report).map(|choice| (span, choice)),
-            key if NOT_YET.contains(&key) => report.error(span, format!("`targets` with `{key}` is not supported yet")),
+            "http" if field.as_str().is_some() => self.http = http::read_url(field, report).map(HttpWork::get),
+            "http" => self.http = http::read(field, report),
+            "pointer" => self.pointer = pointer(field, report).map(|pointer| (span, pointer)),
             key => unknown_in("targets", KEYS, key, span, report),
         }
     }
 
     fn build(self, field: Field<'_>, target_key: Option<&str>, report: &mut Report) -> Option<Targets> {
-        let Self { range, file, glob, command, format, on_empty, .. } = self;
+        let Self { range, file, glob, command, http, format, pointer, on_empty, .. } = self;
         if let Some(range) = range {
-            for span in format.map(|(span, _)| span).into_iter().chain(on_empty.map(|(span, _)| span)) {
+            for span in [format.map(|(span, _)| span), on_empty.map(|(span, _)| span), pointer.map(|(span, _)| span)].into_iter().flatten()
+            {
                 report.error(span, "a range is never empty and has no format: leave this out");
             }
             return Some(range);
@@ -147,7 +156,7 @@ impl SourceDraft {
             report.error(span.clone(), "a glob lists paths, which have no format: leave this out");
         }
         let format = format.map(|(_, format)| format);
-        let origin = match (file, glob, command) {
+        let (origin, format) = match (file, glob, command, http) {
             (Some(path), ..) => {
                 let format = format.or_else(|| Format::of(&path));
                 if format.is_none() {
@@ -155,15 +164,35 @@ impl SourceDraft {
                         Problem::error(field.span(), format!("the ending of \"{}\" does not say how it is written", shown(&path)));
                     report.push(problem.help("add `format = \"lines\"`, \"csv\", \"tsv\", \"jsonl\" or \"json\""));
                 }
-                Origin::File { path, format: format? }
+                (Origin::File(path), format?)
             }
-            (_, Some(pattern), _) => Origin::Glob(pattern),
-            (_, _, Some(argv)) => Origin::Command { argv, format: format.unwrap_or(Format::Lines) },
-            (None, None, None) => return None,
+            (_, Some(pattern), ..) => (Origin::Glob(pattern), Format::Lines),
+            (_, _, Some(argv), _) => (Origin::Command(argv), format.unwrap_or(Format::Lines)),
+            (.., Some(work)) => {
+                let path = work.url.split(['?', '#']).next().and_then(Format::of);
+                (Origin::Http(Arc::new(work)), format.or(path).unwrap_or(Format::Json))
+            }
+            (None, None, None, None) => return None,
         };
+        if let Some((span, _)) = pointer.as_ref().filter(|_| format != Format::Json) {
+            let problem = Problem::error(span.clone(), "`targets.pointer` is for JSON, which these targets are not");
+            report.push(problem.help("leave it out, or add `format = \"json\"`"));
+        }
+        let pointer = pointer.map(|(_, pointer)| pointer.into()).unwrap_or_default();
         let on_empty = on_empty.map(|(_, choice)| choice).unwrap_or_default();
-        Some(Targets::Source(Arc::new(Source { origin, key: target_key.map(Into::into), on_empty })))
+        Some(Targets::Source(Arc::new(Source { origin, format, pointer, key: target_key.map(Into::into), on_empty })))
     }
+}
+
+/// A JSON pointer (RFC 6901) to the array: `/data/items`.
+fn pointer(field: Field<'_>, report: &mut Report) -> Option<Vec<String>> {
+    const HELP: &str = "write a JSON pointer such as \"/items\", or leave it out where the whole is the array";
+    let text = field.filled(HELP, report)?;
+    let Some(path) = text.strip_prefix('/') else {
+        report.push(Problem::error(field.span(), format!("`{}` does not begin with `/`: \"{}\"", field.name, shown(text))).help(HELP));
+        return None;
+    };
+    Some(path.split('/').map(|name| name.replace("~1", "/").replace("~0", "~")).collect())
 }
 
 /// A pattern, which is looked at as it will be when its templates are filled in.

@@ -57,6 +57,11 @@ pub struct Values {
 }
 
 impl Values {
+    /// Of no attempt at all.
+    pub fn empty() -> Self {
+        Self::of_nominal(jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC))
+    }
+
     /// Those that a nominal time alone makes; the others are empty.
     pub(super) fn of_nominal(nominal: ZonedDateTime) -> Self {
         Self {

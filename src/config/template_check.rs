@@ -16,8 +16,11 @@ use super::{Argument, Format, Origin, Process, Source, Target, TargetValue, Targ
 /// The most targets whose fields are compared; what a later one lacks is found when it runs.
 const MAX_COMPARED: usize = 10_000;
 
-/// The function that only the environment knows.
+/// The function that only the environment and headers know.
 const CREDENTIAL: &str = "credential";
+
+/// As the headers of a channel are named here, whose templates know nothing but credentials.
+pub(super) const CHANNEL_HEADERS: &str = "notify.headers";
 
 /// Keeps the places of errors, which rendering does without.
 static CHECKING: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -72,10 +75,9 @@ impl Shape {
     /// Which fields the targets have is not known before they are read.
     fn of_source(source: &Source) -> Self {
         match source.origin {
-            Origin::Glob(_) | Origin::File { format: Format::Lines, .. } | Origin::Command { format: Format::Lines, .. } => {
-                Self::Text(Target::text("target"))
-            }
-            Origin::File { .. } | Origin::Command { .. } | Origin::Handler => Self::Unknown,
+            Origin::Handler => Self::Unknown,
+            _ if source.format == Format::Lines => Self::Text(Target::text("target")),
+            _ => Self::Unknown,
         }
     }
 }
@@ -83,7 +85,7 @@ impl Shape {
 /// Checks the templates of a job's handler, of its gather command and of its environment.
 pub(super) fn work(draft: &Draft<'_>, shape: &Shape, scope: Scope<'_>, report: &mut Report) {
     if let Some(field) = draft.written.work.filter(|field| field.name != "handler") {
-        each(field, shape, scope, report);
+        if field.name == "http" { request(field, "http.headers", shape, scope, report) } else { each(field, shape, scope, report) }
     }
     if let Some(field) = draft.written.gather {
         each(field, &Shape::None, scope, report);
@@ -119,6 +121,23 @@ fn source(field: Field<'_>, scope: Scope<'_>, report: &mut Report) {
             each(Field { name, value, ..field }, &Shape::None, scope, report);
         }
     }
+    if let Some(value) = field.as_table().and_then(|table| table.get("http")) {
+        request(Field { name: "targets.http", value, ..field }, "targets.http.headers", &Shape::None, scope, report);
+    }
+}
+
+/// Checks the templates of a request; what is no part of its address may hold credentials.
+fn request(field: Field<'_>, hidden: &str, shape: &Shape, scope: Scope<'_>, report: &mut Report) {
+    let Some(table) = field.as_table() else { return each(field, shape, scope, report) };
+    for (key, value) in table {
+        let name = if matches!(key.get_ref().as_ref(), "headers" | "body") { hidden } else { field.name };
+        each(Field { name, value, ..field }, shape, scope, report);
+    }
+}
+
+/// Whether a credential in it is seen only by those that it is for.
+fn is_hidden(field: Field<'_>) -> bool {
+    field.name == "env" || field.name.ends_with(".headers")
 }
 
 /// Checks every string of a value, however deep.
@@ -190,10 +209,18 @@ fn check_path(field: Field<'_>, text: &str, path: &str, shape: &Shape, scope: Sc
         ("targets", _) => {
             ("`targets` has a value with `chunk` only, and is a list then".to_owned(), Some("write `{{ target }}`".to_owned()))
         }
-        (CREDENTIAL, None) if field.name == "env" => return,
-        (CREDENTIAL, _) if field.name == "env" => {
+        (CREDENTIAL, None) if is_hidden(field) => return,
+        (CREDENTIAL, _) if is_hidden(field) => {
             (format!("`{CREDENTIAL}` is a function"), Some(format!("write `{{{{ {CREDENTIAL}(\"name\") }}}}`")))
         }
+        (root, _) if field.name == CHANNEL_HEADERS => (
+            format!("`{}` has no value in the headers of a channel", shown(root)),
+            Some(format!("they can hold `{{{{ {CREDENTIAL}(\"name\") }}}}`, and nothing else")),
+        ),
+        (CREDENTIAL, _) if field.name.ends_with("http") => (
+            "a credential in a URL is written to the logs of servers".to_owned(),
+            Some(format!("send it in a header: `headers = {{ Authorization = 'Bearer {{{{ {CREDENTIAL}(\"name\") }}}}' }}`")),
+        ),
         (CREDENTIAL, _) => (
             "a credential in arguments is seen by everybody who lists the processes of the machine".to_owned(),
             Some(format!("set it in `env = {{ SECRET = '{{{{ {CREDENTIAL}(\"name\") }}}}' }}`, and read the variable")),
@@ -275,7 +302,7 @@ fn try_out(
     };
     let nominal = jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC);
     // Any text will do, and one of digits for most filters.
-    let credentials = (field.name == "env").then(|| Credentials(Arc::new(|_| Some("12345678".to_owned()))));
+    let credentials = is_hidden(field).then(|| Credentials(Arc::new(|_| Some("12345678".to_owned()))));
     let values = Values {
         job: "job".into(),
         run: "run".into(),

@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 /// Why there is no credential. Never holds a part of one.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CredentialError {
+pub(crate) enum CredentialError {
     #[error("there is no directory of credentials: set `LoadCredential=` in the unit, or `[daemon] credentials_dir`")]
     NoDirectory,
     #[error("`{0}` is no name of a credential: letters, digits, `_`, `-` and `.` make one")]

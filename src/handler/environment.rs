@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use nix::unistd::{Uid, User};
 
@@ -19,8 +19,8 @@ use super::credential::{self, CredentialError};
 use super::env_file::{self, EnvFileError};
 use super::secrets::Secrets;
 use super::template::{self, TemplateError, Values};
+use super::vault::{Vault, VaultError};
 use super::{Attempt, Part};
-use crate::config::template::Credentials;
 use crate::config::{TargetValue, args};
 
 /// The `PATH` of a job that sets none: that of Debian's root.
@@ -85,19 +85,13 @@ pub(super) fn build(attempt: &Attempt, result_path: &Path, account: Option<&Acco
         built.variables.insert(name.into(), value.into());
     }
     let directory = process.credentials_dir.clone().or_else(|| origin.variable(credential::DIRECTORY_VARIABLE).map(PathBuf::from));
-    let vault = Arc::new(Vault { directory, ..Vault::default() });
+    let vault = Vault::new(directory);
     let values = Values::with_credentials(attempt, Arc::clone(&vault).open());
     for (name, text) in &process.env {
-        let value = template::render(text, &values).map_err(|source| match vault.refusal() {
-            Some(source) => EnvironmentError::Credential { name: name.clone(), source },
-            None => EnvironmentError::Value { name: name.clone(), source },
+        let value = vault.keep(template::render(text, &values), &mut built.secrets).map_err(|source| match source {
+            VaultError::Credential(source) => EnvironmentError::Credential { name: name.clone(), source },
+            VaultError::Template(source) => EnvironmentError::Value { name: name.clone(), source },
         })?;
-        for secret in vault.take() {
-            built.secrets.add(&secret);
-            // What a filter has made of it is as secret.
-            built.secrets.add(&value);
-            built.secrets.add_variable(name, &value);
-        }
         built.variables.insert(name.into(), value.into_owned().into());
     }
     describe(attempt, result_path, &mut built.variables);
@@ -126,35 +120,6 @@ impl Origin {
             Self::Own => OWN.clone(),
             Self::Other { uid, .. } => defaults(*uid),
         }
-    }
-}
-
-/// Gives credentials to templates, and remembers which.
-#[derive(Default)]
-struct Vault {
-    directory: Option<PathBuf>,
-    given: Mutex<Vec<String>>,
-    refusal: Mutex<Option<CredentialError>>,
-}
-
-impl Vault {
-    fn open(self: Arc<Self>) -> Credentials {
-        Credentials(Arc::new(move |name| {
-            let read = credential::read(self.directory.as_deref(), name);
-            let read = read.map_err(|error| *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error)).ok()?;
-            self.given.lock().unwrap_or_else(PoisonError::into_inner).push(read.clone());
-            Some(read)
-        }))
-    }
-
-    /// Those given since the last time.
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.given.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Why one could not be given.
-    fn refusal(&self) -> Option<CredentialError> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

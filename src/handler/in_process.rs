@@ -8,6 +8,7 @@ use futures::FutureExt;
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 
+use super::result::RESULT_MAX_BYTES;
 use super::rust::{Around, Progresses};
 use super::{Attempt, Context, Ended, Handler, HandlerResult, Part, Registry, ResultLines, Results, StopLine};
 use crate::config::TargetValue;
@@ -49,6 +50,10 @@ async fn see_through(work: impl Future<Output = HandlerResult>, stops: &StopLine
         end = AssertUnwindSafe(work).catch_unwind() => match end {
             Ok(Ok(Value::Null)) => Ended::succeeded(None),
             Ok(Ok(result)) => match to_raw_value(&result) {
+                Ok(result) if result.get().len() > RESULT_MAX_BYTES => {
+                    let note = format!("result ignored: more than {RESULT_MAX_BYTES} bytes");
+                    Ended { error: Some(note), ..Ended::succeeded(None) }
+                }
                 Ok(result) => Ended::succeeded(Some(result)),
                 Err(error) => Ended::failed(format!("the handler's result is not JSON: {error}")),
             },

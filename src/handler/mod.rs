@@ -20,6 +20,7 @@ pub mod rust;
 mod secrets;
 pub mod shim;
 mod template;
+mod vault;
 
 use std::fmt;
 use std::path::Path;
@@ -52,7 +53,8 @@ pub use rust::{
     Arg, Batch, Blocking, Context, Handler, HandlerError, HandlerResult, IntoHandler, Lane, PartialResult, Registry, Results, TargetList,
     Trial, blocking,
 };
-use secrets::Secrets;
+pub(crate) use secrets::Secrets;
+pub(crate) use vault::render as render_with_credentials;
 
 /// What is to be carried out.
 #[derive(Clone, Debug)]

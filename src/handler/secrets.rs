@@ -74,11 +74,19 @@ impl Secrets {
         if self.is_empty() {
             return Cow::Borrowed(text);
         }
-        let (mut redactor, mut clean) = (self.redactor(), Vec::new());
-        redactor.push(text.as_bytes(), |bytes| clean.extend_from_slice(bytes));
-        redactor.finish(|bytes| clean.extend_from_slice(bytes));
         // Secrets are whole characters, so that what is left is as well.
-        Cow::Owned(String::from_utf8_lossy(&clean).into_owned())
+        Cow::Owned(String::from_utf8_lossy(&self.clean(text.as_bytes())).into_owned())
+    }
+
+    /// The same of bytes.
+    pub(crate) fn clean<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.is_empty() {
+            return Cow::Borrowed(bytes);
+        }
+        let (mut redactor, mut clean) = (self.redactor(), Vec::new());
+        redactor.push(bytes, |bytes| clean.extend_from_slice(bytes));
+        redactor.finish(|bytes| clean.extend_from_slice(bytes));
+        Cow::Owned(clean)
     }
 
     fn longest(&self) -> usize {

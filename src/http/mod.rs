@@ -155,12 +155,17 @@ pub async fn send(request: Request, limits: Limits) -> Result<Response, HttpErro
     }
 }
 
-async fn follow(mut request: Request, limits: Limits) -> Result<Response, HttpError> {
+async fn follow(request: Request, limits: Limits) -> Result<Response, HttpError> {
+    open(request, limits).await?.rest(limits.body).await
+}
+
+/// Sends the request and reads the head of its answer, whose body is then read piece by piece: whoever asks bounds its size and time.
+pub async fn open(mut request: Request, limits: Limits) -> Result<Answer, HttpError> {
     let mut left = limits.redirects;
     loop {
         let (status, location, body) = exchange(&request, limits).await?;
         let Some(location) = location.filter(|_| limits.redirects > 0 && redirect::leads_on(status)) else {
-            return read(request.host(), status, body, limits.body).await;
+            return Ok(Answer { status, host: request.host(), body });
         };
         let to_many = || format!("more often than {} times", limits.redirects);
         left = left.checked_sub(1).ok_or_else(|| HttpError::Redirect { host: request.host(), reason: to_many() })?;
@@ -186,24 +191,49 @@ async fn exchange(request: &Request, limits: Limits) -> Result<(StatusCode, Opti
     Ok((answer.status(), location, Body { incoming: answer.into_body(), _driver: driver }))
 }
 
+/// An answer whose body is still to be read.
+pub struct Answer {
+    pub status: StatusCode,
+    host: String,
+    body: Body,
+}
+
 /// A body, and what keeps its connection going.
 struct Body {
     incoming: Incoming,
     _driver: connection::Driver,
 }
 
-async fn read(host: String, status: StatusCode, mut body: Body, most: usize) -> Result<Response, HttpError> {
-    let mut read = Vec::new();
-    while let Some(frame) = body.incoming.frame().await {
-        let frame = frame.map_err(|error| broken(&host, &error))?;
-        let data = frame.into_data().unwrap_or_default();
-        let room = most - read.len();
-        read.extend_from_slice(&data[..data.len().min(room)]);
-        if data.len() > room {
-            return Ok(Response { status, body: read, cut: true });
+impl Answer {
+    /// The next piece of the body; `None` at its end.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, HttpError> {
+        while let Some(frame) = self.body.incoming.frame().await {
+            let frame = frame.map_err(|error| broken(&self.host, &error))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
         }
+        Ok(None)
     }
-    Ok(Response { status, body: read, cut: false })
+
+    /// The rest of the body, up to so many bytes.
+    pub async fn rest(mut self, most: usize) -> Result<Response, HttpError> {
+        let mut body = Vec::new();
+        while let Some(data) = self.piece().await? {
+            let room = most - body.len();
+            body.extend_from_slice(&data[..data.len().min(room)]);
+            if data.len() > room {
+                return Ok(Response { status: self.status, body, cut: true });
+            }
+        }
+        Ok(Response { status: self.status, body, cut: false })
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).field("host", &self.host).finish_non_exhaustive()
+    }
 }
 
 fn broken(host: &str, error: &hyper::Error) -> HttpError {

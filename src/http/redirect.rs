@@ -6,8 +6,8 @@ use hyper::{Method, StatusCode};
 
 use super::{HttpError, Request, parse, shown_host};
 
-/// Headers that belong to one host.
-const OF_THE_HOST: [header::HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::HOST];
+/// Headers that may go along to another host; any other may be a credential.
+const KEPT: [&str; 4] = ["user-agent", "accept", "content-type", "idempotency-key"];
 
 /// Whether an answer with this status and a `Location` is a redirect.
 pub(super) fn leads_on(status: StatusCode) -> bool {
@@ -26,7 +26,8 @@ pub(super) fn next(request: &Request, status: StatusCode, location: &HeaderValue
     }
     let mut next = Request { url, ..request.clone() };
     if next.url.origin() != request.url.origin() {
-        for name in OF_THE_HOST {
+        let own: Vec<_> = next.headers.keys().filter(|name| !KEPT.contains(&name.as_str())).cloned().collect();
+        for name in own {
             next.headers.remove(name);
         }
     }
@@ -42,13 +43,23 @@ pub(super) fn next(request: &Request, status: StatusCode, location: &HeaderValue
 mod tests {
     use super::*;
 
+    /// Either both of them, or none.
+    fn has_secrets(headers: &header::HeaderMap) -> bool {
+        let found = ["authorization", "x-api-key"].map(|name| headers.contains_key(name));
+        assert_eq!(found[0], found[1]);
+        found[0]
+    }
+
     /// Method and URL, or why not.
     fn check(from: &str, status: u16, location: &str, expected: &str) {
-        let request = Request::new(Method::POST, from).and_then(|request| request.header("authorization", "secret")).expect("usable");
+        let request = Request::new(Method::POST, from)
+            .and_then(|request| request.header("authorization", "secret"))
+            .and_then(|request| request.header("x-api-key", "secret"))
+            .expect("usable");
         let status = StatusCode::from_u16(status).expect("a status");
         let found = next(&request, status, &HeaderValue::from_str(location).expect("a header"));
         let found = match found {
-            Ok(request) => format!("{} {} {}", request.method, request.url, request.headers.contains_key(header::AUTHORIZATION)),
+            Ok(request) => format!("{} {} {}", request.method, request.url, has_secrets(&request.headers)),
             Err(error) => error.to_string(),
         };
         assert_eq!(found, expected, "{from} {status} {location}");

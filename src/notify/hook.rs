@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::message::Message;
 use super::{Undelivered, secret};
 use crate::config::Hook;
+use crate::handler::{Secrets, render_with_credentials};
 use crate::http::{self, HttpError, Limits, Method, Request, StatusCode};
 
 /// Of the answer, so much is read, for the error.
@@ -18,10 +19,15 @@ pub(super) async fn send(hook: &Hook, message: &Message, body: Vec<u8>, timeout:
     let url = secret::read(&hook.url).await?;
     let mut request =
         Request::new(Method::POST, &url)?.header("content-type", "application/json")?.header("idempotency-key", &message.id)?;
+    let mut secrets = Secrets::default();
+    secrets.add(&url);
     for (name, value) in &hook.headers {
-        request = request.header(name, value)?;
+        let value = render_with_credentials(value, hook.credentials_dir.as_deref(), &mut secrets);
+        request = request.header(name, &value.map_err(|error| Undelivered::certain(format!("header `{name}`: {error}")))?)?;
     }
-    post(request.body(body), timeout, hook.allow_link_local).await
+    let posted = post(request.body(body), timeout, hook.allow_link_local).await;
+    // Some servers say what they were asked.
+    posted.map_err(|undelivered| Undelivered { error: secrets.redact(&undelivered.error).into_owned(), ..undelivered })
 }
 
 pub(super) async fn post(request: Request, timeout: Duration, link_local: bool) -> Result<(), Undelivered> {

@@ -18,11 +18,11 @@ pub(super) async fn read(secret: &Secret) -> Result<String, Undelivered> {
     let path = match secret {
         Secret::Plain(text) => return Ok(text.clone()),
         Secret::File(path) => path.clone(),
-        Secret::Credential(name) => {
-            let directory = std::env::var_os(CREDENTIALS_DIRECTORY).map(PathBuf::from);
+        Secret::Credential { name, directory } => {
+            let directory = directory.clone().or_else(|| std::env::var_os(CREDENTIALS_DIRECTORY).map(PathBuf::from));
             let missing = || {
                 Undelivered::certain(format!(
-                    "no credential `{name}`: ${CREDENTIALS_DIRECTORY} is not set; add LoadCredential= to the unit"
+                    "no credential `{name}`: ${CREDENTIALS_DIRECTORY} is not set; add LoadCredential= to the unit, or set `[daemon] credentials_dir`"
                 ))
             };
             directory.ok_or_else(missing)?.join(name)

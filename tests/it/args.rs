@@ -78,3 +78,31 @@ fn values_reach_the_job_and_stay_with_the_run() {
          2025-12-24 2025-12-24 it's false\n2024-02-29 2024-02-29 no false\n2024-02-29 2024-02-29 no false\n"
     );
 }
+
+/// Arguments stand in requests, in what is gathered, and in where targets come from.
+#[test]
+fn values_reach_every_kind_of_template() {
+    let hook = crate::hook::Hook::new();
+    let args = "args = { day = { type = \"date\", default = \"{{ nominal.date }}\" } }";
+    let site = Site::new(&format!(
+        "[jobs.ask]\nschedule = \"manual\"\n{args}\n\
+         http = {{ url = \"{0}/echo/{{{{ args.day }}}}/{{{{ target }}}}\", headers = {{ X-Day = \"{{{{ args.day }}}}\" }}, body = \"{{{{ args.day }}}}\" }}\n\
+         targets = {{ file = \"{{{{ args.day }}}}.txt\" }}\n\
+         gather = [\"/bin/sh\", \"-c\", \"wc -l > /dev/null; echo '{{{{ args.day }}}}' | sed 's/.*/\\\"&\\\"/'\"]\n\
+         [jobs.command]\nschedule = \"manual\"\n{args}\ncommand = [\"echo\", \"7\"]\n\
+         targets = {{ command = [\"echo\", \"{{{{ args.day }}}}\"] }}\n\
+         [jobs.web]\nschedule = \"manual\"\n{args}\nhandler = \"echo\"\n\
+         targets = {{ http = {{ url = \"{0}/shops.csv/{{{{ args.day }}}}\", headers = {{ X-Day = \"{{{{ args.day }}}}\" }} }}, format = \"csv\" }}\n",
+        hook.url
+    ));
+    std::fs::write(site.path("2026-01-31.txt"), "seoul\n").expect("ours");
+    site.ask(&["run", "ask", "--day", "2026-01-31"]);
+    let asked = hook.next("POST /echo/2026-01-31/seoul ");
+    assert_eq!((asked.header("x-day"), &*asked.body), (Some("2026-01-31"), "2026-01-31"));
+    assert_eq!(site.ask_json(&["show", "ask"])["run"]["result"], "2026-01-31");
+    site.ask(&["run", "command", "--day", "2026-01-31"]);
+    assert!(site.ask(&["results", "command"]).contains("\"target\":\"2026-01-31\""));
+    site.ask(&["run", "web", "--day", "2026-01-31"]);
+    assert_eq!(hook.next("GET /shops.csv/2026-01-31 ").header("x-day"), Some("2026-01-31"));
+    assert_eq!(site.ask_json(&["show", "web"])["run"]["succeeded"], 3);
+}

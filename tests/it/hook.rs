@@ -67,6 +67,7 @@ impl Hook {
 fn serve(mut stream: TcpStream, sender: &Sender<Asked>) {
     let Some(asked) = read(&stream) else { return };
     let path = asked.line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let header = asked.header("authorization").map(str::to_owned);
     // A test that has ended does not listen any more.
     let _ = sender.send(asked);
     let mut say = |text: &str| stream.write_all(text.as_bytes()).is_ok();
@@ -87,12 +88,23 @@ fn serve(mut stream: TcpStream, sender: &Sender<Asked>) {
             let chunk = "x".repeat(1 << 16);
             while say(&chunk) {}
         }
+        "says" => {
+            let body = format!("you are {}", header.unwrap_or_default());
+            say(&format!("HTTP/1.1 403 No\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+        }
+        "shops" => drop(say(&ok(r#"{"meta": {"items": 2}, "data": {"items": [{"id": 7, "city": "Seoul"}, {"id": 8, "city": "Busan"}]}}"#))),
+        "shops.csv" => drop(say(&ok("id,city\n1,Seoul\n2,Busan\n3,Jeju\n"))),
+        "none" => drop(say(&ok("[]"))),
+        "half" => drop(say("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[\"a\", \"b\"]")),
         "echo" => {
-            let body = format!(r#"{{"path": "{path}"}}"#);
-            say(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+            say(&ok(&format!(r#"{{"path": "{path}"}}"#)));
         }
         _ => drop(say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")),
     }
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 fn wait_until_closed(stream: &mut TcpStream) {

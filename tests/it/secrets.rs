@@ -186,3 +186,43 @@ fn an_env_file_is_trusted_as_far_as_its_owner() {
     let said = run(&|site| chown(site.path("home/env"), Some(1), None).expect("root may"));
     assert!(said.contains("others can change"), "{said}");
 }
+
+/// Headers hold credentials, of jobs, of where targets come from and of channels; a server that says them aloud tells nobody.
+#[test]
+fn a_credential_goes_out_in_a_header_and_comes_back_to_nobody() {
+    let hook = crate::hook::Hook::new();
+    let header = "headers = { Authorization = 'Bearer {{ credential(\"api\") }}' }";
+    let jobs = |name: &str| {
+        format!(
+            "credentials_dir = \"creds\"\n[notify.ops]\nwebhook = \"{0}/says/notify\"\n{header}\n\
+             [jobs.ask]\nschedule = \"manual\"\nhttp = {{ url = \"{0}/says/job\", {header} }}\nnotify = {{ failure = \"ops\" }}\n\
+             [jobs.list]\nschedule = \"manual\"\nhandler = \"echo\"\ntargets = {{ http = {{ url = \"{0}/says/list\", {header} }} }}\n",
+            hook.url
+        )
+        .replace("\"api\"", name)
+    };
+    let site = Site::new(&jobs("\"api\""));
+    fs::create_dir(site.path("creds")).expect("ours");
+    fs::write(site.path("creds/api"), "tok-0123456789\n").expect("ours");
+    let mut daemon = site.daemon();
+    site.batchd(&["trigger", "ask", "--wait"]);
+    site.batchd(&["trigger", "list", "--wait"]);
+    for path in ["job", "list", "notify"] {
+        assert_eq!(hook.next(&format!("/says/{path} ")).header("authorization"), Some("Bearer tok-0123456789"), "{path}");
+    }
+    daemon.line("ops could not be told: status 403 Forbidden: you are ***");
+    let said = ["ask", "list"].map(|job| text(&site.batchd(&["show", job]).stdout)).concat();
+    assert!(said.contains("status 403 Forbidden, expected 2xx: you are ***"), "{said}");
+    let status = site.ask(&["status", "--json"]);
+    site.write_jobs(&jobs("\"gone\""));
+    site.batchd(&["reload"]);
+    site.batchd(&["trigger", "ask", "--wait"]);
+    let missing = text(&site.batchd(&["show", "ask"]).stdout);
+    assert!(missing.contains("`Authorization`: cannot read the credential"), "{missing}");
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.left().success());
+    let words = ["tok-0123456789"];
+    assert_nowhere(&site.path("state"), &words);
+    assert_nowhere(&site.path("logs"), &words);
+    assert!(!(status + &said + &daemon.seen().join("\n")).contains(words[0]));
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
+use crate::hook::Hook;
 use crate::site::Site;
 
 /// So many rows; all of them, killed in the middle, are tried by hand with a hundred thousand.
@@ -131,4 +132,49 @@ fn chosen_targets_of_a_file() {
     assert_eq!(run(&[]), "0 3/3 null");
     assert_eq!(run(&["--target", "c", "--target", "a"]), "0 2/2 null");
     assert_eq!(run(&["--target", "x"]), "1 0/0 \"its targets could not be read: `2026-03-08.txt`: no target is called `x`\"");
+}
+
+#[test]
+fn targets_come_from_the_web() {
+    let (hook, site) = (Hook::new(), Site::new(""));
+    let seen: Vec<String> = [
+        "{ http = \"URL/shops\", pointer = \"/data/items\" }",
+        "{ http = \"URL/shops.csv\" }",
+        "{ http = \"URL/shops\" }",
+        "{ http = \"URL/shops\", pointer = \"/shops\" }",
+        "{ http = \"URL/none\", on_empty = \"fail\" }",
+        "{ http = \"URL/broken\" }",
+        "{ http = { url = \"URL/shops.csv\", expect = 204 } }",
+        "{ http = \"URL/redirect\" }",
+        "{ http = { url = \"URL/redirect\", redirects = 1 } }",
+        "{ http = \"URL/half\" }",
+        "{ http = \"http://127.0.0.1:1/\" }",
+    ]
+    .into_iter()
+    .map(|targets| ended(&site, &targets.replace("URL", &hook.url)).replace(hook.url.trim_start_matches("http://"), "HOST"))
+    .collect();
+    insta::assert_snapshot!(seen.join("\n"), @r#"
+    succeeded 2/2: 
+    succeeded 3/3: 
+    failed 0/0: its targets could not be read: `HOST`: it is no JSON array: invalid type: map, expected an array of targets at line 1 column 1
+    failed 0/0: its targets could not be read: `HOST`: there is nothing at `/shops`
+    failed 0/0: there are no targets (on_empty = "fail")
+    failed 0/0: its targets could not be read: `HOST`: status 500 Internal Server Error, expected 2xx: sorry
+    failed 0/0: its targets could not be read: `HOST`: status 200 OK, expected 204: id,city 1,Seoul 2,Busan 3,Jeju
+    failed 0/0: its targets could not be read: `HOST`: status 302 Found, expected 2xx
+    failed 0/0: its targets could not be read: `169.254.169.254:80` is 169.254.169.254, a link-local or metadata address, which is refused unless `allow_link_local` is set
+    failed 0/0: its targets could not be read: `HOST` broke off: error reading a body from connection: end of file before message length reached
+    failed 0/0: its targets could not be read: cannot connect to `127.0.0.1:1` (127.0.0.1): Connection refused (os error 111)
+    "#);
+}
+
+/// What hangs and what never ends is left when the time of the run is over.
+#[test]
+fn a_server_that_hangs_does_not_hold_a_run() {
+    let (hook, site) = (Hook::new(), Site::new(""));
+    for path in ["hang", "endless", "drip"] {
+        let targets = format!("{{ http = \"{}/{path}\", format = \"lines\" }}\ntimeout = \"1s\"\nstop = {{ grace = \"1s\" }}\n", hook.url);
+        let seen = ended(&site, &targets);
+        assert!(seen.starts_with("timed_out 0/0") || (path == "endless" && seen.contains("line 1: it is longer than")), "{path}: {seen}");
+    }
 }

@@ -25,6 +25,7 @@ fn channels_that_reach_nobody() {
         ("webhook = {}", 11, &["exactly one source"]),
         ("webhook = { credential = \"../x\" }", 26, &["without a directory"]),
         ("webhok = \"https://a\"", 1, &["unknown key `webhok`", "did you mean `webhook`?"]),
+        ("headers = { X = \"{{ job }}\" }\nwebhook = \"https://a\"", 21, &["`job` has no value in the headers of a channel", "credential"]),
         ("command = \"page\"", 11, &["array of strings"]),
         ("email = { host = \"a\", from = \"b@c\" }", 9, &["no `to`"]),
         ("email = { host = \"a\", from = \"b\", to = \"c@d\" }", 30, &["no mail address"]),

@@ -21,6 +21,8 @@ fn requests_that_cannot_be_sent() {
             ("http = { url = \"http://a\", redirects = -1 }", 40, &["0 to 20"]),
             ("http = { url = \"http://a\", timeout = \"1s\" }", 28, &["unknown key `timeout`"]),
             ("http = { url = \"http://a/{{ taget }}\" }", 29, &["did you mean `target`?"]),
+            ("http = { url = \"http://a/{{ credential('a') }}\" }", 29, &["logs of servers", "Authorization"]),
+            ("http = { url = \"http://a\", headers = { X = \"{{ credential.a }}\" } }", 48, &["is a function"]),
             ("http = { url = \"http://a\", body = \"{{ nominal.dat }}\" }", 39, &["did you mean `date`?"]),
         ],
     );

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{BufRead, Read};
 use std::sync::Arc;
 
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::lines::each_line;
@@ -19,14 +19,19 @@ pub(super) fn read_lines(input: impl BufRead, key: Option<&str>, take: &mut Take
     })
 }
 
-/// Reads the elements of an array as they come.
-pub(super) fn read_array(input: impl BufRead, key: Option<&str>, take: &mut Take) -> Result<(), Fault> {
-    let room = std::cell::Cell::new(MAX_ROW);
+/// Reads the elements of an array as they come. `pointer`: the names and numbers that lead to it.
+pub(super) fn read_array(input: impl BufRead, pointer: &[String], key: Option<&str>, take: &mut Take) -> Result<(), Fault> {
+    // What stands before the array is passed over, of any length, and not kept.
+    let room = std::cell::Cell::new(if pointer.is_empty() { MAX_ROW } else { usize::MAX });
     let input = Bounded { input, room: &room };
     let mut deserializer = serde_json::Deserializer::from_reader(input);
     let mut fault = None;
+    let mut was_found = pointer.is_empty();
     let elements = Elements { key, take, room: &room, fault: &mut fault };
-    let read = deserializer.deserialize_seq(elements).and_then(|()| deserializer.end());
+    let read = Way { pointer, elements, was_found: &mut was_found }.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    if fault.is_none() && read.is_ok() && !was_found {
+        return Err(Fault::Whole(format!("there is nothing at `/{}`", pointer.join("/"))));
+    }
     match (fault, read) {
         (Some(fault), _) => Err(fault),
         (None, read) => read.map_err(|error| Fault::whole(&format_args!("it is no JSON array: {error}"))),
@@ -68,6 +73,7 @@ impl<'de> Visitor<'de> for Elements<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         let mut number = 0;
+        self.room.set(self.room.get().min(MAX_ROW));
         while let Some(value) = elements.next_element::<Value>()? {
             number += 1;
             self.room.set(MAX_ROW);
@@ -75,6 +81,63 @@ impl<'de> Visitor<'de> for Elements<'_> {
             if let Err(fault) = taken.and_then(|target| (self.take)(target, Place { noun: "element", number })) {
                 *self.fault = Some(fault);
                 return Err(A::Error::custom("given up"));
+            }
+        }
+        self.room.set(usize::MAX);
+        Ok(())
+    }
+}
+
+/// The way to the array.
+struct Way<'p, 't> {
+    pointer: &'p [String],
+    elements: Elements<'t>,
+    was_found: &'p mut bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Way<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if self.pointer.is_empty() {
+            *self.was_found = true;
+            return deserializer.deserialize_seq(self.elements);
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Way<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object with `{}`", self.pointer.first().map_or("", String::as_str))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { pointer, elements, was_found } = self;
+        let Some((name, rest)) = pointer.split_first() else { return Ok(()) };
+        let mut elements = Some(elements);
+        while let Some(found) = map.next_key::<String>()? {
+            match elements.take_if(|_| found == *name) {
+                Some(elements) => map.next_value_seed(Way { pointer: rest, elements, was_found: &mut *was_found })?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let Self { pointer, elements, was_found } = self;
+        let Some((name, rest)) = pointer.split_first() else { return Ok(()) };
+        let (wanted, mut elements) = (name.parse::<usize>().ok(), Some(elements));
+        for number in 0.. {
+            let is_next = match elements.take_if(|_| Some(number) == wanted) {
+                Some(elements) => list.next_element_seed(Way { pointer: rest, elements, was_found: &mut *was_found })?.is_some(),
+                None => list.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !is_next {
+                break;
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ mod csv;
 mod json;
 mod lines;
 mod paths;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -68,9 +69,10 @@ impl Fault {
 /// Reads all targets of `source` for the run of `attempt`; `take` gets each. Returns the name of what was read.
 pub(crate) async fn read(attempt: Arc<Attempt>, source: Arc<Source>, rooms: &Rooms, stops: &StopLine, take: Take) -> Result<String, Fault> {
     match (&source.origin, &attempt.run.job.work) {
-        (Origin::Command { argv, format }, _) => {
-            return read_command(&attempt, argv, *format, source.key.clone(), &rooms.results, stops, take).await;
+        (Origin::Command(argv), _) => {
+            return read_command(&attempt, argv, Arc::clone(&source), &rooms.results, stops, take).await;
         }
+        (Origin::Http(work), _) => return request::read(&attempt, work, Arc::clone(&source), stops, take).await,
         (Origin::Handler, Work::Handler(name)) => {
             return rust::list(&attempt, &rooms.handlers, name, stops, take).await.map(|()| name.clone()).map_err(|fault| fault.of(name));
         }
@@ -84,10 +86,10 @@ fn read_files(attempt: &Attempt, source: &Source, mut take: Take) -> Result<Stri
     let process = &attempt.run.job.process;
     let render = |text: &str| template::render(text, &Values::new(attempt)).map(String::from).map_err(|error| Fault::whole(&error));
     match &source.origin {
-        Origin::File { path, format } => {
+        Origin::File(path) => {
             let name = render(path)?;
             let file = open(&process.base.join(&name)).map_err(|error| Fault::whole(&error).of(&name))?;
-            parse(file, *format, source.key.as_deref(), &mut take).map_err(|fault| fault.of(&name))?;
+            parse(file, source, &mut take).map_err(|fault| fault.of(&name))?;
             Ok(name)
         }
         Origin::Glob(pattern) => {
@@ -95,7 +97,7 @@ fn read_files(attempt: &Attempt, source: &Source, mut take: Take) -> Result<Stri
             paths::read(&pattern, &process.base, process.directory(), &mut take).map_err(|fault| fault.of(&pattern))?;
             Ok(pattern)
         }
-        Origin::Command { .. } | Origin::Handler => Err(Fault::whole("the job has no handler that lists its targets")),
+        Origin::Command(_) | Origin::Http(_) | Origin::Handler => Err(Fault::whole("the job has no handler that lists its targets")),
     }
 }
 
@@ -103,8 +105,7 @@ fn read_files(attempt: &Attempt, source: &Source, mut take: Take) -> Result<Stri
 async fn read_command(
     attempt: &Attempt,
     argv: &[String],
-    format: Format,
-    key: Option<Arc<str>>,
+    source: Arc<Source>,
     results: &ResultFiles,
     stops: &StopLine,
     mut take: Take,
@@ -114,8 +115,7 @@ async fn read_command(
     let plan = command::plan(attempt, CommandSource::Argv(argv), &path, account).map_err(|error| Fault::whole(&error))?;
     let name = plan.arguments.first().cloned().unwrap_or_default();
     let (sender, receiver) = mpsc::channel(PIECES_WAITING);
-    let reading =
-        tokio::task::spawn_blocking(move || parse(Pieces { receiver, piece: Vec::new(), read: 0 }, format, key.as_deref(), &mut take));
+    let reading = tokio::task::spawn_blocking(move || parse(Pieces { receiver, piece: Vec::new(), read: 0 }, &source, &mut take));
     let streams = Streams { stdout: Some(sender), ..Streams::default() };
     let end = process::run(&plan, attempt, &path, streams, stops).await;
     let parsed = reading.await.unwrap_or_else(|error| Err(Fault::whole(&error)));
@@ -130,11 +130,12 @@ async fn read_command(
     }
 }
 
-fn parse(input: impl Read, format: Format, key: Option<&str>, take: &mut Take) -> Result<(), Fault> {
-    match format {
+fn parse(input: impl Read, source: &Source, take: &mut Take) -> Result<(), Fault> {
+    let key = source.key.as_deref();
+    match source.format {
         Format::Lines => lines::read(BufReader::new(input), take),
         Format::JsonLines => json::read_lines(BufReader::new(input), key, take),
-        Format::Json => json::read_array(BufReader::new(input), key, take),
+        Format::Json => json::read_array(BufReader::new(input), &source.pointer, key, take),
         Format::Csv => csv::read(input, b',', key, take),
         Format::Tsv => csv::read(input, b'\t', key, take),
     }

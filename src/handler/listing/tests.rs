@@ -12,6 +12,10 @@ fn check(format: Format, key: Option<&str>, text: &[u8], expected: &str) {
 }
 
 fn listed(format: Format, key: Option<&str>, text: &[u8]) -> String {
+    listed_at(&[], format, key, text)
+}
+
+fn listed_at(pointer: &[&str], format: Format, key: Option<&str>, text: &[u8]) -> String {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let taker = Arc::clone(&seen);
     let mut take: Take = Box::new(move |target, _| {
@@ -22,7 +26,9 @@ fn listed(format: Format, key: Option<&str>, text: &[u8]) -> String {
         taker.lock().expect("no panic").push(value);
         Ok(())
     });
-    let parsed = parse(text, format, key, &mut take);
+    let source =
+        Source { format, key: key.map(Into::into), pointer: pointer.iter().map(ToString::to_string).collect(), ..Source::of_handler() };
+    let parsed = parse(text, &source, &mut take);
     drop(take);
     match parsed {
         Ok(()) => seen.lock().expect("no panic").join(" | "),
@@ -100,6 +106,25 @@ fn json_that_is_no_target_is_named_by_its_place() {
     check(Format::Json, None, b"[] x", "it is no JSON array: trailing characters at line 1 column 4");
     let long = format!("[\"{}\"]", "x".repeat(2 * MAX_ROW));
     check(Format::Json, None, long.as_bytes(), "it is no JSON array: an element is longer than 1048576 bytes at line 1 column 1048576");
+}
+
+#[test]
+fn a_pointer_leads_to_the_array() {
+    let at = |pointer: &[&str], text: &str| listed_at(pointer, Format::Json, None, text.as_bytes());
+    assert_eq!(at(&["items"], r#"{"next": null, "items": ["a", "b"], "items": ["c"]}"#), "a | b", "the first of the name");
+    assert_eq!(at(&["data", "1", "a/b"], r#"{"data": [{"a/b": ["no"]}, {"a/b": ["yes"]}]}"#), "yes");
+    assert_eq!(at(&["items"], r#"{"shops": ["a"]}"#), "there is nothing at `/items`");
+    assert_eq!(at(&["items"], "{}"), "there is nothing at `/items`");
+    let no_array = "it is no JSON array: invalid type: integer `3`, expected an array of targets at line 1 column 12";
+    assert_eq!(at(&["items"], r#"{"items": 3}"#), no_array);
+    let no_object = "it is no JSON array: invalid type: string \"x\", expected an object with `items` at line 1 column 3";
+    assert_eq!(at(&["items"], r#""x""#), no_object);
+    assert_eq!(at(&["items"], r#"{"items": ["a"]"#), "it is no JSON array: EOF while parsing an object at line 1 column 15");
+    let long = format!(r#"{{"about": "{0}", "items": ["a", "{0}"]}}"#, "x".repeat(2 * MAX_ROW));
+    let end = at(&["items"], &long);
+    assert!(end.starts_with("it is no JSON array: an element is longer than 1048576 bytes"), "{end}");
+    let long = format!(r#"{{"about": "{0}", "items": ["a"], "after": "{0}"}}"#, "x".repeat(2 * MAX_ROW));
+    assert_eq!(at(&["items"], &long), "a");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use serde_json::json;
 
 use super::*;
-use crate::config::{OnEmpty, Origin, Source};
+use crate::config::Source;
 use crate::engine::Outcome::{self, Failed, Succeeded};
 use crate::engine::PlanEnd;
 use crate::handler::{Arg, Batch, Blocking, Context, HandlerError, HandlerResult, IntoHandler, Lane, Results, TargetList, Trial};
@@ -89,7 +89,7 @@ impl PlanKeeper for Keys {
 fn plan(count: Count, stops: &[Stop]) -> String {
     let mut bench = Bench::with_handlers(registry(count));
     let mut job = bench.job(work());
-    job.targets = Targets::Source(Arc::new(Source { origin: Origin::Handler, key: None, on_empty: OnEmpty::Succeed }));
+    job.targets = Targets::Source(Arc::new(Source::of_handler()));
     let run = Arc::new(RunInfo { targets: job.targets.of_run(), ..(*info(job)).clone() });
     {
         let _context = bench.runtime.enter();

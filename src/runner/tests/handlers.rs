@@ -11,6 +11,7 @@ async fn work(context: Context) -> Result<Value, HandlerError> {
         "fail" => Err(Box::new(std::io::Error::other("disk on fire"))),
         "panic" => panic!("no {}", "luck"),
         "null" => Ok(Value::Null),
+        "long" => Ok("x".repeat(2 << 20).into()),
         "polite" => {
             context.cancel.cancelled().await;
             Ok(json!("stopped"))
@@ -48,6 +49,7 @@ fn check(handler: &str, target: &str, stops: &[Stop], outcome: Outcome, result: 
 fn handlers_end_as_they_say() {
     check("work", "x", &[], Succeeded, Some(r#"["daily","daily@20260311T020000Z",0,1,1]"#), None);
     check("work", "null", &[], Succeeded, None, None);
+    check("work", "long", &[], Succeeded, None, Some("result ignored: more than 1048576 bytes"));
     check("work", "fail", &[], Failed, None, Some("disk on fire"));
     check("work", "panic", &[], Failed, None, Some("handler panicked: no luck"));
     check("echo", "x", &[], Succeeded, Some(r#""x""#), None);
