@@ -48,6 +48,9 @@ see "in its record" eval 'batchd show greedy | grep "killed at its memory limit 
 see "and in the log" eval 'batchd logs | grep -E "job=greedy .*killed at its memory limit of 64 MiB"'
 see "as a whole" until_ok 5 is_clean
 see "while the daemon goes on" is_the_same
+see "a limit that no program fits in is said as well" row small 'killed at its memory limit of 1 MiB'
+see "also where the shim does not" row smaller '"spawn_failed".*within the memory limit of 1 MiB, which is too low'
+see "and leaves nothing" until_ok 5 is_clean
 see "within the limit all is well, and the peak is on record" eval 'row modest "\"succeeded\"" && python3 -c "import json; peak = json.load(open(\"row\"))[\"max_rss\"]; assert 40 << 20 < peak < 128 << 20, peak"'
 see "files that were read are no reason to be ended" row reader '"succeeded".*200000000'
 see "a share of the processor is held" eval 'ran busy; share 0.25'
@@ -66,6 +69,11 @@ printf '[jobs.greedy]\nschedule = "manual"\nshell = "python3 -c '"'bytearray(200
 see "a run by hand without a group is refused" eval 'batchd --config by-hand.toml run greedy > refused 2>&1; [[ $? == 78 ]] && grep "is not delegated to batchd" refused || { cat refused; false; }'
 see "and is limited in one of its own" eval 'systemd-run --quiet --scope -p Delegate=yes batchd --config by-hand.toml run greedy | grep "killed at its memory limit of 64 MiB"'
 
+install -D -m 644 -o batchd by-hand.toml /var/lib/batchd/nested/jobs.toml && chown batchd: /var/lib/batchd/nested
+see "or in that of an attempt, by a job" row nested '"failed".*"exit_code":1'
+see "which tells of it" eval 'batchd logs nested | grep "killed at its memory limit of 64 MiB"'
+see "and leaves nothing" until_ok 5 is_clean
+
 at=$(date -u -d '+90 seconds' '+%-M %-H')
 printf '[jobs.fixed]\nschedule = "%s * * *"\nhandler = "echo"\n' "$at" >> /etc/batchd/jobs.toml
 see "takes a job that is due soon" systemctl reload batchd
@@ -79,5 +87,8 @@ see "and the seconds go on" until_ok 20 eval '(($(date +%s) - $(nominal) < 5))'
 see "and all adds up" batchd audit --since 1d
 see "the watchdog has left it in peace" is_the_same
 
+kill -KILL "$pid"
+see "after its death another takes over" until_ok 30 eval '[[ $(unit NRestarts) == 1 && $(unit ActiveState) == active ]]'
+see "and holds the limits as well" eval 'row greedy "killed at its memory limit of 64 MiB" && row modest "\"succeeded\""'
 see "stops" eval 'systemctl stop batchd; [[ $(unit Result) == success ]]'
 echo "the story is told"
