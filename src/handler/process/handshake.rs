@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use super::super::command::Plan;
 use super::super::shim::{self, GOING, Refusal, Step};
 use super::descriptors;
+use super::limits;
 use super::spawn::{SpawnError, fault};
 use super::vfork::{self, Image};
 
@@ -38,6 +39,7 @@ pub(super) fn image<'a>(stdio: [BorrowedFd<'a>; 3], cgroup: Option<BorrowedFd<'a
         directory: c"/".into(),
         stdio,
         open_files: descriptors::of_children(),
+        is_daemon_protected: limits::is_daemon_protected(),
         cgroup,
     }
 }

@@ -1,5 +1,7 @@
 //! Limits of an attempt's whole tree, by the files of its control group, and what is said when they end it.
 
+use std::sync::OnceLock;
+
 use nix::sys::signal::Signal;
 
 use super::cgroup::Cgroup;
@@ -43,6 +45,16 @@ pub(super) fn reached(cgroup: Option<&Cgroup>, limits: &Limits, signal: Option<i
     let few = few.map(|count| format!("forks were refused to it: it may have {count} processes and threads"));
     let notes = events.note(limits.memory).filter(|_| killer.is_none()).into_iter().chain(few).collect();
     Reached { killer, notes }
+}
+
+/// Whether the daemon is protected from the kernel's search for a process to kill (`OOMScoreAdjust=` of its unit), which its children
+/// are not to be. As it was at the first start.
+pub(super) fn is_daemon_protected() -> bool {
+    static IS_PROTECTED: OnceLock<bool> = OnceLock::new();
+    *IS_PROTECTED.get_or_init(|| {
+        let score = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+        score.trim().parse::<i32>().is_ok_and(|score| score < 0)
+    })
 }
 
 /// What the limits are as files, in the order in which they are written. A count of processes is left to the process where the group

@@ -23,6 +23,7 @@ use super::super::command::{ARGUMENT_MAX_BYTES, Plan};
 use super::cgroup::Cgroup;
 use super::descriptors;
 use super::handshake::{self, Handshake};
+use super::limits;
 use super::tree::Owned;
 use super::vfork::{self, Image, Reaped, Started, Step};
 use crate::engine::Hindrance;
@@ -166,6 +167,7 @@ fn image<'a>(plan: &Plan, stdio: [BorrowedFd<'a>; 3], cgroup: Option<BorrowedFd<
         directory: text(plan.directory.as_os_str(), &|| plan.directory.display().to_string())?,
         stdio,
         open_files: descriptors::of_children(),
+        is_daemon_protected: limits::is_daemon_protected(),
         cgroup,
     })
 }

@@ -42,6 +42,8 @@ pub(super) struct Image<'a> {
     pub(super) stdio: [BorrowedFd<'a>; 3],
     /// The soft and the hard limit of open files; `None`: as here.
     pub(super) open_files: Option<(u64, u64)>,
+    /// Whether the kernel would rather kill any other process than this one for want of memory; not so its child.
+    pub(super) is_daemon_protected: bool,
     /// The open `cgroup.procs` of the control group that it joins.
     pub(super) cgroup: Option<BorrowedFd<'a>>,
 }
@@ -178,6 +180,9 @@ fn become_program(order: &Order<'_>) -> (Step, c_int) {
         {
             return failed(Step::Cgroup);
         }
+        if image.is_daemon_protected {
+            lose_protection();
+        }
         if libc::chdir(image.directory.as_ptr()) < 0 {
             return failed(Step::Directory);
         }
@@ -196,6 +201,20 @@ fn become_program(order: &Order<'_>) -> (Step, c_int) {
         reset_signals();
         libc::execve(image.program.as_ptr(), order.arguments.as_ptr(), order.environment.as_ptr());
         failed(Step::Exec)
+    }
+}
+
+/// The kernel is to kill it as soon as any other process. Where that cannot be said it would only be killed later: no reason not to
+/// start it.
+///
+/// # Safety
+///
+/// Only in a child: calls nothing but the system.
+unsafe fn lose_protection() {
+    // SAFETY: on texts that live for ever, and a descriptor of the child's own, which the exec closes.
+    unsafe {
+        let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        libc::write(score, c"0".as_ptr().cast(), 1);
     }
 }
 

@@ -24,7 +24,7 @@ ran() { # JOB: runs it to its end, and prints its rows
 row() { ran "$1"; grep -qE "$2" row; } # JOB REGEX
 group() { echo "/sys/fs/cgroup$(unit ControlGroup)"; }
 is_clean() { [[ $(cd "$(group)" && echo */) == daemon/ ]] && ! pgrep -f 'sleep 7654'; }
-is_the_same() { [[ $(unit MainPID) == "$pid" && $(unit NRestarts) == 0 && $(unit ActiveState) == active ]] || { systemctl status batchd; false; }; }
+is_the_same() { [[ $(unit MainPID) == "$pid" && $(unit NRestarts) == 0 && $(unit ActiveState) == active ]] || { journalctl -q -o short-monotonic _PID=1 UNIT=batchd.service; systemctl show batchd -p MainPID,NRestarts,ActiveState; false; }; }
 # The part of one processor that the only partial had.
 share() { python3 -c 'import json, sys; row = json.load(open("row")); share = row["cpu_ms"] / row["duration_ms"]; print(share); sys.exit(not share < float(sys.argv[1]))' "$1"; }
 
@@ -37,6 +37,9 @@ pid=$(unit MainPID)
 see "takes over its control group" eval 'journalctl -qu batchd | grep "attempts run in control groups of their own"; [[ $(cat "$(group)/cgroup.subtree_control") == "cpu memory pids" ]]'
 ran where > /dev/null
 see "each partial has a control group of its own" eval '[[ $(batchd logs where | grep -oE "attempt-[0-9]+-[^ /]+" | sort -u | wc -l) == 2 ]]'
+
+see "the daemon is protected from the search for memory, and its jobs are not" eval '[[ $(cat "/proc/$pid/oom_score_adj") == -500 ]] && row score "\"result\":0" && is_the_same'
+see "and stays so" eval '[[ $(cat "/proc/$pid/oom_score_adj") == -500 ]]'
 
 see "what hides from its run has its end with it" row hidden '"failed".*"exit_code":4'
 see "and nothing of it is left" until_ok 5 is_clean
