@@ -13,7 +13,7 @@ use super::plans::{Keeper, Loader};
 use super::{Progress, clock, foreground, narrate};
 use crate::config::{Config, HistoryConfig};
 use crate::engine::{self, Answer, Effect, Engine, Event, Outcome, PlanEnd, Record, RunId, RunInfo, RunKey, RunOutcome, Ticket};
-use crate::handler::Progresses;
+use crate::handler::Spoken;
 use crate::notify::Bell;
 use crate::runner::{ResultLines, Runner};
 use crate::store::{PartialView, Reader, Recorder, Retention, Unwritten, Writer};
@@ -85,8 +85,8 @@ impl Core {
     }
 
     /// What partials say of how far they are.
-    pub(super) fn progresses(&self) -> &Progresses {
-        self.runner.progresses()
+    pub(super) fn spoken(&self) -> &Spoken {
+        self.runner.spoken()
     }
 
     /// Reports the progress of runs to `progress` from now on.

@@ -8,7 +8,7 @@ use super::clock;
 use super::core::Core;
 use crate::config::Config;
 use crate::engine::{Engine, FlightSnapshot, JobSnapshot, Phase, RunSnapshot};
-use crate::handler::Progresses;
+use crate::handler::Spoken;
 use crate::log::Log;
 use crate::schedule::Timetable;
 use crate::store::Health;
@@ -65,7 +65,7 @@ impl Facts {
             channels: Vec::new(),
             partials_ended: ended.partials,
             partials_failed: ended.failed,
-            runs: engine.runs().map(|run| live_run(&run, core.progresses())).collect(),
+            runs: engine.runs().map(|run| live_run(&run, core.spoken())).collect(),
         }
     }
 }
@@ -124,9 +124,9 @@ fn live_attempt(flight: FlightSnapshot, progress: Option<Box<str>>) -> LiveAttem
     }
 }
 
-fn live_run(run: &RunSnapshot<'_>, progresses: &Progresses) -> LiveRun {
+fn live_run(run: &RunSnapshot<'_>, spoken: &Spoken) -> LiveRun {
     let attempt = |flight: FlightSnapshot| {
-        let progress = progresses.get(run.info.key, flight.index);
+        let progress = spoken.progress(run.info.key, flight.index);
         live_attempt(flight, progress)
     };
     let phase = match run.phase {

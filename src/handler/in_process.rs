@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::to_raw_value;
 
 use super::result::RESULT_MAX_BYTES;
-use super::rust::{Around, Progresses};
+use super::rust::{Around, Spoken};
 use super::{Attempt, Context, Ended, Handler, HandlerResult, Part, Registry, ResultLines, Results, StopLine};
 use crate::config::TargetValue;
 
@@ -28,9 +28,9 @@ impl Handler for Echo {
 }
 
 /// Does the work of one partial with the handler `name`.
-pub(super) async fn carry_out(attempt: &Attempt, registry: &Registry, name: &str, progresses: &Arc<Progresses>, stops: &StopLine) -> Ended {
+pub(super) async fn carry_out(attempt: &Attempt, registry: &Registry, name: &str, spoken: &Arc<Spoken>, stops: &StopLine) -> Ended {
     let Some(handler) = registry.steps(name) else { return Ended::spawn_failed(&registry.unknown(name), None) };
-    let context = context(attempt, stops, Some(progresses));
+    let context = context(attempt, stops, Some(spoken));
     see_through(async move { handler.partial(context).await }, stops).await
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn finish(attempt: &Attempt, registry: &Registry, name: &str, l
 
 /// A panic of the handler fails the attempt and nothing else.
 async fn see_through(work: impl Future<Output = HandlerResult>, stops: &StopLine) -> Ended {
-    tokio::select! {
+    let ended = tokio::select! {
         // A handler that is ready at once never registers with the stop.
         biased;
         end = AssertUnwindSafe(work).catch_unwind() => match end {
@@ -61,18 +61,21 @@ async fn see_through(work: impl Future<Output = HandlerResult>, stops: &StopLine
             Err(panic) => Ended::failed(format!("handler panicked: {}", panic_message(&*panic))),
         },
         () = stops.kill.cancelled() => Ended::failed("handler aborted: it did not end when asked to".to_owned()),
-    }
+    };
+    // A thread or task that it left behind is on its own.
+    stops.kill.cancel();
+    ended
 }
 
-/// `progresses`: where it says how far it is, if anybody looks.
-pub(super) fn context(attempt: &Attempt, stops: &StopLine, progresses: Option<&Arc<Progresses>>) -> Context {
+/// `spoken`: where it says how far it is, if anybody looks.
+pub(super) fn context(attempt: &Attempt, stops: &StopLine, spoken: Option<&Arc<Spoken>>) -> Context {
     let run = &attempt.run;
     let (index, label) = match attempt.part {
         Part::Partial { index, .. } => (index, ""),
         Part::Gather => (0, "gather"),
         Part::Plan => (0, "targets"),
     };
-    let around = Around { info: Arc::clone(run), progresses: progresses.cloned(), label };
+    let around = Around { info: Arc::clone(run), spoken: spoken.cloned(), over: stops.kill.clone(), label };
     let target = attempt.target().cloned();
     Context::new(around, target, index, attempt.number(), attempt.until, stops.polite.clone())
 }

@@ -48,7 +48,7 @@ pub(crate) use process::feed::ResultLines;
 pub use process::tree::{Killed, become_subreaper, orphans_may_come, reap_orphans};
 pub use process::{leaders, leftovers};
 pub(crate) use result::ResultFiles;
-pub(crate) use rust::Progresses;
+pub(crate) use rust::Spoken;
 pub use rust::{
     Arg, Batch, Blocking, Context, Handler, HandlerError, HandlerResult, IntoHandler, Lane, PartialResult, Registry, Results, TargetList,
     Trial, blocking,
@@ -205,14 +205,14 @@ impl Ended {
 pub(crate) struct Rooms {
     pub(crate) handlers: Registry,
     pub(crate) results: ResultFiles,
-    pub(crate) progresses: Arc<Progresses>,
+    pub(crate) spoken: Arc<Spoken>,
 }
 
 /// Carries out an attempt of a partial.
 pub(crate) async fn carry_out(attempt: &Attempt, rooms: &Rooms, stops: &StopLine) -> Ended {
     let results = &rooms.results;
     match &attempt.run.job.work {
-        Work::Handler(name) => in_process::carry_out(attempt, &rooms.handlers, name, &rooms.progresses, stops).await,
+        Work::Handler(name) => in_process::carry_out(attempt, &rooms.handlers, name, &rooms.spoken, stops).await,
         Work::Http(work) => http::carry_out(attempt, work, stops).await,
         Work::Command(argv) => run_process(attempt, Source::Argv(argv), chunk::lines(attempt), results, stops).await,
         Work::Shell(script) => run_process(attempt, Source::Script(script), chunk::lines(attempt), results, stops).await,

@@ -21,7 +21,7 @@ use self::lane::Lane;
 pub use self::plan::{Kept, PlanKeeper};
 use crate::config::{Target, Work};
 use crate::engine::{AttemptEnd, Event, GatherEnd, Now, Part, RunInfo, RunKey, Stop};
-use crate::handler::{self, Attempt, Ended, Progresses, Registry, ResultFiles, StopLine};
+use crate::handler::{self, Attempt, Ended, Registry, ResultFiles, Spoken, StopLine};
 
 /// A blocking source of JSON lines, one a partial, in target order.
 pub type ResultLines = Box<dyn FnMut() -> Option<Vec<u8>> + Send>;
@@ -66,7 +66,7 @@ impl Runner {
             tracing::error!("cannot make `{}`: {error}; jobs cannot write BATCHD_RESULT", settings.state_dir.join("results").display());
         }
         let live = Mutex::new(HashMap::new());
-        let rooms = handler::Rooms { handlers: settings.handlers, results, progresses: Arc::default() };
+        let rooms = handler::Rooms { handlers: settings.handlers, results, spoken: Arc::default() };
         Self { shared: Arc::new(Shared { clock: settings.clock, rooms, events, live, lane: Lane::default() }) }
     }
 
@@ -130,8 +130,8 @@ impl Runner {
     }
 
     /// What partials say of how far they are.
-    pub(crate) fn progresses(&self) -> &Progresses {
-        &self.shared.rooms.progresses
+    pub(crate) fn spoken(&self) -> &Spoken {
+        &self.shared.rooms.spoken
     }
 
     fn launch(&self, slot: Slot, attempt: Attempt, lines: Option<ResultLines>) {
@@ -181,9 +181,11 @@ async fn see_through(shared: Arc<Shared>, slot: Slot, attempt: Attempt, lines: O
 }
 
 /// Reports the end of what is in no table any more.
-fn report(shared: &Shared, slot: Slot, started: Now, ended: Ended) {
-    if let Slot::Partial(run, index) = slot {
-        shared.rooms.progresses.forget(run, index);
+fn report(shared: &Shared, slot: Slot, started: Now, mut ended: Ended) {
+    if let Slot::Partial(run, index) = slot
+        && let Some(said) = shared.rooms.spoken.take(run, index)
+    {
+        ended.output = Some(said);
     }
     let end = attempt_end(ended, started, (shared.clock)());
     let event = match slot {

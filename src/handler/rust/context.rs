@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
-use super::Progresses;
+use super::Spoken;
 use crate::config::args::in_template;
 use crate::config::{Args, JobName, Target, TargetValue};
 use crate::engine::{Cause, RunId, RunInfo};
@@ -44,7 +44,9 @@ pub struct Context {
 pub(crate) struct Around {
     pub(crate) info: Arc<RunInfo>,
     /// `None`: nobody looks.
-    pub(crate) progresses: Option<Arc<Progresses>>,
+    pub(crate) spoken: Option<Arc<Spoken>>,
+    /// Cancelled once the attempt has ended: what a thread or task says that it left behind belongs to nobody.
+    pub(crate) over: CancellationToken,
     /// What its log lines name as the partial, where that is not its target.
     pub(crate) label: &'static str,
 }
@@ -178,7 +180,8 @@ impl Context {
         if self.is_cancelled() { Err(Stopped) } else { Ok(()) }
     }
 
-    /// Says something in `batch.log`, a line each, with job, run and target before it. Whatever is in it is made safe to show.
+    /// Says something in `batch.log`, a line each, with job, run and target before it. Whatever is in it is made safe to show. The first
+    /// and last 16 KiB are kept with the attempt, and shown when it fails.
     pub fn log(&self, text: impl AsRef<str>) {
         self.say(Level::INFO, text.as_ref());
     }
@@ -201,14 +204,17 @@ impl Context {
     /// Says how far the partial is, in place of what it said before: `batchd top` and `batchd status` show it while it runs, and
     /// `batchd run` on a terminal. At most 200 bytes; nothing is recorded.
     pub fn progress(&self, text: impl AsRef<str>) {
-        if let Some(progresses) = &self.around.progresses {
-            progresses.set(self.around.info.key, self.index, text.as_ref());
+        if let Some(spoken) = &self.around.spoken {
+            spoken.set_progress(&self.around, self.index, text.as_ref());
             log::progress(&self.job, &self.run.0, self.label(), text.as_ref());
         }
     }
 
     fn say(&self, level: Level, text: &str) {
         for line in text.lines() {
+            if let Some(spoken) = self.around.spoken.as_ref().filter(|_| level <= Level::INFO) {
+                spoken.keep(&self.around, self.index, line);
+            }
             log::said(&self.job, &self.run.0, self.label(), level, line);
         }
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{IntoHandler, PartialResult, Registered, Registry, list};
 use crate::config::{ArgError, Args, Job, Process, Target, TargetValue, Targets, Work};
 use crate::engine::{Cause, Outcome, RunId, RunInfo, RunKey};
-use crate::handler::{Attempt, Ended, Part, Progresses, StopLine, in_process};
+use crate::handler::{Attempt, Ended, Part, Spoken, StopLine, in_process};
 use crate::schedule::Zone;
 
 /// What the handler and its job are called here.
@@ -126,10 +126,10 @@ impl Trial {
         if is_batch || !targets.is_empty() {
             info.targets = Targets::List(targets.into());
         }
-        let (info, progresses) = (Arc::new(info), Arc::default());
+        let (info, spoken) = (Arc::new(info), Arc::default());
         let mut partials = Vec::new();
         for index in 0..info.targets.partials() {
-            partials.push(partial(&info, index, &registry, &progresses).await);
+            partials.push(partial(&info, index, &registry, &spoken).await);
         }
         let result = if is_batch { finished(&info, &partials, &registry).await? } else { Value::Null };
         Ok(Tried { partials, result })
@@ -168,11 +168,11 @@ async fn planned(info: &RunInfo, registry: &Registry) -> Result<Vec<Target>, Tri
     }
 }
 
-async fn partial(info: &Arc<RunInfo>, index: u32, registry: &Registry, progresses: &Arc<Progresses>) -> PartialResult {
+async fn partial(info: &Arc<RunInfo>, index: u32, registry: &Registry, spoken: &Arc<Spoken>) -> PartialResult {
     let target = info.targets.get(index);
     let part = Part::Partial { index, attempt: 1, target: target.clone(), others: Vec::new() };
     let attempt = Attempt { run: Arc::clone(info), part, until: None };
-    let Ended { outcome, result, error, .. } = in_process::carry_out(&attempt, registry, NAME, progresses, &StopLine::default()).await;
+    let Ended { outcome, result, error, .. } = in_process::carry_out(&attempt, registry, NAME, spoken, &StopLine::default()).await;
     let value = target.map_or(Value::Null, |target| match target.value {
         TargetValue::Text(text) => Value::from(&*text),
         TargetValue::Table(table) => Value::Object((*table).clone()),

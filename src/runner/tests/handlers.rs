@@ -96,7 +96,7 @@ fn what_a_handler_says_of_its_progress_is_there_until_it_ends() {
     let mut bench = bench();
     let job = bench.job(Work::Handler("work".to_owned()));
     bench.start(job, Some(text("slow")));
-    let said = |bench: &Bench| bench.runner.progresses().get(RUN, 0);
+    let said = |bench: &Bench| bench.runner.spoken().progress(RUN, 0);
     while said(&bench).is_none() {
         std::thread::yield_now();
     }
@@ -104,4 +104,33 @@ fn what_a_handler_says_of_its_progress_is_there_until_it_ends() {
     bench.runner.stop(RUN, 0, Stop::Polite);
     assert_eq!(bench.end().error.as_deref(), Some("stopped before the work was done"));
     assert_eq!(said(&bench), None);
+}
+
+#[test]
+fn what_a_handler_says_is_kept_with_its_attempt() {
+    let left: Arc<Mutex<Option<Context>>> = Arc::default();
+    let mut handlers = Registry::new();
+    let leaves = Arc::clone(&left);
+    handlers.insert("work", move |context: Context| {
+        let leaves = Arc::clone(&leaves);
+        async move {
+            context.log("one\ntwo");
+            context.debug("unheard");
+            *leaves.lock().expect("not poisoned") = Some(context);
+            Err("no luck".into())
+        }
+    });
+    let mut bench = Bench::with_handlers(handlers);
+    for _ in 0..2 {
+        let job = bench.job(Work::Handler("work".to_owned()));
+        bench.start(job, None);
+        let end = bench.end();
+        let output = end.output.expect("it has said something");
+        assert_eq!((end.outcome, String::from_utf8_lossy(&output.head)), (Failed, "one\ntwo\n".into()));
+        let context = left.lock().expect("not poisoned").take().expect("it was left");
+        // Whoever still has it speaks for nobody.
+        context.log("three");
+        context.progress("half");
+        assert_eq!(bench.runner.spoken().progress(RUN, 0), None);
+    }
 }
