@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Virtual machines of their own for batchd, for what a container cannot have.
 #
-#   tests/vm/run.sh [BATCHD [STORY…]]     BATCHD: the binary [target/release/batchd]; STORY: clock, service [both]
+#   tests/vm/run.sh [BATCHD [STORY…]]     BATCHD: the binary [target/release/batchd]; STORY: clock, service, sleep [all]
 #
-# clock: the clock is set, the machine sleeps, a leap second comes. service: the unit under systemd, with control groups of version 2;
-# limits of memory, processor and processes; ten minutes of sleep, for which it really takes ten (SUSPEND=120 makes them two).
+# clock: the clock is set, the machine sleeps, a leap second comes. service: the unit under systemd, with control groups of version 2,
+# and limits of memory, processor and processes. sleep: the service in a machine that is suspended for ten minutes, which really takes
+# them (SUSPEND=120 makes them two).
 #
 # Needs: apt-get install mmdebstrap qemu-system-x86 e2fsprogs. The root is made once, in target/vm; a story takes some minutes, because
 # the machine is emulated. What fails is printed, and the exit code is 1. It is no part of ./test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readonly BATCHD=${1:-target/release/batchd}
-(($# > 1)) && readonly STORIES=("${@:2}") || readonly STORIES=(clock service)
+(($# > 1)) && readonly STORIES=("${@:2}") || readonly STORIES=(clock service sleep)
 readonly PATIENCE=2400
 source tests/vm/root.sh
 
@@ -21,7 +22,7 @@ make_root
 
 input=$(mktemp -d)
 trap 'rm -rf "$input" "$input.tar"' EXIT
-cp tests/vm/guest/{leap.py,service.toml} "$input"
+cp tests/vm/guest/{leap.py,service.toml,unit.sh} "$input"
 cp "$BATCHD" "$input/batchd"
 
 failed=0

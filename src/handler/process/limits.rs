@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use nix::sys::signal::Signal;
 
 use super::cgroup::Cgroup;
+use super::spawn::SpawnError;
 use crate::config::{Controller, Limits};
 
 /// The time in which a share of the processor is counted, in microseconds: the kernel's own default.
@@ -45,6 +46,17 @@ pub(super) fn reached(cgroup: Option<&Cgroup>, limits: &Limits, signal: Option<i
     let few = few.map(|count| format!("forks were refused to it: it may have {count} processes and threads"));
     let notes = events.note(limits.memory).filter(|_| killer.is_none()).into_iter().chain(few).collect();
     Reached { killer, notes }
+}
+
+/// Why a program was not started, where that was for the memory that it may have: no shortage of the machine, which would pass.
+pub(super) fn starved(error: SpawnError, limits: &Limits, cgroup: Option<&Cgroup>) -> SpawnError {
+    let limit = limits.memory.filter(|_| cgroup.is_some_and(|cgroup| cgroup.memory_events() != MemoryEvents::default()));
+    match (error, limit) {
+        (SpawnError::Memory { program } | SpawnError::Unready { program }, Some(limit)) => {
+            SpawnError::MemoryLimit { program, limit: size(limit) }
+        }
+        (error, _) => error,
+    }
 }
 
 /// Whether the daemon is protected from the kernel's search for a process to kill (`OOMScoreAdjust=` of its unit), which its children
@@ -101,7 +113,7 @@ impl MemoryEvents {
 }
 
 /// `64 MiB`; with a digit behind the point where it is not whole.
-pub(super) fn size(bytes: u64) -> String {
+fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string().replace(".0 ", " ")
 }
 

@@ -107,12 +107,13 @@ pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, stre
     tokio::task::yield_now().await;
     let spawned = spawn::spawn(plan, streams.stdin.is_some(), cgroup.as_deref());
     drop(turn);
-    let Spawned { leader, stdout, stderr, stdin, handshake } = spawned?;
+    let too_little = |error| limits::starved(error, &attempt.run.job.process.limits, cgroup.as_deref());
+    let Spawned { leader, stdout, stderr, stdin, handshake } = spawned.map_err(too_little)?;
     let _on_file = leaders::enter(leader.pid());
     if let Some(handshake) = handshake {
         // Without a program to stop there is only the shim to be killed, which being dropped does.
         tokio::select! {
-            ready = handshake.finish(plan) => ready.map_err(|error| starved(error, plan, attempt, cgroup.as_deref()))?,
+            ready = handshake.finish(plan) => ready.map_err(too_little)?,
             () = stops.kill.cancelled() => return Err(SpawnError::Unready { program: plan.program.clone() }),
         }
     }
@@ -299,15 +300,6 @@ fn usage(reaped: &Reaped, cgroup: Option<&Cgroup>) -> Usage {
     Usage {
         cpu: cgroup.and_then(Cgroup::cpu).unwrap_or(reaped.cpu),
         max_rss: peak.or_else(|| Some(reaped.max_rss).filter(|max_rss| exceeds_ours(*max_rss))),
-    }
-}
-
-/// A shim that did not live to start the program may have had too little memory for itself.
-fn starved(error: SpawnError, plan: &Plan, attempt: &Attempt, cgroup: Option<&Cgroup>) -> SpawnError {
-    let limit = attempt.run.job.process.limits.memory;
-    match limit.filter(|_| cgroup.is_some_and(|cgroup| cgroup.memory_events().killed > 0)) {
-        Some(limit) => SpawnError::MemoryLimit { program: plan.program.clone(), limit: limits::size(limit) },
-        None => error,
     }
 }
 
