@@ -82,6 +82,17 @@ fn a_live_run_does_not_wait_for_a_clock_that_is_set_back() {
 }
 
 #[test]
+fn a_drain_waits_for_what_is_live_and_not_for_what_waits() {
+    let mut world = told("overlap = \"queue\"\n[daemon]\ndrain_timeout = \"10m\"", Temper::Good, 25);
+    let waits = |world: &World| world.engine.runs().filter(|run| run.phase == batchd::engine::Phase::Waiting).count();
+    assert!(waits(&world) > 0 && !world.children.is_empty(), "one is live and others wait");
+    world.handle(batchd::engine::Event::Drain);
+    let end = world.children.values().map(|child| child.ends).max().expect("it lives");
+    world.run_for(SignedDuration::try_from(end.saturating_sub(world.now.monotonic)).expect("short") + SignedDuration::from_secs(1));
+    assert!(world.finished, "the daemon waits for a run that it will not begin");
+}
+
+#[test]
 fn what_has_fallen_due_is_decided_before_an_edit() {
     let mut world = told("", Temper::Good, 8);
     // The loop is late: 06:00:10 has passed when it takes the new configuration.

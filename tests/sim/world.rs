@@ -33,7 +33,7 @@ pub(crate) enum Temper {
 pub(crate) struct Child {
     pub(crate) run: Arc<RunInfo>,
     pub(crate) started: Now,
-    ends: Duration,
+    pub(crate) ends: Duration,
     outcome: Outcome,
     obedient: bool,
     signalled: bool,

@@ -54,7 +54,7 @@ fn main() {
         println!("ready after {:.2} s", start(&batchd, site.path()).as_secs_f64());
     }
     for command in
-        ["history", "history job-07 --failed", "history --since 1d -n 1000", "show job-07", "jobs", "audit job-07", "state check"]
+        ["history", "history job-50 --failed", "history --since 1d -n 1000", "show job-07", "jobs", "audit job-07", "state check"]
     {
         println!("{command}: {:.2} s", ask(&batchd, site.path(), command).as_secs_f64());
     }
