@@ -137,3 +137,54 @@ impl Engine {
         self.claim(key, now, effects);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::config::{Args, Config, Context, Host, parse};
+    use crate::engine::{Event, Ticket};
+    use crate::schedule::Zone;
+
+    fn config(keys: &str) -> Config {
+        let context = Context {
+            path: "jobs.toml".into(),
+            base: "/".into(),
+            system_zone: Zone::utc(),
+            handlers: Vec::new(),
+            files: |_| Err("there are none".to_owned()),
+            matches: |_, _| Ok(Vec::new()),
+            host: Host::any(),
+        };
+        let text = format!("[jobs.a]\nschedule = \"manual\"\nhandler = \"echo\"\n{keys}");
+        parse(text.as_bytes(), &context).expect("is valid").0
+    }
+
+    /// When a timeout will stop the attempt that is started `later` than its run, in seconds since that began.
+    fn until(keys: &str, later: u64) -> Option<i64> {
+        let begun = Now { wall: Timestamp::UNIX_EPOCH, monotonic: Duration::from_secs(1_000) };
+        let mut engine = Engine::by_hand(Arc::new(config(keys)), 0, begun);
+        let trigger = Event::Triggered { job: "a".into(), targets: Vec::new(), args: Args::new(), nominal: None, ticket: Ticket(1) };
+        let mut effects = engine.handle(begun, trigger);
+        let now = Now { wall: begun.wall + Duration::from_secs(later), monotonic: begun.monotonic + Duration::from_secs(later) };
+        while let Some(then) =
+            effects.iter().find_map(|effect| if let Effect::WhenDurable(then) = effect { Some(then.clone()) } else { None })
+        {
+            effects = engine.handle(now, Event::Durable(then));
+        }
+        let until = effects.into_iter().find_map(|effect| if let Effect::Start { until, .. } = effect { Some(until) } else { None });
+        until.expect("it starts").map(Timestamp::as_second)
+    }
+
+    #[test]
+    fn an_attempt_knows_when_a_timeout_will_stop_it() {
+        assert_eq!(until("", 5), None);
+        assert_eq!(until("timeout = \"1m\"\n", 5), Some(60));
+        assert_eq!(until("partial_timeout = \"10s\"\n", 5), Some(15));
+        assert_eq!(until("partial_timeout = \"10s\"\ntimeout = \"1m\"\n", 5), Some(15));
+        assert_eq!(until("partial_timeout = \"10s\"\ntimeout = \"1m\"\n", 55), Some(60));
+    }
+}
