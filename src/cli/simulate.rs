@@ -168,9 +168,9 @@ fn show(config: &Config, plan: &Plan, report: &Report, screen: &mut Screen<'_>) 
     ];
     screen.table(&Table::with_rows(columns, report.jobs.iter().map(|(name, job)| row(name, job))))?;
     screen.line("")?;
-    for (what, peak) in [("runs", report.runs), ("partials", report.partials)] {
+    for (what, peak) in [("run", report.runs), ("partial", report.partials)] {
         let at = peak.at.map_or_else(String::new, |at| format!(", first at {}", human::local(at, &config.daemon.timezone.name)));
-        screen.line(format!("at most {} {what} at once{at}", peak.most))?;
+        screen.line(format!("at most {} at once{at}", human::count(peak.most as u64, what)))?;
     }
     for (name, job) in &report.jobs {
         if let Some(first) = job.first_skipped {

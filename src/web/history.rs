@@ -8,7 +8,7 @@ use crate::store::{OutputView, PartialCounts, PartialView, RunView};
 /// Why the records cannot tell.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryError {
-    #[error("no run is called `{0}`")]
+    #[error("no run is called `{0}`, and no job of that name has run")]
     NoSuchRun(String),
     #[error("`{name}` could be any of {}", candidates.join(", "))]
     Ambiguous { name: String, candidates: Vec<String> },

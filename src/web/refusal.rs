@@ -37,7 +37,7 @@ pub(super) enum Refusal {
     UnknownTarget { job: String, target: String },
     #[error(transparent)]
     WrongArgument(ArgError),
-    #[error("no run is called `{0}`")]
+    #[error("no run is called `{0}`, and no job of that name has run")]
     UnknownRun(String),
     #[error("`{name}` could be any of {}", candidates.join(", "))]
     AmbiguousRun { name: String, candidates: Vec<String> },

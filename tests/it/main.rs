@@ -1,6 +1,7 @@
 //! The one integration binary: everything that is checked from outside the library, a module for each subject.
 
 mod args;
+mod commands;
 mod daemon;
 mod disk;
 mod embedded;

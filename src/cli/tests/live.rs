@@ -319,7 +319,7 @@ fn retry_names_the_new_run() {
     assert_snapshot!(seen(triggering(new), "retry nothing"), @r"
     NotFound
     ---
-    error: no run is called `nothing`
+    error: no run is called `nothing`, and no job of that name has run
       help: `batchd history` lists the runs
     ");
 }

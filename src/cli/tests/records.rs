@@ -187,7 +187,7 @@ fn a_run_that_is_not_there_is_explained() {
     assert_snapshot!(seen(records(), "show nothing"), @r"
     NotFound
     ---
-    error: no run is called `nothing`
+    error: no run is called `nothing`, and no job of that name has run
       help: `batchd history` lists the runs
     ");
     assert_snapshot!(seen(records(), "show daily-report@"), @r"
@@ -263,7 +263,7 @@ fn what_a_run_said_is_kept_when_the_log_has_it_no_more() {
     assert_snapshot!(seen(records(), "logs nothing"), @r"
     NotFound
     ---
-    error: no run is called `nothing`
+    error: no run is called `nothing`, and no job of that name has run
       help: `batchd history` lists the runs
     ");
     let mut history = FakeHistory::example();
