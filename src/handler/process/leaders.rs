@@ -101,8 +101,12 @@ impl Table {
     }
 
     fn write(&self, place: u32, line: &str) -> io::Result<()> {
-        let line = format!("{line:width$}\n", width = LINE_BYTES - 1);
-        self.file.write_all_at(line.as_bytes(), u64::from(place) * LINE_BYTES as u64)
+        let mut bytes = [b' '; LINE_BYTES];
+        bytes[LINE_BYTES - 1] = b'\n';
+        for (byte, written) in bytes[..LINE_BYTES - 1].iter_mut().zip(line.bytes()) {
+            *byte = written;
+        }
+        self.file.write_all_at(&bytes, u64::from(place) * LINE_BYTES as u64)
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
