@@ -4,28 +4,28 @@
 //! that the allocator keeps for later: ten of twenty-four MiB with ten thousand jobs, and three more where their first records were
 //! written.
 
+/// Has large pieces of memory go back to the system as soon as they are free: the outputs of sixteen partials that have ended. Once, at
+/// start. glibc would keep them from the second on, since it raises the size that counts as large with each. See `mallopt(3)`.
 #[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "there is no safe way to tell glibc this")]
+pub(crate) fn keep_little() {
+    const LARGE: i32 = 128 * 1024;
+    // SAFETY: takes no pointer; the parameter is one that the C library knows, and the value one that it allows.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+}
+
 /// Gives what the allocator holds in reserve back to the system; some milliseconds for a large heap. See `malloc_trim(3)`.
+#[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "there is no safe way to ask glibc for this")]
 pub(crate) fn give_back() {
     // SAFETY: `malloc_trim` takes no pointer, touches only memory that nobody has been given, and may be called from any thread.
     unsafe { libc::malloc_trim(0) };
 }
 
-#[cfg(target_env = "gnu")]
-/// Has large pieces of memory go back to the system as soon as they are free: the outputs of sixteen partials that have ended. Once, at
-/// start. glibc would keep them from the second on, since it raises the size that counts as large with each. See `mallopt(3)`.
-#[expect(unsafe_code, reason = "there is no safe way to tell glibc this")]
-pub(super) fn keep_little() {
-    const LARGE: i32 = 128 * 1024;
-    // SAFETY: takes no pointer; the parameter is one that the C library knows, and the value one that it allows.
-    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
-}
-
+/// Other allocators keep little by themselves.
 #[cfg(not(target_env = "gnu"))]
-/// Other allocators do.
-pub(super) fn keep_little() {}
+pub(crate) fn keep_little() {}
 
-#[cfg(not(target_env = "gnu"))]
 /// Other allocators give back by themselves.
+#[cfg(not(target_env = "gnu"))]
 pub(crate) fn give_back() {}

@@ -85,11 +85,13 @@ impl Alarm {
 
     /// Rings at `at` from now on; with `None`, only when the clock is set.
     pub fn set(&mut self, at: Option<Timestamp>) -> io::Result<()> {
-        let farthest = Timestamp::now() + FARTHEST;
-        let at = at.map_or(farthest, |at| at.min(farthest));
-        if self.set_to == Some(at) {
+        let now = Timestamp::now();
+        let at = at.filter(|at| *at < now + FARTHEST);
+        // Without an instant in sight, one that is set far ahead stays: else each event would cost a system call.
+        if at.map_or_else(|| self.set_to > Some(now + FARTHEST / 2), |at| self.set_to == Some(at)) {
             return Ok(());
         }
+        let at = at.unwrap_or(now + FARTHEST);
         // An instant in the past must ring at once; zero would disarm the timer.
         let at_least = Duration::try_from(at.as_duration()).unwrap_or_default().max(Duration::from_nanos(1));
         let expiration = Expiration::OneShot(TimeSpec::from(at_least));

@@ -120,16 +120,19 @@ fn a_leftover_that_cleared_its_environment_is_killed_before_anything_starts() {
 
 #[test]
 fn a_process_that_was_started_and_not_noted_is_killed_as_well() {
-    let site = Site::new("[jobs.long]\nschedule = \"@reboot\"\nshell = \"test -e go || exec sleep 1000\"\n");
+    let site = Site::new("[jobs.long]\nschedule = \"@reboot\"\nshell = \"test -e go || { echo > fifo; exec sleep 1000; }\"\n");
+    nix::unistd::mkfifo(&site.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
     let on_file = site.path("state/leaders").display().to_string();
     let inject = "inject=pwrite64:signal=SIGKILL:when=1";
     let mut daemon =
         site.start_under(&["strace", "-f", "-b", "execve", "-qq", "-o", "/dev/null", "-P", &on_file, "-e", "trace=pwrite64", "-e", inject]);
     assert_eq!(daemon.left().signal(), Some(9));
+    // It has looked, and goes on to sleep.
+    site.read("fifo");
     std::fs::write(site.path("go"), "").expect("written");
     let mut next = site.daemon();
     next.line("run succeeded");
-    assert!(next.seen().iter().any(|line| line.contains("(sleep), left over")), "{:?}", next.seen());
+    assert!(next.seen().iter().any(|line| line.contains("killed pid") && line.contains("left over")), "{:?}", next.seen());
     assert!(site.ask(&["results", "long"]).contains("\"attempts\":2"));
 }
 
