@@ -28,7 +28,9 @@ async fn work(_: Context) -> Result<serde_json::Value, HandlerError> {
 /// The median of what the runs of the small job take, in milliseconds.
 async fn median(jobs: &str) -> f64 {
     let site = tempfile::tempdir().expect("a temporary directory");
-    let text = format!("[daemon]\ntimezone = \"UTC\"\nmax_partials = 64\ndrain_timeout = \"0s\"\n[log]\nconsole = false\nlevel = \"warn\"\n{jobs}");
+    let text = format!(
+        "[daemon]\ntimezone = \"UTC\"\nmax_partials = 64\ndrain_timeout = \"0s\"\n[log]\nconsole = false\nlevel = \"warn\"\n{jobs}"
+    );
     std::fs::write(site.path().join("jobs.toml"), text).expect("write");
     let shutdown = CancellationToken::new();
     let daemon = Daemon::builder().config(site.path().join("jobs.toml")).logs(false).signals(false).handler("work", work);
