@@ -12,7 +12,7 @@ use crate::site::{Daemon, Site, text};
 const QUICK: &str = "[jobs.quick]\nschedule = \"manual\"\nhandler = \"echo\"\n";
 const TICK: &str = "[jobs.tick]\nschedule = \"* * * * * *\"\nhandler = \"echo\"\n";
 
-/// A site whose records have some runs, and no daemon.
+/// A site whose records have some runs, all of them in the database and not in its log, and no daemon.
 fn stopped() -> Site {
     let site = Site::new(QUICK);
     let mut daemon = site.daemon();
@@ -20,6 +20,8 @@ fn stopped() -> Site {
         site.ask(&["trigger", "quick", "--wait"]);
     }
     stop(&mut daemon);
+    let database = rusqlite::Connection::open(site.path("state/batchd.db")).expect("a database");
+    database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("a checkpoint");
     site
 }
 
