@@ -96,7 +96,7 @@ def copy_sources():
 def notices(tests):
     """Whether the tests fail, and the names of those that do."""
     # A bug that a test notices does so early: fewer seeds than the suite has are enough.
-    environment = dict({"SIM_SEEDS": "100"}, **os.environ, CARGO_TARGET_DIR=str(COPY / "target"), INSTA_UPDATE="no", RUST_BACKTRACE="0")
+    environment = {"SIM_SEEDS": "100", **os.environ, "CARGO_TARGET_DIR": str(COPY / "target"), "INSTA_UPDATE": "no", "RUST_BACKTRACE": "0"}
     command = ["cargo", "test", "--quiet", *tests]
     done = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True, timeout=900)
     said = done.stdout + done.stderr
