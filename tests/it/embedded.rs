@@ -21,7 +21,11 @@ static SHOP: LazyLock<PathBuf> = LazyLock::new(|| {
     for (name, _) in std::env::vars().filter(|(name, _)| OF_THE_TEST.iter().any(|prefix| name.starts_with(prefix))) {
         cargo.env_remove(name);
     }
-    let built = cargo.current_dir(root()).args(["build", "--quiet", "--locked", "--example", "django_shop"]).status();
+    let built = cargo
+        .current_dir(root())
+        .args(["build", "--quiet", "--locked", "--example", "django_shop"])
+        .args((!cfg!(debug_assertions)).then_some("--release"))
+        .status();
     assert!(built.expect("cargo runs").success());
     PathBuf::from(env!("CARGO_BIN_EXE_batchd")).with_file_name("examples").join("django_shop")
 });
