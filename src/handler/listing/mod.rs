@@ -108,17 +108,16 @@ async fn read_command(
     source: Arc<Source>,
     results: &ResultFiles,
     stops: &StopLine,
-    mut take: Take,
+    take: Take,
 ) -> Result<String, Fault> {
     let account = account_of(&attempt.run.job.process).await.map_err(|error| Fault::whole(&error))?;
     let path = results.prepare(attempt, account.as_ref());
     let plan = command::plan(attempt, CommandSource::Argv(argv), &path, account).map_err(|error| Fault::whole(&error))?;
     let name = plan.arguments.first().cloned().unwrap_or_default();
-    let (sender, receiver) = mpsc::channel(PIECES_WAITING);
-    let reading = tokio::task::spawn_blocking(move || parse(Pieces { receiver, piece: Vec::new(), read: 0 }, &source, &mut take));
+    let (sender, reading) = parse_pieces(source, take);
     let streams = Streams { stdout: Some(sender), ..Streams::default() };
     let end = process::run(&plan, attempt, &path, streams, stops).await;
-    let parsed = reading.await.unwrap_or_else(|error| Err(Fault::whole(&error)));
+    let parsed = reading.await;
     // What it wrote to BATCHD_RESULT means nothing here.
     let _ = std::fs::remove_file(&path);
     parsed.map_err(|fault| fault.of(&name))?;
@@ -148,7 +147,14 @@ fn open(path: &Path) -> io::Result<impl Read + use<>> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
-/// The output of a command, as it comes.
+/// Where the pieces go, and the reading of them, on a thread that may wait for each; it ends when there is no sender any more.
+fn parse_pieces(source: Arc<Source>, mut take: Take) -> (mpsc::Sender<Vec<u8>>, impl Future<Output = Result<(), Fault>>) {
+    let (sender, receiver) = mpsc::channel(PIECES_WAITING);
+    let reading = tokio::task::spawn_blocking(move || parse(Pieces { receiver, piece: Vec::new(), read: 0 }, &source, &mut take));
+    (sender, async { reading.await.unwrap_or_else(|error| Err(Fault::whole(&error))) })
+}
+
+/// The output of a command, or an answer, as it comes.
 struct Pieces {
     receiver: mpsc::Receiver<Vec<u8>>,
     piece: Vec<u8>,

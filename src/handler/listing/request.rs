@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Fault, PIECES_WAITING, Pieces, Take, parse};
+use super::{Fault, Take, parse_pieces};
 use crate::config::{HttpWork, Source};
 use crate::handler::http::{TOTAL_TIMEOUT, request, unexpected};
 use crate::handler::secrets::Secrets;
@@ -22,11 +22,7 @@ const SAID: usize = 300;
 pub(super) async fn read(attempt: &Attempt, work: &HttpWork, source: Arc<Source>, stops: &StopLine, take: Take) -> Result<String, Fault> {
     let (request, secrets) = request(attempt, work).map_err(|error| Fault::whole(&error))?;
     let host = request.host();
-    let (sender, receiver) = mpsc::channel(PIECES_WAITING);
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut take = take;
-        parse(Pieces { receiver, piece: Vec::new(), read: 0 }, &source, &mut take)
-    });
+    let (sender, reading) = parse_pieces(source, take);
     let limits = Limits { total: None, body: usize::MAX, redirects: work.redirects, link_local: work.allow_link_local };
     // A run with a timeout is stopped by that.
     let limit = if attempt.until.is_some() { Duration::MAX } else { TOTAL_TIMEOUT };
@@ -37,7 +33,7 @@ pub(super) async fn read(attempt: &Attempt, work: &HttpWork, source: Arc<Source>
         () = stops.polite.cancelled() => Err(Fault::Whole("stopped".to_owned())),
         () = stops.kill.cancelled() => Err(Fault::Whole("stopped".to_owned())),
     };
-    let parsed = reading.await.unwrap_or_else(|error| Err(Fault::whole(&error)));
+    let parsed = reading.await;
     // An answer that broke off is not to be understood either: the first reason is the one.
     fetched?;
     parsed.map_err(|fault| fault.of(&host))?;
