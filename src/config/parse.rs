@@ -252,8 +252,8 @@ impl<'a> Reader<'a> {
         let targets = declared::targets(&draft);
         let process = self.process_of(&draft, daemon, defaults);
         let shape = if draft.written.targets.is_some() && draft.targets.is_none() { Shape::Unknown } else { Shape::of(&targets) };
-        let chunk = draft.chunk.or(defaults.chunk).unwrap_or(1);
-        let shape = if chunk > 1 && !matches!(draft.work, Some(Work::Handler(_) | Work::Http(_))) { Shape::Chunk } else { shape };
+        let mut policies = draft.policies(defaults);
+        let shape = if policies.chunk > 1 && !matches!(draft.work, Some(Work::Handler(_) | Work::Http(_))) { Shape::Chunk } else { shape };
         let mut args = defaults.args.clone();
         args.extend(draft.declared.iter().flat_map(|declared| declared.args.clone()));
         args.extend(draft.args.clone());
@@ -264,7 +264,6 @@ impl<'a> Reader<'a> {
         self.check_sense(&draft, defaults, &targets);
         self.check_process(&draft, defaults);
         let gather = declared::gather(&draft, defaults);
-        let mut policies = draft.policies(defaults);
         let zone = draft.zone.or_else(|| defaults.zone.clone()).unwrap_or_else(|| daemon.timezone.clone());
         let (schedule_text, schedules) = draft.schedule.or_else(|| draft.written.after.then(Default::default))?;
         if draft.written.after && schedules.contains(&Schedule::Reboot) {

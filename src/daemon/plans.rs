@@ -26,7 +26,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(planner: Planner, state_dir: Arc<Path>, run: &RunInfo) -> Self {
-        let grows = run.grows() || run.targets.partials() == 0;
+        let grows = run.cause.grows() || run.targets.partials() == 0;
         Self { planner, state_dir, run: run.key, grows, listing: 0, recorded: 0, next: 0 }
     }
 

@@ -15,6 +15,13 @@ pub enum Cause {
     After,
 }
 
+impl Cause {
+    /// Whether targets join that are new when a run of this cause goes on: by hand they were chosen, and none does.
+    pub fn grows(self) -> bool {
+        !matches!(self, Self::Manual | Self::Retry)
+    }
+}
+
 /// How a partial (or one attempt of it) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -76,13 +76,6 @@ pub struct RunInfo {
     pub args: Arc<Args>,
 }
 
-impl RunInfo {
-    /// Whether targets join that are new when the run goes on: by hand they were chosen, and none does.
-    pub fn grows(&self) -> bool {
-        !matches!(self.cause, Cause::Manual | Cause::Retry)
-    }
-}
-
 /// One fact. Appended in order; the database after all records up to one is the state at that point.
 #[derive(Debug)]
 pub enum Record {

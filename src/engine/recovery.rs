@@ -91,9 +91,7 @@ impl Engine {
     }
 
     fn take_up_run(&mut self, recovered: RecoveredRun, job: &Arc<Job>, now: Now, effects: &mut Vec<Effect>) {
-        // By hand, the targets were chosen: none joins them.
-        let grows = !matches!(recovered.cause, Cause::Manual | Cause::Retry);
-        let Some(Plan { targets, unlisted }) = replan(&recovered.targets, &job.targets, grows) else {
+        let Some(Plan { targets, unlisted }) = replan(&recovered.targets, &job.targets, recovered.cause.grows()) else {
             let reason = "its job has got `targets` since, or has none any more";
             return self.interrupted(recovered, Some(job), reason, now, effects);
         };

@@ -52,7 +52,7 @@ MUTATIONS = [
     ("what-is-lost-starts-as-if-new", "src/engine/recovery.rs", "            attempts.insert(index, Tried { number: attempt, outcome: Outcome::Lost });\n", "", SIM),
     ("lost-attempt-is-not-recorded", "src/engine/recovery.rs", "            effects.push(lost_attempt(&recovered, &targets, (index, attempt), true, now));\n", "", SIM),
     ("a-partial-counts-twice", "src/engine/ending.rs", "                run.wait_for_retry(", "                let _ = run.count(index, outcome);\n                run.wait_for_retry(", SIM),
-    ("edited-list-loses-a-target", "src/engine/recovery.rs", "let grows = !matches!(recovered.cause, Cause::Manual | Cause::Retry);", "let grows = false;", SIM),
+    ("edited-list-loses-a-target", "src/engine/recovery.rs", "&job.targets, recovered.cause.grows())", "&job.targets, false)", SIM),
     ("nobody-is-told-of-an-interrupted-run", "src/engine/recovery.rs", "        if let Some(job) = job {\n", "        if let Some(job) = job.filter(|_| false) {\n", SIM),
     ("drain-leaves-what-waits", "src/engine/stopping.rs", "filter(|run| run.phase == Phase::Waiting || run.not_before > now.wall)", "filter(|run| run.not_before > now.wall)", SIM),
     ("drain-decides-fires", "src/engine/mod.rs", "self.mode == Mode::Serving && !self.held", "!self.held", SIM),

@@ -14,7 +14,7 @@ use crate::world::World;
 /// After a restart: what goes on has a partial for each target that is listed now, unless somebody chose them. A plan in the
 /// store is compared when the targets are read again.
 pub(crate) fn taken_up(world: &World) {
-    for run in world.engine.runs().filter(|run| run.info.grows() && !run.info.targets.are_stored()) {
+    for run in world.engine.runs().filter(|run| run.info.cause.grows() && !run.info.targets.are_stored()) {
         let keys = |targets: &Targets| (0..targets.partials()).filter_map(|index| targets.get(index)).map(|target| target.key).collect();
         let (planned, listed): (BTreeSet<_>, BTreeSet<_>) = (keys(&run.info.targets), keys(&world.config.jobs[&run.info.job.name].targets));
         assert!(planned.is_superset(&listed), "{}: has lost a target: {planned:?} of {listed:?}", run.info.id);

@@ -121,7 +121,7 @@ fn step(planner: &mut Planner, disk: &mut crate::disk::Disk) -> Option<PlanEnd> 
     for key in planner.listed.drain(..group) {
         match plan.rows.iter_mut().find(|(known, _)| *known == key) {
             Some((_, listing)) => *listing = plan.listing,
-            None if run.grows() || recorded == 0 => plan.rows.push((key, plan.listing)),
+            None if run.cause.grows() || recorded == 0 => plan.rows.push((key, plan.listing)),
             None => {}
         }
     }

@@ -37,6 +37,6 @@ fn has_work(run: &RunSnapshot<'_>, world: &World) -> bool {
     let targets = || (0..planned.partials()).filter_map(|index| Some((index, planned.get(index)?.key)));
     let is_listed = |key: &str| (0..listed.partials()).filter_map(|index| listed.get(index)).any(|target| *target.key == *key);
     let joins = (0..listed.partials()).filter_map(|index| listed.get(index)).any(|new| targets().all(|(_, key)| key != new.key));
-    (run.info.grows() && joins)
+    (run.info.cause.grows() && joins)
         || targets().any(|(index, key)| is_listed(&key) && row.successes.get(&index).is_none_or(|count| *count == 0))
 }
