@@ -2,18 +2,19 @@
 //! of the job, not of the daemon. The program becomes an absolute path: only then does std start it by `posix_spawn`, whose
 //! cost does not grow with the daemon's memory.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
 use super::Attempt;
 use super::account::Account;
-use super::environment::{self, Built, DEFAULT_PATH, Environment, EnvironmentError, Origin};
+use super::environment::{self, Built, DEFAULT_PATH, EnvironmentError, Origin};
 use super::process::cgroup::beside_group;
 use super::secrets::Secrets;
 use super::shim::Orders;
 use super::template::{self, TemplateError, Values};
+use super::variables::Variables;
 use crate::engine::Hindrance;
 
 /// What runs `shell` jobs.
@@ -31,7 +32,7 @@ pub(super) struct Plan {
     pub(super) arguments: Vec<String>,
     /// Absolute.
     pub(super) directory: PathBuf,
-    pub(super) environment: Environment,
+    pub(super) environment: Variables,
     pub(super) secrets: Secrets,
     /// `None`: the daemon's own.
     pub(super) account: Option<Account>,
@@ -95,8 +96,8 @@ pub(super) fn plan(attempt: &Attempt, source: Source<'_>, result_path: &Path, ac
     let Built { variables: environment, secrets } = environment::build(attempt, result_path, account.as_ref(), &Origin::Own)?;
     let process = &attempt.run.job.process;
     let directory = process.directory();
-    let path = environment.get(OsStr::new("PATH")).cloned().unwrap_or_else(|| OsString::from(DEFAULT_PATH));
-    let program = find(arguments.first().ok_or(PlanError::Empty)?, &path, directory)?;
+    let path = environment.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
+    let program = find(arguments.first().ok_or(PlanError::Empty)?, path, directory)?;
     let orders = Orders::new(account.as_ref(), process.umask, process.nice, &beside_group(&process.limits));
     Ok(Plan { program, arguments, directory: directory.to_owned(), environment, secrets, account, orders })
 }

@@ -19,6 +19,7 @@ use super::credential::{self, CredentialError};
 use super::env_file::{self, EnvFileError};
 use super::secrets::Secrets;
 use super::template::{self, TemplateError, Values};
+use super::variables::Variables;
 use super::vault::{Vault, VaultError};
 use super::{Attempt, Part};
 use crate::config::{TargetValue, args};
@@ -32,12 +33,10 @@ const NEVER_INHERITED: [&str; 6] = ["NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "CR
 /// The variable whose value, the path of the result file, also marks the processes of an attempt.
 pub(super) const RESULT_VARIABLE: &str = "BATCHD_RESULT";
 
-pub(crate) type Environment = BTreeMap<OsString, OsString>;
-
 /// An environment, and what of it nobody is to see.
 #[derive(Debug, Default)]
 pub(crate) struct Built {
-    pub(crate) variables: Environment,
+    pub(crate) variables: Variables,
     pub(crate) secrets: Secrets,
 }
 
@@ -47,7 +46,7 @@ pub(crate) enum Origin {
     /// This process's, which starts the job.
     Own,
     /// Those of the process that would.
-    Other { uid: Uid, variables: Environment },
+    Other { uid: Uid, variables: BTreeMap<OsString, OsString> },
 }
 
 /// Why an environment could not be made.
@@ -70,20 +69,33 @@ pub(super) fn build(attempt: &Attempt, result_path: &Path, account: Option<&Acco
         return Err(EnvironmentError::Argument { name: name.clone() });
     }
     let mut built = Built { variables: origin.defaults(), secrets: Secrets::default() };
-    built.variables.extend(account.into_iter().flat_map(personal));
+    if let Some(account) = account {
+        add_personal(account, &mut built.variables);
+    }
     let is_not_theirs = |name: &str| account.is_some() && PERSONAL.contains(&name);
     for name in process.inherit_env.iter().filter(|name| may_be_inherited(name) && !is_not_theirs(name)) {
         if let Some(value) = origin.variable(name) {
             built.secrets.add_variable(name, &value.to_string_lossy());
-            built.variables.insert(name.into(), value);
+            built.variables.set(name, value);
         }
     }
-    for (name, value) in
-        process.env_file.iter().map(|path| env_file::read(path, account)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten()
-    {
-        built.secrets.add_variable(&name, &value);
-        built.variables.insert(name.into(), value.into());
+    if let Some(path) = &process.env_file {
+        for (name, value) in env_file::read(path, account)? {
+            built.secrets.add_variable(&name, &value);
+            built.variables.set(&name, value);
+        }
     }
+    if !process.env.is_empty() {
+        add_own(attempt, origin, &mut built)?;
+    }
+    describe(attempt, result_path, &mut built.variables);
+    built.variables.settle();
+    Ok(built)
+}
+
+/// Adds those of `[daemon] env` and of the job's `env`.
+fn add_own(attempt: &Attempt, origin: &Origin, built: &mut Built) -> Result<(), EnvironmentError> {
+    let process = &attempt.run.job.process;
     let directory = process.credentials_dir.clone().or_else(|| origin.variable(credential::DIRECTORY_VARIABLE).map(PathBuf::from));
     let vault = Vault::new(directory);
     let values = Values::with_credentials(attempt, Arc::clone(&vault).open());
@@ -92,10 +104,9 @@ pub(super) fn build(attempt: &Attempt, result_path: &Path, account: Option<&Acco
             VaultError::Credential(source) => EnvironmentError::Credential { name: name.clone(), source },
             VaultError::Template(source) => EnvironmentError::Value { name: name.clone(), source },
         })?;
-        built.variables.insert(name.into(), value.into_owned().into());
+        built.variables.set(name, &*value);
     }
-    describe(attempt, result_path, &mut built.variables);
-    Ok(built)
+    Ok(())
 }
 
 impl Origin {
@@ -114,10 +125,10 @@ impl Origin {
         }
     }
 
-    fn defaults(&self) -> Environment {
-        static OWN: LazyLock<Environment> = LazyLock::new(|| defaults(Uid::effective()));
+    fn defaults(&self) -> Variables {
+        static OWN: LazyLock<Variables> = LazyLock::new(|| defaults(Uid::effective()));
         match self {
-            Self::Own => OWN.clone(),
+            Self::Own => OWN.begin(),
             Self::Other { uid, .. } => defaults(*uid),
         }
     }
@@ -126,26 +137,25 @@ impl Origin {
 /// The variables that say who a process is.
 const PERSONAL: [&str; 4] = ["HOME", "USER", "LOGNAME", "SHELL"];
 
-fn personal(account: &Account) -> [(OsString, OsString); 4] {
-    let name = OsString::from(&account.name);
-    let [home, user, login, shell] = PERSONAL.map(OsString::from);
-    [(home, account.home.clone()), (user, name.clone()), (login, name), (shell, account.shell.clone())]
+fn add_personal(account: &Account, variables: &mut Variables) {
+    let name = OsStr::new(&account.name);
+    for (variable, value) in PERSONAL.into_iter().zip([&account.home, name, name, &account.shell]) {
+        variables.set(variable, value);
+    }
 }
 
-fn defaults(uid: Uid) -> Environment {
+fn defaults(uid: Uid) -> Variables {
     let user = User::from_uid(uid).ok().flatten();
     let name = user.as_ref().map_or_else(|| uid.to_string(), |user| user.name.clone());
     let home = user.map_or_else(|| "/".into(), |user| user.dir.into_os_string());
-    [
-        ("PATH", DEFAULT_PATH.into()),
-        ("HOME", home),
-        ("USER", name.clone().into()),
-        ("LOGNAME", name.into()),
-        ("SHELL", "/bin/sh".into()),
-        ("LANG", "C.UTF-8".into()),
-    ]
-    .map(|(name, value): (&str, OsString)| (name.into(), value))
-    .into()
+    let mut variables = Variables::default();
+    variables.set("PATH", DEFAULT_PATH);
+    variables.set("HOME", home);
+    variables.set("USER", &name);
+    variables.set("LOGNAME", name);
+    variables.set("SHELL", "/bin/sh");
+    variables.set("LANG", "C.UTF-8");
+    variables
 }
 
 fn may_be_inherited(name: &str) -> bool {
@@ -153,34 +163,31 @@ fn may_be_inherited(name: &str) -> bool {
 }
 
 /// Adds the `BATCHD_*` variables.
-fn describe(attempt: &Attempt, result_path: &Path, environment: &mut Environment) {
+fn describe(attempt: &Attempt, result_path: &Path, variables: &mut Variables) {
     let run = &attempt.run;
-    let nominal = run.nominal.to_zoned_datetime(run.job.timetable.zone.rules.clone());
-    let mut set = |name: &str, value: OsString| {
-        environment.insert(name.into(), value);
-    };
-    set("BATCHD_JOB", (&*run.job.name).into());
-    set("BATCHD_RUN", (&*run.id.0).into());
-    set("BATCHD_NOMINAL", nominal.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string().into());
-    set("BATCHD_CAUSE", run.cause.name().into());
+    let offset = run.job.timetable.zone.rules.to_offset(run.nominal);
+    variables.set("BATCHD_JOB", &*run.job.name);
+    variables.set("BATCHD_RUN", &*run.id.0);
+    variables.set_shown("BATCHD_NOMINAL", run.nominal.display_with_offset(offset));
+    variables.set("BATCHD_CAUSE", run.cause.name());
     if !matches!(attempt.part, Part::Plan) {
-        set("BATCHD_PARTIAL_COUNT", run.targets.partials().to_string().into());
+        variables.set_shown("BATCHD_PARTIAL_COUNT", run.targets.partials());
     }
-    set(RESULT_VARIABLE, result_path.into());
+    variables.set(RESULT_VARIABLE, result_path);
     for (name, value) in &*run.args {
-        set(&args::variable(name), args::text_of(value).into());
+        variables.set(&args::variable(name), args::text_of(value));
     }
     if let Part::Partial { index, attempt, .. } = attempt.part {
-        set("BATCHD_PARTIAL_INDEX", index.to_string().into());
-        set("BATCHD_ATTEMPT", attempt.to_string().into());
+        variables.set_shown("BATCHD_PARTIAL_INDEX", index);
+        variables.set_shown("BATCHD_ATTEMPT", attempt);
     }
     if let Some(chunk) = attempt.chunk() {
-        set("BATCHD_CHUNK", chunk.len().to_string().into());
+        variables.set_shown("BATCHD_CHUNK", chunk.len());
         return;
     }
     match attempt.target().map(|target| &target.value) {
-        Some(TargetValue::Text(text)) => set("BATCHD_TARGET", (&**text).into()),
-        Some(TargetValue::Table(table)) => set("BATCHD_TARGET", serde_json::Value::Object((**table).clone()).to_string().into()),
+        Some(TargetValue::Text(text)) => variables.set("BATCHD_TARGET", &**text),
+        Some(TargetValue::Table(table)) => variables.set_shown("BATCHD_TARGET", serde_json::Value::Object((**table).clone())),
         None => {}
     }
 }

@@ -20,6 +20,7 @@ pub mod rust;
 mod secrets;
 pub mod shim;
 mod template;
+mod variables;
 mod vault;
 
 use std::fmt;
@@ -45,7 +46,8 @@ use process::Streams;
 pub use process::cgroup::{NoCgroups, divide_cgroup, no_controller, no_controller_here};
 pub use process::descriptors::raise_open_files;
 pub(crate) use process::feed::ResultLines;
-pub use process::tree::{Killed, become_subreaper, orphans_may_come, reap_orphans};
+pub use process::orphans::{become_subreaper, orphans_may_come, reap_orphans};
+pub use process::tree::Killed;
 pub use process::{leaders, leftovers};
 pub(crate) use result::ResultFiles;
 pub(crate) use rust::Spoken;
@@ -208,15 +210,15 @@ pub(crate) struct Rooms {
     pub(crate) spoken: Arc<Spoken>,
 }
 
-/// Carries out an attempt of a partial.
+/// Carries out an attempt of a partial. What does it is kilobytes large, in a box, since those around it are moved several times.
 pub(crate) async fn carry_out(attempt: &Attempt, rooms: &Rooms, stops: &StopLine) -> Ended {
-    let results = &rooms.results;
-    match &attempt.run.job.work {
-        Work::Handler(name) => in_process::carry_out(attempt, &rooms.handlers, name, &rooms.spoken, stops).await,
-        Work::Http(work) => http::carry_out(attempt, work, stops).await,
-        Work::Command(argv) => run_process(attempt, Source::Argv(argv), chunk::lines(attempt), results, stops).await,
-        Work::Shell(script) => run_process(attempt, Source::Script(script), chunk::lines(attempt), results, stops).await,
-    }
+    let source = match &attempt.run.job.work {
+        Work::Handler(name) => return in_process::carry_out(attempt, &rooms.handlers, name, &rooms.spoken, stops).await,
+        Work::Http(work) => return Box::pin(http::carry_out(attempt, work, stops)).await,
+        Work::Command(argv) => Source::Argv(argv),
+        Work::Shell(script) => Source::Script(script),
+    };
+    Box::pin(run_process(attempt, source, chunk::lines(attempt), &rooms.results, stops)).await
 }
 
 /// Folds the results of a run: with the gather command of its job, or with its handler.
@@ -230,7 +232,7 @@ pub(crate) async fn finish(attempt: &Attempt, lines: ResultLines, rooms: &Rooms,
 
 /// Runs the gather command `argv` with `lines` on its stdin.
 pub(crate) async fn gather(attempt: &Attempt, argv: &[String], lines: ResultLines, results: &ResultFiles, stops: &StopLine) -> Ended {
-    run_process(attempt, Source::Argv(argv), Some(lines), results, stops).await
+    Box::pin(run_process(attempt, Source::Argv(argv), Some(lines), results, stops)).await
 }
 
 async fn run_process(attempt: &Attempt, source: Source<'_>, lines: Option<ResultLines>, results: &ResultFiles, stops: &StopLine) -> Ended {

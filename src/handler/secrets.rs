@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::memchr;
 use memchr::memmem::{self, Finder};
 
 /// What stands in the place of a secret.
@@ -51,8 +52,7 @@ impl Secrets {
 
     /// Adds the value of a variable when its name says that it is a secret, and else the password of a URL in it.
     pub(crate) fn add_variable(&mut self, name: &str, value: &str) {
-        let name = name.to_ascii_uppercase();
-        if TELLING.iter().any(|part| name.contains(part)) {
+        if is_telling(name) {
             self.add(value);
         } else if let Some(userinfo) = userinfo(value)
             && let Some((_, password)) = value[userinfo].split_once(':')
@@ -168,6 +168,11 @@ impl fmt::Debug for Redactor {
     }
 }
 
+fn is_telling(name: &str) -> bool {
+    let is_in = |part: &str| name.as_bytes().windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()));
+    TELLING.iter().any(|part| is_in(part))
+}
+
 /// The text with the user and password of every URL replaced.
 pub(crate) fn without_userinfo(text: &str) -> Cow<'_, str> {
     let (mut clean, mut rest) = (String::new(), text);
@@ -181,6 +186,7 @@ pub(crate) fn without_userinfo(text: &str) -> Cow<'_, str> {
 
 /// Where the user and password of the first URL that has some stand: between `://` and the last `@` of its authority.
 fn userinfo(text: &str) -> Option<std::ops::Range<usize>> {
+    memchr(b'@', text.as_bytes())?;
     memmem::find_iter(text.as_bytes(), "://").find_map(|at| {
         let start = at + "://".len();
         let is_end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '<' | '>' | '`');

@@ -111,7 +111,7 @@ impl Orders {
         push(&[plan.directory.as_os_str().as_bytes()]);
         push(&[plan.program.as_os_str().as_bytes()]);
         plan.arguments.iter().for_each(|argument| push(&[argument.as_bytes()]));
-        plan.environment.iter().for_each(|(name, value)| push(&[name.as_bytes(), b"=", value.as_bytes()]));
+        plan.environment.texts().for_each(|text| strings.extend_from_slice(text));
         let length = |part: &[u8]| u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes();
         [&length(&header)[..], &header, &length(&strings), &strings].concat()
     }

@@ -253,6 +253,26 @@ fn what_a_process_took_is_recorded() {
     assert!(shown.contains("  used       ") && shown.contains("MiB of memory"), "{shown}");
 }
 
+/// The kernel tells a process of the end of each child by a signal, which wakes whatever thread of it sleeps: unless it is ignored.
+#[test]
+fn the_ends_of_programs_wake_no_thread_that_does_not_wait_for_them() {
+    let site = Site::new(&job("many", "concurrency = 16\ntargets = { range = \"0..3000\" }", "exit 0"));
+    let daemon = site.daemon();
+    let before = sleeps(daemon.pid(), "log-sync");
+    site.ask(&["trigger", "many", "--wait"]);
+    let woken = sleeps(daemon.pid(), "log-sync") - before;
+    assert!(woken < 40, "woken {woken} times");
+}
+
+/// How often a thread of the process has gone to sleep.
+fn sleeps(pid: u32, thread: &str) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a process").map(|task| task.expect("a thread").path());
+    let status = |task: std::path::PathBuf| fs::read_to_string(task.join("status")).unwrap_or_default();
+    let status = tasks.map(status).find(|status| status.starts_with(&format!("Name:\t{thread}\n"))).expect("the thread");
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.expect("Linux counts them").trim().parse().expect("a number")
+}
+
 /// Without a control group it is the user's processes that are counted: those of one that nobody else is here.
 #[test]
 fn a_fork_bomb_in_its_limit_ends_with_its_time() {

@@ -11,12 +11,14 @@ mod handshake;
 pub mod leaders;
 pub mod leftovers;
 mod limits;
+pub(super) mod orphans;
 pub(super) mod output;
 mod spawn;
 pub(super) mod tree;
 #[expect(unsafe_code, reason = "system calls that no safe crate has")]
 mod vfork;
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -135,7 +137,8 @@ pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, stre
         fed: true,
     };
     watch.until_quiet(stops).await;
-    Ok(watch.settle().await)
+    let reaped = watch.settle().await;
+    Ok(watch.end(reaped))
 }
 
 /// A live process.
@@ -182,16 +185,17 @@ impl Watch<'_> {
         while self.drain.is_none() || self.stdout.is_open() || self.stderr.is_open() {
             // Not biased: a process that never stops printing must not keep the stops from being seen.
             tokio::select! {
-                (bytes, turn) = heard(&mut self.stdout, self.taker.clone()), if self.stdout.is_open() => {
+                turn = heard(&self.stdout, self.taker.as_ref()), if self.stdout.is_open() => {
+                    let output = &mut self.output;
                     match turn {
-                        Turn::Log => self.output.accept(Stream::Stdout, bytes),
-                        Turn::Take(turn) => drop(turn.send(bytes.to_vec())),
+                        Turn::Log => self.stdout.read(|bytes| output.accept(Stream::Stdout, bytes)),
+                        Turn::Take(turn) => self.stdout.read(|bytes| drop(turn.send(bytes.to_vec()))),
                         Turn::Gone => self.stdout.close(),
                     }
                     self.drain.iter_mut().for_each(Drain::heard);
                 }
-                bytes = self.stderr.read(), if self.stderr.is_open() => {
-                    self.output.accept(Stream::Stderr, bytes);
+                () = self.stderr.readable(), if self.stderr.is_open() => {
+                    self.stderr.read(|bytes| self.output.accept(Stream::Stderr, bytes));
                     self.drain.iter_mut().for_each(Drain::heard);
                 }
                 () = self.leader.exited(), if self.drain.is_none() => self.drain = Some(Drain::begin()),
@@ -235,9 +239,8 @@ impl Watch<'_> {
         in_background(move || tree.kill()).await.unwrap_or_default()
     }
 
-    /// Reaps the process, ends what is left of its tree, and tells how it ended.
-    async fn settle(mut self) -> End {
-        let cut = self.stdout.is_open();
+    /// Reaps the process, and ends what is left of its tree.
+    async fn settle(&mut self) -> io::Result<Reaped> {
         // Before it is reaped: until then its number is its own, and its session's.
         let is_held = self.stdout.is_open() || self.stderr.is_open();
         if is_held {
@@ -250,6 +253,11 @@ impl Watch<'_> {
         if !(is_held && self.leaves()) && self.tree.is_left() {
             self.see_off().await;
         }
+        reaped
+    }
+
+    /// Tells how it ended.
+    fn end(mut self, reaped: io::Result<Reaped>) -> End {
         let (exit_code, signal, usage) = match reaped {
             Ok(reaped) => (reaped.status.code(), reaped.status.signal(), Some(usage(&reaped, self.cgroup.as_deref()))),
             Err(error) => {
@@ -268,7 +276,7 @@ impl Watch<'_> {
             last_stderr: collected.last_stderr,
             notes: self.notes,
             fed: self.fed,
-            cut,
+            cut: self.stdout.is_open(),
             output: collected.captured,
             usage,
         }
@@ -311,16 +319,17 @@ enum Turn {
     Gone,
 }
 
-/// The next bytes, once there is room for them.
-async fn heard(source: &mut Source, taker: Option<mpsc::Sender<Vec<u8>>>) -> (&[u8], Turn) {
+/// Ready when there is something to read, and room for it.
+async fn heard(source: &Source, taker: Option<&mpsc::Sender<Vec<u8>>>) -> Turn {
     let turn = match taker {
         None => Turn::Log,
-        Some(taker) => match taker.reserve_owned().await {
+        Some(taker) => match taker.clone().reserve_owned().await {
             Ok(permit) => Turn::Take(permit),
-            Err(_) => return (&[], Turn::Gone),
+            Err(_) => return Turn::Gone,
         },
     };
-    (source.read().await, turn)
+    source.readable().await;
+    turn
 }
 
 /// Whether bytes wait to be taken: then it is not the pipe that is quiet.

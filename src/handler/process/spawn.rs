@@ -3,7 +3,8 @@
 //! The process is watched through a pidfd and reaped only after its group has been dealt with: while it is a zombie, its number
 //! and its group's cannot belong to anyone else, so that no signal can hit a stranger.
 
-use std::ffi::{CString, OsStr};
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,8 +16,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 
 use super::super::command::{ARGUMENT_MAX_BYTES, Plan};
@@ -24,7 +25,7 @@ use super::cgroup::Cgroup;
 use super::descriptors;
 use super::handshake::{self, Handshake};
 use super::limits;
-use super::tree::Owned;
+use super::orphans::Owned;
 use super::vfork::{self, Image, Reaped, Started, Step};
 use crate::engine::Hindrance;
 
@@ -111,7 +112,11 @@ pub(super) struct Leader {
 /// The reading end of a pipe.
 pub(super) struct Source {
     pipe: Option<pipe::Receiver>,
-    buffer: Vec<u8>,
+}
+
+thread_local! {
+    /// Where a thread reads what comes on a pipe: the pipes themselves hold nothing while they wait.
+    static PIECE: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK_BYTES]);
 }
 
 /// Our ends of the pipes.
@@ -138,8 +143,9 @@ pub(super) fn spawn(plan: &Plan, with_stdin: bool, cgroup: Option<&Cgroup>) -> R
     let entrance = cgroup.map(Cgroup::entrance).transpose().map_err(|source| SpawnError::Cgroup { source })?;
     let entrance = entrance.as_ref().map(AsFd::as_fd);
     let ours = Ours { stdin, stdout, stderr };
+    let environment = environment(plan)?;
     let Some(orders) = &plan.orders else {
-        let image = image(plan, [from_stdin, to_stdout.as_fd(), to_stderr.as_fd()], entrance)?;
+        let image = image(plan, environment, [from_stdin, to_stdout.as_fd(), to_stderr.as_fd()], entrance)?;
         return launch(plan, &image, ours, None);
     };
     let (handshake, socket) = Handshake::begin(from_stdin, orders.frame(plan)).map_err(failed)?;
@@ -153,18 +159,24 @@ fn launch(plan: &Plan, image: &Image<'_>, ours: Ours, handshake: Option<Handshak
     watched.map_err(|source| SpawnError::Watch { program: plan.program.clone(), source })
 }
 
-fn image<'a>(plan: &Plan, stdio: [BorrowedFd<'a>; 3], cgroup: Option<BorrowedFd<'a>>) -> Result<Image<'a>, SpawnError> {
-    let text = |text: &OsStr, name: &dyn Fn() -> String| CString::new(text.as_bytes()).map_err(|_| SpawnError::Nul { name: name() });
-    let argument = |argument: &String| text(argument.as_ref(), &|| argument.clone());
-    let variable = |(name, value): (&std::ffi::OsString, &std::ffi::OsString)| {
-        let whole = [name.as_bytes(), b"=", value.as_bytes()].concat();
-        CString::new(whole).map_err(|_| SpawnError::Nul { name: name.to_string_lossy().into_owned() })
-    };
+fn environment(plan: &Plan) -> Result<Vec<&CStr>, SpawnError> {
+    let name = |text: &[u8]| String::from_utf8_lossy(text.split(|byte| *byte == b'=').next().unwrap_or_default()).into_owned();
+    let checked = |text| CStr::from_bytes_with_nul(text).map_err(|_| SpawnError::Nul { name: name(text) });
+    plan.environment.texts().map(checked).collect()
+}
+
+fn image<'a>(
+    plan: &Plan,
+    environment: Vec<&'a CStr>,
+    stdio: [BorrowedFd<'a>; 3],
+    cgroup: Option<BorrowedFd<'a>>,
+) -> Result<Image<'a>, SpawnError> {
+    let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(|_| SpawnError::Nul { name: text.display().to_string() });
     Ok(Image {
-        program: text(plan.program.as_os_str(), &|| plan.program.display().to_string())?,
-        arguments: plan.arguments.iter().map(argument).collect::<Result<_, _>>()?,
-        environment: plan.environment.iter().map(variable).collect::<Result<_, _>>()?,
-        directory: text(plan.directory.as_os_str(), &|| plan.directory.display().to_string())?,
+        program: text(plan.program.as_os_str())?,
+        arguments: plan.arguments.iter().map(|argument| text(argument.as_ref())).collect::<Result<_, _>>()?,
+        environment,
+        directory: text(plan.directory.as_os_str())?,
         stdio,
         open_files: descriptors::of_children(),
         is_daemon_protected: limits::is_daemon_protected(),
@@ -249,7 +261,7 @@ impl Source {
     /// Ours are the only ends that do not block: the program's is as programs expect it.
     fn new(pipe: OwnedFd) -> io::Result<Self> {
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        Ok(Self { pipe: Some(pipe::Receiver::from_owned_fd_unchecked(pipe)?), buffer: Vec::new() })
+        Ok(Self { pipe: Some(pipe::Receiver::from_owned_fd_unchecked(pipe)?) })
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -261,22 +273,29 @@ impl Source {
         self.pipe = None;
     }
 
-    /// The next bytes; empty at the end, after which the source is closed.
-    pub(super) async fn read(&mut self) -> &[u8] {
-        self.buffer.clear();
-        if let Some(pipe) = &mut self.pipe {
-            pipe.readable().await.ok();
-            self.buffer.reserve_exact(CHUNK_BYTES);
-            match pipe.read_buf(&mut self.buffer).await {
-                Ok(0) | Err(_) => {
-                    self.pipe = None;
-                    // Not kept for nothing while the rest of the attempt goes on.
-                    self.buffer = Vec::new();
-                }
-                Ok(_) => {}
-            }
+    /// Ready when there is something to read, or the end.
+    pub(super) async fn readable(&self) {
+        match &self.pipe {
+            // An error shows again when it is read.
+            Some(pipe) => drop(pipe.readable().await),
+            None => std::future::pending().await,
         }
-        &self.buffer
+    }
+
+    /// Gives what is there to `accept`; at the end the source is closed.
+    pub(super) fn read(&mut self, accept: impl FnOnce(&[u8])) {
+        let Some(pipe) = &self.pipe else { return };
+        let is_open = PIECE.with_borrow_mut(|piece| match pipe.try_read(piece) {
+            Ok(0) => false,
+            Ok(length) => {
+                accept(&piece[..length]);
+                true
+            }
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        });
+        if !is_open {
+            self.close();
+        }
     }
 }
 
@@ -318,7 +337,7 @@ pub(super) fn fault(plan: &Plan, step: Option<Step>, source: io::Error) -> Spawn
         (Some(Step::Exec), Errno::ENOEXEC) => SpawnError::Format { program },
         (Some(Step::Exec), Errno::E2BIG) => {
             let arguments = plan.arguments.iter().map(|argument| argument.len() + 1).sum::<usize>();
-            let environment = plan.environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
+            let environment = plan.environment.texts().map(<[u8]>::len).sum::<usize>();
             SpawnError::TooLong { bytes: arguments + environment }
         }
         (_, Errno::EMFILE | Errno::ENFILE) => SpawnError::OpenFiles { program },
@@ -331,15 +350,18 @@ pub(super) fn fault(plan: &Plan, step: Option<Step>, source: io::Error) -> Spawn
 #[cfg(test)]
 mod tests {
     use super::super::super::secrets::Secrets;
+    use super::super::super::variables::Variables;
     use super::*;
     use Hindrance::{Lasting, Shortage};
 
     fn check(step: Option<Step>, errno: Errno, expected: &str, hindrance: Option<Hindrance>) {
+        let mut environment = Variables::default();
+        environment.set("A", "b");
         let plan = Plan {
             program: "/bin/x".into(),
             arguments: vec!["x".to_owned()],
             directory: "/srv".into(),
-            environment: [("A".into(), "b".into())].into(),
+            environment,
             secrets: Secrets::default(),
             account: None,
             orders: None,

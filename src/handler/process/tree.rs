@@ -1,26 +1,20 @@
 //! The processes of an attempt: its session, their descendants, and whatever carries the attempt's mark in its environment,
 //! wherever it has moved to.
-//!
-//! The daemon is the subreaper of its jobs ([`become_subreaper`]): an orphan becomes its child, can be seen and must be reaped.
-//! Reaping asks for numbers that are known to be orphans, one by one: a wait for "any child" would steal the status of another
-//! attempt.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, test_kill_process_group, waitid};
-use tokio::sync::Notify;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process_group};
 
 use super::super::environment::RESULT_VARIABLE;
 use super::cgroup::Cgroup;
-use super::vfork::Started;
+use super::orphans::{adopted, reap_orphans};
 
 /// How long killed processes get to go. Only one in uninterruptible sleep needs longer, and nothing helps there.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
@@ -43,77 +37,6 @@ pub struct Killed {
 impl From<Process> for Killed {
     fn from(process: Process) -> Self {
         Self { pid: process.pid, name: process.name }
-    }
-}
-
-static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
-
-/// The children that attempts wait for themselves.
-static OWNED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
-
-/// Told of each child that is started: from then on there may be orphans.
-static STARTED: Notify = Notify::const_new();
-
-/// Held for reading from before a spawn until the child is in [`OWNED`], and while one is taken out and reaped; for writing while
-/// orphans are reaped.
-static SPAWNING: RwLock<()> = RwLock::new(());
-
-/// Makes this process the one that orphans of its jobs fall to. Once, at start.
-pub fn become_subreaper() -> io::Result<()> {
-    nix::sys::prctl::set_child_subreaper(true)?;
-    IS_SUBREAPER.store(true, Ordering::Relaxed);
-    Ok(())
-}
-
-/// Waits until there may be orphans to reap: while an attempt is under way, and while something outlives its own. The first process
-/// of a container does not wait, since those of strangers fall to it.
-pub async fn orphans_may_come() {
-    while std::process::id() != 1 && owned().is_empty() && adopted().is_empty() {
-        STARTED.notified().await;
-    }
-}
-
-/// Reaps the orphans that have exited; true when others live. Cheap without orphans. To be called now and then, in a process that
-/// is a subreaper.
-pub fn reap_orphans() -> bool {
-    if !IS_SUBREAPER.load(Ordering::Relaxed) || adopted().is_empty() {
-        return false;
-    }
-    let _no_spawn = SPAWNING.write().unwrap_or_else(PoisonError::into_inner);
-    for orphan in adopted().into_iter().filter_map(Pid::from_raw) {
-        // `None`: still alive. An error: gone, reaped by someone else.
-        let _ = waitid(WaitId::Pid(orphan), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-    }
-    !adopted().is_empty()
-}
-
-/// A spawned child that its attempt reaps, for as long as this lives.
-#[derive(Debug)]
-pub(super) struct Owned(i32);
-
-impl Owned {
-    /// Starts a child, so that at no instant it can be taken for an orphan.
-    pub(super) fn start<E>(start: impl FnOnce() -> Result<Started, E>) -> Result<(Started, Self), E> {
-        let _spawning = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
-        let started = start()?;
-        let pid = started.pid.as_raw_nonzero().get();
-        owned().insert(pid);
-        STARTED.notify_one();
-        Ok((started, Self(pid)))
-    }
-
-    /// Reaps the child by `reap`. Orphans are not reaped meanwhile, so that none of them, nor a later child of the same number,
-    /// is taken for another.
-    pub(super) fn reap<T>(self, reap: impl FnOnce() -> T) -> T {
-        let _no_orphans = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
-        drop(self);
-        reap()
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        owned().remove(&self.0);
     }
 }
 
@@ -345,22 +268,6 @@ fn environment(pid: i32) -> Vec<u8> {
     let mut environ = Vec::new();
     let read = File::open(format!("/proc/{pid}/environ")).and_then(|file| file.take(ENVIRON_MAX_BYTES).read_to_end(&mut environ));
     if read.is_ok() { environ } else { Vec::new() }
-}
-
-/// Orphans that fell to this process: the kernel gives them to its main thread, among whose children they stand beside those
-/// that the main thread itself spawned.
-fn adopted() -> Vec<i32> {
-    let this = std::process::id();
-    let children = fs::read_to_string(format!("/proc/self/task/{this}/children")).unwrap_or_default();
-    if children.is_empty() {
-        return Vec::new();
-    }
-    let owned = owned();
-    children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| !owned.contains(pid)).collect()
-}
-
-fn owned() -> MutexGuard<'static, BTreeSet<i32>> {
-    OWNED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 //!
 //! [`reap`] is `wait4`, which also tells what the process took.
 
-use std::cell::UnsafeCell;
-use std::ffi::{CString, c_char, c_int, c_long, c_void};
+use std::cell::{RefCell, UnsafeCell};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -22,6 +22,11 @@ use rustix::process::Pid;
 
 /// The child makes a handful of system calls and no call that needs more; debug builds take the most.
 const STACK_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// The stack of a child, for which its thread waits: one after the other has it. Of a new one the allocator would tidy up each time.
+    static STACK: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(STACK_BYTES));
+}
 
 /// The last signal that Linux has.
 const LAST_SIGNAL: c_int = 64;
@@ -36,7 +41,7 @@ pub(super) struct Image<'a> {
     pub(super) program: CString,
     pub(super) arguments: Vec<CString>,
     /// `NAME=VALUE`.
-    pub(super) environment: Vec<CString>,
+    pub(super) environment: Vec<&'a CStr>,
     pub(super) directory: CString,
     /// Become its descriptors 0, 1 and 2. Must be above 2 here.
     pub(super) stdio: [BorrowedFd<'a>; 3],
@@ -88,20 +93,26 @@ struct Order<'a> {
 
 /// Starts a program. Returns once the child has it, or has failed and is gone.
 pub(super) fn start(image: &Image<'_>) -> Result<Started, (Step, io::Error)> {
-    let (arguments, environment) = (pointers(&image.arguments), pointers(&image.environment));
+    let arguments = pointers(image.arguments.iter().map(CString::as_c_str));
+    let environment = pointers(image.environment.iter().copied());
     let order = Order { image, arguments: &arguments, environment: &environment, failure: UnsafeCell::new(None) };
-    let mut stack: Vec<MaybeUninit<u8>> = Vec::with_capacity(STACK_BYTES);
+    STACK.with_borrow_mut(|stack| start_on(stack.spare_capacity_mut(), order))
+}
+
+fn start_on(stack: &mut [MaybeUninit<u8>], order: Order<'_>) -> Result<Started, (Step, io::Error)> {
     let mut pidfd: c_int = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-    let everything = u64::MAX;
+    // The kernel drops SIGCHLD, which nobody handles, only where it is not blocked: else each end of a child during the start of
+    // another would wake a thread for nothing.
+    let all_but_sigchld = !(1_u64 << (libc::SIGCHLD - 1));
     let mut before = 0_u64;
     // SAFETY: all pointers are valid for as long as the calls take, since CLONE_VFORK keeps this thread waiting until the child
     // has its program or is gone: the stack, the order and what it points to outlive the child's use of them. The child runs on
-    // a stack of its own, whose top is aligned as every architecture asks. No signal is taken on it: all are blocked, by the
-    // system call itself, since the library's wrapper would leave its own two out.
+    // a stack of its own, whose top is aligned as every architecture asks. No signal is taken on it: all are blocked but SIGCHLD,
+    // which is for the parents of children, by the system call itself, since the library's wrapper would leave its own two out.
     let (pid, errno) = unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const everything, &raw mut before, MASK_BYTES);
-        let top = stack.as_mut_ptr().add(STACK_BYTES);
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all_but_sigchld, &raw mut before, MASK_BYTES);
+        let top = stack.as_mut_ptr_range().end;
         let top = top.sub(top.addr() % 16).cast::<c_void>();
         let pid = libc::clone(child, top, flags, (&raw const order).cast_mut().cast::<c_void>(), &raw mut pidfd);
         let errno = io::Error::last_os_error();
@@ -150,8 +161,8 @@ fn duration(time: libc::timeval) -> Duration {
 }
 
 /// As the kernel takes them: with a null at the end.
-fn pointers(texts: &[CString]) -> Vec<*const c_char> {
-    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+fn pointers<'a>(texts: impl Iterator<Item = &'a CStr>) -> Vec<*const c_char> {
+    texts.map(CStr::as_ptr).chain([ptr::null()]).collect()
 }
 
 /// The child. It shares the memory of the daemon, whose other threads run on: it must not allocate, lock, panic or return to
