@@ -97,7 +97,9 @@ impl Rooms for Installed {
 
     fn serve(&self, config: &Path) -> Result<Exit, Failure> {
         let daemon = self.daemon.clone().config(config).build();
-        match Self::block_on(daemon.run())? {
+        // Among the attempts, not on a thread of its own: the loop then goes on where an attempt has ended, and nobody is to be woken.
+        let served = Self::block_on(async { tokio::spawn(daemon.run()).await })?;
+        match served.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic())) {
             Ok(()) => Ok(Exit::Done),
             Err(ServeError::Config(error)) => Err(Failure::InvalidConfig(error)),
             Err(error) => Err(Failure::Other(error.into())),

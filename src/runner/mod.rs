@@ -1,7 +1,7 @@
 //! Performs the engine's `Start`, `Stop` and `Gather`: one tokio task an attempt, its end reported as an event.
 //!
-//! Every start leads to exactly one end, whatever happens in between: a panic in the task is an end too. Attempts run on the
-//! threads of the runtime, not on that of the loop: a spawn stops its thread until the child runs.
+//! Every start leads to exactly one end, whatever happens in between: a panic in the task is an end too. Attempts are tasks beside
+//! the loop, not a part of it: a spawn stops its thread until the child runs.
 
 mod lane;
 mod plan;

@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -13,6 +14,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 const KEPT: u64 = 64;
 
 static LIMITS: OnceLock<Limits> = OnceLock::new();
+
+/// So many will be opened by attempts that are under way.
+static OWED: AtomicU64 = AtomicU64::new(0);
 
 /// The limits of open files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +43,25 @@ pub(super) fn of_children() -> Option<(u64, u64)> {
 /// Whether enough are left for the daemon itself, now that an attempt has opened this one: the kernel gives the lowest number that
 /// is free, so a high one says that all below are taken.
 pub(super) fn leaves_room(newest: BorrowedFd<'_>) -> bool {
-    let number = u64::try_from(newest.as_raw_fd()).unwrap_or(0);
+    let number = u64::try_from(newest.as_raw_fd()).unwrap_or(0) + OWED.load(Ordering::Relaxed);
     LIMITS.get().is_none_or(|limits| number < limits.raised - kept(limits.raised))
+}
+
+/// A descriptor that an attempt will open later, for as long as this lives: none of those that the daemon keeps.
+#[derive(Debug)]
+pub(super) struct Owed(());
+
+impl Owed {
+    pub(super) fn new() -> Self {
+        OWED.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        OWED.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn kept(limit: u64) -> u64 {

@@ -12,8 +12,6 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use tokio::sync::Notify;
 
-use super::vfork::Started;
-
 static IS_SUBREAPER: AtomicBool = AtomicBool::new(false);
 
 /// The children that attempts wait for themselves.
@@ -61,13 +59,13 @@ pub(super) struct Owned(i32);
 
 impl Owned {
     /// Starts a child, so that at no instant it can be taken for an orphan.
-    pub(super) fn start<E>(start: impl FnOnce() -> Result<Started, E>) -> Result<(Started, Self), E> {
+    pub(super) fn start<E>(start: impl FnOnce() -> Result<Pid, E>) -> Result<(Pid, Self), E> {
         let _spawning = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
-        let started = start()?;
-        let pid = started.pid.as_raw_nonzero().get();
-        owned().insert(pid);
+        let pid = start()?;
+        let number = pid.as_raw_nonzero().get();
+        owned().insert(number);
         STARTED.notify_one();
-        Ok((started, Self(pid)))
+        Ok((pid, Self(number)))
     }
 
     /// Reaps the child by `reap`. Orphans are not reaped meanwhile, so that none of them, nor a later child of the same number,

@@ -1,9 +1,8 @@
 //! Spawn a process as the leader of its own session, with its pipes.
 //!
-//! The process is watched through a pidfd and reaped only after its group has been dealt with: while it is a zombie, its number
+//! The process is reaped only after its group has been dealt with: while it is a zombie, its number
 //! and its group's cannot belong to anyone else, so that no signal can hit a stranger.
 
-use std::cell::RefCell;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,24 +12,22 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
 use super::super::command::{ARGUMENT_MAX_BYTES, Plan};
 use super::cgroup::Cgroup;
-use super::descriptors;
+use super::descriptors::{self, Owed};
 use super::handshake::{self, Handshake};
 use super::limits;
 use super::orphans::Owned;
-use super::vfork::{self, Image, Reaped, Started, Step};
+use super::source::Source;
+use super::vfork::{self, Image, Reaped, Step};
 use crate::engine::Hindrance;
-
-/// Bytes read from a pipe at once.
-const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Why a process could not be spawned, as far as it was not seen before trying.
 #[derive(Debug, thiserror::Error)]
@@ -104,19 +101,10 @@ pub(super) struct Spawned {
 /// A process that leads its session and its group. Dropped before it was reaped, it is killed with its group.
 pub(super) struct Leader {
     pid: Pid,
-    pidfd: AsyncFd<OwnedFd>,
+    /// What tells of its end; until somebody listens, that a descriptor is owed for it.
+    end: Result<AsyncFd<OwnedFd>, Owed>,
     /// Until it is reaped.
     owned: Option<Owned>,
-}
-
-/// The reading end of a pipe.
-pub(super) struct Source {
-    pipe: Option<pipe::Receiver>,
-}
-
-thread_local! {
-    /// Where a thread reads what comes on a pipe: the pipes themselves hold nothing while they wait.
-    static PIECE: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK_BYTES]);
 }
 
 /// Our ends of the pipes.
@@ -154,8 +142,10 @@ pub(super) fn spawn(plan: &Plan, with_stdin: bool, cgroup: Option<&Cgroup>) -> R
 }
 
 fn launch(plan: &Plan, image: &Image<'_>, ours: Ours, handshake: Option<Handshake>) -> Result<Spawned, SpawnError> {
-    let (started, owned) = Owned::start(|| vfork::start(image)).map_err(|(step, source)| fault(plan, Some(step), source))?;
-    let watched = watch(started, owned, ours, handshake);
+    let (pid, owned) = Owned::start(|| vfork::start(image)).map_err(|(step, source)| fault(plan, Some(step), source))?;
+    // From here on it is the drop of the leader that ends it.
+    let leader = Leader { pid, end: Err(Owed::new()), owned: Some(owned) };
+    let watched = watch(leader, ours, handshake);
     watched.map_err(|source| SpawnError::Watch { program: plan.program.clone(), source })
 }
 
@@ -194,24 +184,11 @@ fn null() -> io::Result<BorrowedFd<'static>> {
     Ok(NULL.get_or_init(|| opened).as_fd())
 }
 
-fn watch(started: Started, owned: Owned, ours: Ours, handshake: Option<Handshake>) -> io::Result<Spawned> {
-    let Started { pid, pidfd } = started;
-    let pidfd = match register(pidfd) {
-        Ok(pidfd) => pidfd,
-        Err(error) => {
-            end_in_background(pid, owned);
-            return Err(error);
-        }
-    };
-    // From here on it is the drop of the leader that ends it.
-    let leader = Leader { pid, pidfd, owned: Some(owned) };
-    Ok(Spawned {
-        leader,
-        stdin: ours.stdin.map(pipe::Sender::from_owned_fd).transpose()?,
-        stdout: Source::new(ours.stdout)?,
-        stderr: Source::new(ours.stderr)?,
-        handshake,
-    })
+fn watch(leader: Leader, ours: Ours, handshake: Option<Handshake>) -> io::Result<Spawned> {
+    let (mut stdout, stderr) = (Source::new(ours.stdout)?, Source::new(ours.stderr)?);
+    stdout.listen()?;
+    let stdin = ours.stdin.map(pipe::Sender::from_owned_fd).transpose()?;
+    Ok(Spawned { leader, stdout, stderr, stdin, handshake })
 }
 
 impl Leader {
@@ -219,12 +196,28 @@ impl Leader {
         self.pid
     }
 
-    /// Ready once the process is a zombie.
+    /// From now on [`Self::exited`] tells of its end.
+    #[expect(deprecated, reason = "unsound for types that lie about their descriptor, which `OwnedFd` does not; its successor is unsafe")]
+    pub(super) fn listen(&mut self) -> io::Result<()> {
+        // Until it is reaped, the number is its own.
+        let pidfd = pidfd_open(self.pid, PidfdFlags::empty())?;
+        self.end = Ok(AsyncFd::with_interest(pidfd, Interest::READABLE)?);
+        Ok(())
+    }
+
+    /// Ready once the process is a zombie, where somebody listens.
     pub(super) async fn exited(&self) {
-        // An error means that the runtime is going away, and the attempt with it.
-        if self.pidfd.readable().await.is_err() {
-            std::future::pending::<()>().await;
+        match &self.end {
+            // An error means that the runtime is going away, and the attempt with it.
+            Ok(end) if end.readable().await.is_ok() => {}
+            _ => std::future::pending().await,
         }
+    }
+
+    /// Whether it is a zombie by now.
+    pub(super) fn has_exited(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::Pid(self.pid), options), Ok(Some(_)))
     }
 
     /// Signals the group, and lets stopped processes go on to see it.
@@ -255,53 +248,6 @@ impl Drop for Leader {
             end_in_background(self.pid, owned);
         }
     }
-}
-
-impl Source {
-    /// Ours are the only ends that do not block: the program's is as programs expect it.
-    fn new(pipe: OwnedFd) -> io::Result<Self> {
-        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        Ok(Self { pipe: Some(pipe::Receiver::from_owned_fd_unchecked(pipe)?) })
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.pipe.is_some()
-    }
-
-    /// Reads no more: who writes gets a broken pipe.
-    pub(super) fn close(&mut self) {
-        self.pipe = None;
-    }
-
-    /// Ready when there is something to read, or the end.
-    pub(super) async fn readable(&self) {
-        match &self.pipe {
-            // An error shows again when it is read.
-            Some(pipe) => drop(pipe.readable().await),
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Gives what is there to `accept`; at the end the source is closed.
-    pub(super) fn read(&mut self, accept: impl FnOnce(&[u8])) {
-        let Some(pipe) = &self.pipe else { return };
-        let is_open = PIECE.with_borrow_mut(|piece| match pipe.try_read(piece) {
-            Ok(0) => false,
-            Ok(length) => {
-                accept(&piece[..length]);
-                true
-            }
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        });
-        if !is_open {
-            self.close();
-        }
-    }
-}
-
-#[expect(deprecated, reason = "unsound for types that lie about their descriptor, which `OwnedFd` does not; its successor is unsafe")]
-fn register(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(pidfd, Interest::READABLE)
 }
 
 /// Signals a process that is not reaped yet, and its group: the leader may have moved to another.

@@ -12,7 +12,7 @@ use std::cell::{RefCell, UnsafeCell};
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::ptr;
@@ -66,13 +66,6 @@ pub(super) enum Step {
     Exec,
 }
 
-/// A program that runs.
-#[derive(Debug)]
-pub(super) struct Started {
-    pub(super) pid: Pid,
-    pub(super) pidfd: OwnedFd,
-}
-
 /// How a process ended and what it took.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reaped {
@@ -92,16 +85,15 @@ struct Order<'a> {
 }
 
 /// Starts a program. Returns once the child has it, or has failed and is gone.
-pub(super) fn start(image: &Image<'_>) -> Result<Started, (Step, io::Error)> {
+pub(super) fn start(image: &Image<'_>) -> Result<Pid, (Step, io::Error)> {
     let arguments = pointers(image.arguments.iter().map(CString::as_c_str));
     let environment = pointers(image.environment.iter().copied());
     let order = Order { image, arguments: &arguments, environment: &environment, failure: UnsafeCell::new(None) };
     STACK.with_borrow_mut(|stack| start_on(stack.spare_capacity_mut(), order))
 }
 
-fn start_on(stack: &mut [MaybeUninit<u8>], order: Order<'_>) -> Result<Started, (Step, io::Error)> {
-    let mut pidfd: c_int = -1;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+fn start_on(stack: &mut [MaybeUninit<u8>], order: Order<'_>) -> Result<Pid, (Step, io::Error)> {
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // The kernel drops SIGCHLD, which nobody handles, only where it is not blocked: else each end of a child during the start of
     // another would wake a thread for nothing.
     let all_but_sigchld = !(1_u64 << (libc::SIGCHLD - 1));
@@ -114,16 +106,14 @@ fn start_on(stack: &mut [MaybeUninit<u8>], order: Order<'_>) -> Result<Started, 
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all_but_sigchld, &raw mut before, MASK_BYTES);
         let top = stack.as_mut_ptr_range().end;
         let top = top.sub(top.addr() % 16).cast::<c_void>();
-        let pid = libc::clone(child, top, flags, (&raw const order).cast_mut().cast::<c_void>(), &raw mut pidfd);
+        let pid = libc::clone(child, top, flags, (&raw const order).cast_mut().cast::<c_void>());
         let errno = io::Error::last_os_error();
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const before, ptr::null_mut::<u64>(), MASK_BYTES);
         (pid, errno)
     };
     let Some(pid) = (pid > 0).then(|| Pid::from_raw(pid)).flatten() else { return Err((Step::Clone, errno)) };
-    // SAFETY: the kernel has opened it for this call, and nobody else knows of it.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     match order.failure.into_inner() {
-        None => Ok(Started { pid, pidfd }),
+        None => Ok(pid),
         Some((step, errno)) => {
             // It has left already; its status is of no interest.
             let _ = reap(pid);
