@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use nix::unistd::{Uid, User};
 
@@ -22,7 +22,7 @@ use super::template::{self, TemplateError, Values};
 use super::variables::Variables;
 use super::vault::{Vault, VaultError};
 use super::{Attempt, Part};
-use crate::config::{TargetValue, args};
+use crate::config::{Process, TargetValue, args};
 
 /// The `PATH` of a job that sets none: that of Debian's root.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -68,17 +68,10 @@ pub(super) fn build(attempt: &Attempt, result_path: &Path, account: Option<&Acco
     if let Some(name) = run.job.args.keys().find(|name| !run.args.contains_key(*name)) {
         return Err(EnvironmentError::Argument { name: name.clone() });
     }
-    let mut built = Built { variables: origin.defaults(), secrets: Secrets::default() };
-    if let Some(account) = account {
-        add_personal(account, &mut built.variables);
-    }
-    let is_not_theirs = |name: &str| account.is_some() && PERSONAL.contains(&name);
-    for name in process.inherit_env.iter().filter(|name| may_be_inherited(name) && !is_not_theirs(name)) {
-        if let Some(value) = origin.variable(name) {
-            built.secrets.add_variable(name, &value.to_string_lossy());
-            built.variables.set(name, value);
-        }
-    }
+    let mut built = match origin {
+        Origin::Own => Common::of(process, account).begin(),
+        Origin::Other { .. } => alike(process, account, origin),
+    };
     if let Some(path) = &process.env_file {
         for (name, value) in env_file::read(path, account)? {
             built.secrets.add_variable(&name, &value);
@@ -107,6 +100,48 @@ fn add_own(attempt: &Attempt, origin: &Origin, built: &mut Built) -> Result<(), 
         built.variables.set(name, &*value);
     }
     Ok(())
+}
+
+/// What all attempts of a job are given alike: the environment of a process with threads does not change.
+struct Common {
+    process: Arc<Process>,
+    account: Option<Account>,
+    built: Built,
+}
+
+impl Common {
+    /// Of a job, or rather of that which was the last to start something: all partials of a run have it made once.
+    fn of(process: &Arc<Process>, account: Option<&Account>) -> Arc<Self> {
+        static LAST: Mutex<Option<Arc<Common>>> = Mutex::new(None);
+        let is_it = |last: &&Arc<Self>| Arc::ptr_eq(&last.process, process) && last.account.as_ref() == account;
+        if let Some(last) = LAST.lock().unwrap_or_else(PoisonError::into_inner).as_ref().filter(is_it) {
+            return Arc::clone(last);
+        }
+        let built = alike(process, account, &Origin::Own);
+        let common = Arc::new(Self { process: Arc::clone(process), account: account.cloned(), built });
+        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&common));
+        common
+    }
+
+    fn begin(&self) -> Built {
+        Built { variables: self.built.variables.begin(), secrets: self.built.secrets.clone() }
+    }
+}
+
+/// The defaults, who the process is, and what is inherited.
+fn alike(process: &Process, account: Option<&Account>, origin: &Origin) -> Built {
+    let mut built = Built { variables: origin.defaults(), secrets: Secrets::default() };
+    if let Some(account) = account {
+        add_personal(account, &mut built.variables);
+    }
+    let is_not_theirs = |name: &str| account.is_some() && PERSONAL.contains(&name);
+    for name in process.inherit_env.iter().filter(|name| may_be_inherited(name) && !is_not_theirs(name)) {
+        if let Some(value) = origin.variable(name) {
+            built.secrets.add_variable(name, &value.to_string_lossy());
+            built.variables.set(name, value);
+        }
+    }
+    built
 }
 
 impl Origin {

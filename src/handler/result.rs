@@ -1,5 +1,6 @@
 //! The result of a process: what it wrote to `BATCHD_RESULT`, else the last line of its stdout when that is JSON.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -28,6 +29,9 @@ pub(crate) struct ResultFiles {
     dir: PathBuf,
     shared: PathBuf,
 }
+
+/// No name of a file is longer: two numbers and a dash.
+const NAME_MAX_BYTES: usize = 32;
 
 /// Where every user finds a file whose name it knows.
 const SHARED: &str = "/tmp";
@@ -82,11 +86,13 @@ impl ResultFiles {
     pub(super) fn path(&self, attempt: &Attempt, account: Option<&Account>) -> PathBuf {
         let RunKey(run) = attempt.run.key;
         let dir = if account.is_some() { &self.shared } else { &self.dir };
-        dir.join(match attempt.part {
-            Part::Partial { index, .. } => format!("{run}-{index}"),
-            Part::Gather => format!("{run}-gather"),
-            Part::Plan => format!("{run}-plan"),
-        })
+        let mut name = String::with_capacity(NAME_MAX_BYTES);
+        let _ = match attempt.part {
+            Part::Partial { index, .. } => write!(name, "{run}-{index}"),
+            Part::Gather => write!(name, "{run}-gather"),
+            Part::Plan => write!(name, "{run}-plan"),
+        };
+        dir.join(name)
     }
 
     /// What the paths of all parts of a run begin with.

@@ -6,11 +6,23 @@ use std::fmt;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 
+use memchr::memchr;
+
+/// Room for what most jobs have, so that it is taken once.
+const TEXT_BYTES: usize = 1024;
+const PLACES: usize = 24;
+
+/// Among so many a name is looked for one by one; with more, those that were replaced are found at the end, by sorting.
+const FEW: usize = 64;
+
 /// The variables of a process. Of several with one name the last wins.
 #[derive(Default)]
 pub(crate) struct Variables {
+    /// Each text ends with a NUL, also those that were replaced.
     text: Vec<u8>,
     places: Vec<Place>,
+    /// The first whose value has a NUL within.
+    unusable: Option<String>,
 }
 
 /// Where a variable stands in the text.
@@ -25,17 +37,17 @@ struct Place {
     end: usize,
 }
 
-/// Room for what most jobs have, so that it is taken once.
-const TEXT_BYTES: usize = 1024;
-const PLACES: usize = 24;
-
 impl Variables {
-    /// With room for a job's own beside them.
+    pub(super) const fn none() -> Self {
+        Self { text: Vec::new(), places: Vec::new(), unusable: None }
+    }
+
+    /// The same variables, with room for more.
     pub(super) fn begin(&self) -> Self {
         let (mut text, mut places) = (Vec::with_capacity(self.text.len() + TEXT_BYTES), Vec::with_capacity(self.places.len() + PLACES));
         text.extend_from_slice(&self.text);
         places.extend_from_slice(&self.places);
-        Self { text, places }
+        Self { text, places, unusable: self.unusable.clone() }
     }
 
     pub(super) fn set(&mut self, name: &str, value: impl AsRef<OsStr>) {
@@ -47,25 +59,26 @@ impl Variables {
         self.add(name, |text| write!(text, "{value}").expect("memory takes all"));
     }
 
-    /// Sorts them by name, and drops those that a later one has replaced. To be called when all are set.
+    /// Drops those that a later one has replaced. To be called when all are set.
     pub(super) fn settle(&mut self) {
-        let Self { text, places } = self;
-        let name = |place: &Place| &text[place.start..][..place.name];
+        let Self { text, places, .. } = self;
+        if places.len() <= FEW {
+            return;
+        }
         // The latest of each name first, which is the one that stays.
-        places.sort_unstable_by(|a, b| a.first.cmp(&b.first).then_with(|| name(a).cmp(name(b))).then(b.start.cmp(&a.start)));
-        places.dedup_by(|earlier, kept| earlier.first == kept.first && name(earlier) == name(kept));
+        places.sort_unstable_by(|a, b| a.first.cmp(&b.first).then_with(|| a.name(text).cmp(b.name(text))).then(b.start.cmp(&a.start)));
+        places.dedup_by(|earlier, kept| earlier.is_named(kept.first, kept.name(text), text));
     }
 
     /// The value of a variable, by then the latest.
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
-        self.iter().filter(|(found, _)| *found == name).last().map(|(_, value)| value)
+        let first = first(name);
+        let place = self.places.iter().rfind(|place| place.is_named(first, name.as_bytes(), &self.text))?;
+        Some(self.value(place))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.places.iter().map(|place| {
-            let (name, value) = self.text[place.start..place.end - 1].split_at(place.name);
-            (OsStr::from_bytes(name), OsStr::from_bytes(&value[1..]))
-        })
+        self.places.iter().map(|place| (OsStr::from_bytes(place.name(&self.text)), self.value(place)))
     }
 
     /// Each as `NAME=VALUE` with its NUL.
@@ -73,13 +86,41 @@ impl Variables {
         self.places.iter().map(|place| &self.text[place.start..place.end])
     }
 
+    /// The name of one whose value cannot be given to a program, since it has a NUL.
+    pub(super) fn unusable(&self) -> Option<&str> {
+        self.unusable.as_deref()
+    }
+
+    fn value(&self, place: &Place) -> &OsStr {
+        OsStr::from_bytes(&self.text[place.start + place.name + 1..place.end - 1])
+    }
+
     fn add(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         self.text.push(b'=');
         value(&mut self.text);
+        if memchr(0, &self.text[start..]).is_some() {
+            self.unusable.get_or_insert_with(|| name.to_owned());
+        }
         self.text.push(0);
-        self.places.push(Place { first: first(name), start, name: name.len(), end: self.text.len() });
+        let place = Place { first: first(name), start, name: name.len(), end: self.text.len() };
+        let few = self.places.len() <= FEW;
+        let known = self.places.iter_mut().filter(|_| few).find(|known| known.is_named(place.first, name.as_bytes(), &self.text));
+        match known {
+            Some(known) => *known = place,
+            None => self.places.push(place),
+        }
+    }
+}
+
+impl Place {
+    fn name<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[self.start..][..self.name]
+    }
+
+    fn is_named(&self, first: u64, name: &[u8], text: &[u8]) -> bool {
+        self.first == first && self.name(text) == name
     }
 }
 
@@ -103,17 +144,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_of_a_name_wins_and_all_are_in_order() {
+    fn the_last_of_a_name_wins() {
         let mut variables = Variables::default();
         for (name, value) in [("PATH", "/bin"), ("B", "1"), ("A=", ""), ("PATH", "/usr/bin"), ("B", ""), ("PATHS", "x")] {
             variables.set(name, value);
         }
         variables.set_shown("N", 7);
-        assert_eq!(variables.get("PATH"), Some(OsStr::new("/usr/bin")));
         variables.settle();
         let texts: Vec<_> = variables.texts().map(String::from_utf8_lossy).collect();
-        assert_eq!(texts, ["A==\0", "B=\0", "N=7\0", "PATH=/usr/bin\0", "PATHS=x\0"]);
+        assert_eq!(texts, ["PATH=/usr/bin\0", "B=\0", "A==\0", "PATHS=x\0", "N=7\0"]);
         assert_eq!((variables.get("PATH"), variables.get("NO")), (Some(OsStr::new("/usr/bin")), None));
-        assert_eq!(format!("{variables:?}"), r#"{"A=", "B", "N", "PATH", "PATHS"}"#);
+        assert_eq!(format!("{variables:?}"), r#"{"PATH", "B", "A=", "PATHS", "N"}"#);
+        let more = variables.begin();
+        assert_eq!(more.texts().collect::<Vec<_>>(), variables.texts().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn it_does_so_among_many_too() {
+        let mut variables = Variables::default();
+        for round in 0..3 {
+            (0..200).for_each(|number| variables.set_shown(&format!("VARIABLE_{number}"), round * 1_000 + number));
+            assert_eq!(variables.get("VARIABLE_150"), Some(OsStr::new(&(round * 1_000 + 150).to_string())));
+        }
+        variables.settle();
+        assert_eq!(variables.iter().count(), 200);
+        for number in 0..200 {
+            assert_eq!(variables.get(&format!("VARIABLE_{number}")), Some(OsStr::new(&(2_000 + number).to_string())));
+        }
+    }
+
+    #[test]
+    fn a_nul_is_noticed() {
+        let mut variables = Variables::default();
+        variables.set("A", "b");
+        assert_eq!(variables.unusable(), None);
+        variables.set("B", "c\0D=e");
+        variables.set("C", "\0");
+        assert_eq!(variables.unusable(), Some("B"));
     }
 }

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 
 use super::super::command::Plan;
 use super::super::shim::{self, GOING, Refusal, Step};
+use super::super::variables::Variables;
 use super::descriptors;
 use super::limits;
 use super::spawn::{SpawnError, fault};
@@ -32,10 +33,11 @@ pub(super) struct Handshake {
 
 /// The shim as a program.
 pub(super) fn image<'a>(stdio: [BorrowedFd<'a>; 3], cgroup: Option<BorrowedFd<'a>>) -> Image<'a> {
+    static NOTHING: Variables = Variables::none();
     Image {
         program: OURSELVES.into(),
         arguments: vec![c"batchd".into(), shim::COMMAND.into()],
-        environment: Vec::new(),
+        environment: &NOTHING,
         directory: c"/".into(),
         stdio,
         open_files: descriptors::of_children(),

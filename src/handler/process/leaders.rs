@@ -7,8 +7,9 @@
 //! A leader is its pid, the boot of the machine, and the time since that boot at which it was seen: what has the pid and was
 //! started later is another process.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -69,8 +70,8 @@ impl Entry {
     fn new(table: &Arc<Table>, leader: Pid) -> Self {
         let table = Arc::clone(table);
         let place = table.take_place();
-        let line = format!("{} {} {}", leader.as_raw_nonzero(), ticks_since_boot(), table.boot_id);
-        if let Err(error) = table.write(place, &line) {
+        let line = format_args!("{} {} {}", leader.as_raw_nonzero(), ticks_since_boot(), table.boot_id);
+        if let Err(error) = table.write(place, line) {
             tracing::warn!("cannot put process {leader} on file: {error}; should the daemon crash, it is found by its environment only");
         }
         Self { table, place }
@@ -80,7 +81,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         // A line that stays names a process that is gone: it is compared with what is alive.
-        let _ = self.table.write(self.place, "");
+        let _ = self.table.write(self.place, format_args!(""));
         self.table.places().free.push(self.place);
     }
 }
@@ -100,12 +101,10 @@ impl Table {
         })
     }
 
-    fn write(&self, place: u32, line: &str) -> io::Result<()> {
+    fn write(&self, place: u32, line: fmt::Arguments<'_>) -> io::Result<()> {
         let mut bytes = [b' '; LINE_BYTES];
+        (&mut bytes[..LINE_BYTES - 1]).write_fmt(line)?;
         bytes[LINE_BYTES - 1] = b'\n';
-        for (byte, written) in bytes[..LINE_BYTES - 1].iter_mut().zip(line.bytes()) {
-            *byte = written;
-        }
         self.file.write_all_at(&bytes, u64::from(place) * LINE_BYTES as u64)
     }
 

@@ -3,7 +3,7 @@
 //! The process is reaped only after its group has been dealt with: while it is a zombie, its number
 //! and its group's cannot belong to anyone else, so that no signal can hit a stranger.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -131,9 +131,11 @@ pub(super) fn spawn(plan: &Plan, with_stdin: bool, cgroup: Option<&Cgroup>) -> R
     let entrance = cgroup.map(Cgroup::entrance).transpose().map_err(|source| SpawnError::Cgroup { source })?;
     let entrance = entrance.as_ref().map(AsFd::as_fd);
     let ours = Ours { stdin, stdout, stderr };
-    let environment = environment(plan)?;
+    if let Some(name) = plan.environment.unusable() {
+        return Err(SpawnError::Nul { name: name.to_owned() });
+    }
     let Some(orders) = &plan.orders else {
-        let image = image(plan, environment, [from_stdin, to_stdout.as_fd(), to_stderr.as_fd()], entrance)?;
+        let image = image(plan, [from_stdin, to_stdout.as_fd(), to_stderr.as_fd()], entrance)?;
         return launch(plan, &image, ours, None);
     };
     let (handshake, socket) = Handshake::begin(from_stdin, orders.frame(plan)).map_err(failed)?;
@@ -149,23 +151,12 @@ fn launch(plan: &Plan, image: &Image<'_>, ours: Ours, handshake: Option<Handshak
     watched.map_err(|source| SpawnError::Watch { program: plan.program.clone(), source })
 }
 
-fn environment(plan: &Plan) -> Result<Vec<&CStr>, SpawnError> {
-    let name = |text: &[u8]| String::from_utf8_lossy(text.split(|byte| *byte == b'=').next().unwrap_or_default()).into_owned();
-    let checked = |text| CStr::from_bytes_with_nul(text).map_err(|_| SpawnError::Nul { name: name(text) });
-    plan.environment.texts().map(checked).collect()
-}
-
-fn image<'a>(
-    plan: &Plan,
-    environment: Vec<&'a CStr>,
-    stdio: [BorrowedFd<'a>; 3],
-    cgroup: Option<BorrowedFd<'a>>,
-) -> Result<Image<'a>, SpawnError> {
+fn image<'a>(plan: &'a Plan, stdio: [BorrowedFd<'a>; 3], cgroup: Option<BorrowedFd<'a>>) -> Result<Image<'a>, SpawnError> {
     let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(|_| SpawnError::Nul { name: text.display().to_string() });
     Ok(Image {
         program: text(plan.program.as_os_str())?,
         arguments: plan.arguments.iter().map(|argument| text(argument.as_ref())).collect::<Result<_, _>>()?,
-        environment,
+        environment: &plan.environment,
         directory: text(plan.directory.as_os_str())?,
         stdio,
         open_files: descriptors::of_children(),

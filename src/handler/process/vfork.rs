@@ -9,7 +9,7 @@
 //! [`reap`] is `wait4`, which also tells what the process took.
 
 use std::cell::{RefCell, UnsafeCell};
-use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
+use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -19,6 +19,8 @@ use std::ptr;
 use std::time::Duration;
 
 use rustix::process::Pid;
+
+use super::super::variables::Variables;
 
 /// The child makes a handful of system calls and no call that needs more; debug builds take the most.
 const STACK_BYTES: usize = 64 * 1024;
@@ -40,8 +42,7 @@ const ACTION_BYTES: usize = 32;
 pub(super) struct Image<'a> {
     pub(super) program: CString,
     pub(super) arguments: Vec<CString>,
-    /// `NAME=VALUE`.
-    pub(super) environment: Vec<&'a CStr>,
+    pub(super) environment: &'a Variables,
     pub(super) directory: CString,
     /// Become its descriptors 0, 1 and 2. Must be above 2 here.
     pub(super) stdio: [BorrowedFd<'a>; 3],
@@ -86,8 +87,8 @@ struct Order<'a> {
 
 /// Starts a program. Returns once the child has it, or has failed and is gone.
 pub(super) fn start(image: &Image<'_>) -> Result<Pid, (Step, io::Error)> {
-    let arguments = pointers(image.arguments.iter().map(CString::as_c_str));
-    let environment = pointers(image.environment.iter().copied());
+    let arguments = pointers(image.arguments.iter().map(|text| text.as_ptr()));
+    let environment = pointers(image.environment.texts().map(|text| text.as_ptr().cast()));
     let order = Order { image, arguments: &arguments, environment: &environment, failure: UnsafeCell::new(None) };
     STACK.with_borrow_mut(|stack| start_on(stack.spare_capacity_mut(), order))
 }
@@ -99,7 +100,7 @@ fn start_on(stack: &mut [MaybeUninit<u8>], order: Order<'_>) -> Result<Pid, (Ste
     let all_but_sigchld = !(1_u64 << (libc::SIGCHLD - 1));
     let mut before = 0_u64;
     // SAFETY: all pointers are valid for as long as the calls take, since CLONE_VFORK keeps this thread waiting until the child
-    // has its program or is gone: the stack, the order and what it points to outlive the child's use of them. The child runs on
+    // has its program or is gone: the stack, the order and what it points to, whose texts end with a NUL, outlive the child's use of them. The child runs on
     // a stack of its own, whose top is aligned as every architecture asks. No signal is taken on it: all are blocked but SIGCHLD,
     // which is for the parents of children, by the system call itself, since the library's wrapper would leave its own two out.
     let (pid, errno) = unsafe {
@@ -151,8 +152,11 @@ fn duration(time: libc::timeval) -> Duration {
 }
 
 /// As the kernel takes them: with a null at the end.
-fn pointers<'a>(texts: impl Iterator<Item = &'a CStr>) -> Vec<*const c_char> {
-    texts.map(CStr::as_ptr).chain([ptr::null()]).collect()
+fn pointers(texts: impl ExactSizeIterator<Item = *const c_char>) -> Vec<*const c_char> {
+    let mut pointers = Vec::with_capacity(texts.len() + 1);
+    pointers.extend(texts);
+    pointers.push(ptr::null());
+    pointers
 }
 
 /// The child. It shares the memory of the daemon, whose other threads run on: it must not allocate, lock, panic or return to
