@@ -97,8 +97,14 @@ pub(super) fn plan(attempt: &Attempt, source: Source<'_>, result_path: &Path, ac
     let process = &attempt.run.job.process;
     let directory = process.directory();
     let path = environment.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
-    let program = find(arguments.first().ok_or(PlanError::Empty)?, path, directory)?;
     let orders = Orders::new(account.as_ref(), process.umask, process.nice, &beside_group(&process.limits));
+    let program = arguments.first().ok_or(PlanError::Empty)?;
+    let program = match named(program, directory) {
+        // What is wrong with it shows when it is spawned, and is looked at then.
+        Some(file) if orders.is_none() => file,
+        Some(file) => usable(&file).map(|()| file)?,
+        None => find(program, path, directory)?,
+    };
     Ok(Plan { program, arguments, directory: directory.to_owned(), environment, secrets, account, orders })
 }
 
@@ -130,15 +136,15 @@ fn words(argument: &str, values: &Values<'_>) -> Result<Vec<String>, TemplateErr
     }
 }
 
-/// The absolute path of a program: as a shell in `directory` would find it.
+/// The absolute path of a program that is named by a path; one without a slash is looked for.
+fn named(program: &str, directory: &Path) -> Option<PathBuf> {
+    program.contains('/').then(|| directory.join(program))
+}
+
+/// The absolute path of a program in `path`: as a shell in `directory` would find it.
 fn find(program: &str, path: &OsStr, directory: &Path) -> Result<PathBuf, PlanError> {
     if program.is_empty() {
         return Err(PlanError::Empty);
-    }
-    if program.contains('/') {
-        let file = directory.join(program);
-        // What else can be wrong, such as a missing interpreter, shows when it is spawned.
-        return usable(&file).map(|()| file);
     }
     let mut unusable = None;
     for entry in std::env::split_paths(path) {
@@ -153,7 +159,8 @@ fn find(program: &str, path: &OsStr, directory: &Path) -> Result<PathBuf, PlanEr
     Err(unusable.unwrap_or_else(not_found))
 }
 
-fn usable(file: &Path) -> Result<(), PlanError> {
+/// Whether it is a program, as far as can be told without starting it: not, say, whether its interpreter is there.
+pub(super) fn usable(file: &Path) -> Result<(), PlanError> {
     match file.metadata() {
         Err(_) => Err(PlanError::NotFound { path: file.to_owned() }),
         Ok(found) if found.is_dir() => Err(PlanError::Directory { path: file.to_owned() }),
@@ -167,7 +174,10 @@ mod tests {
     use super::*;
 
     fn check(program: &str, path: &str, expected: &str) {
-        let found = find(program, path.as_ref(), Path::new("/usr"));
+        let found = match named(program, Path::new("/usr")) {
+            Some(file) => usable(&file).map(|()| file),
+            None => find(program, path.as_ref(), Path::new("/usr")),
+        };
         assert_eq!(found.map_or_else(|error| error.to_string(), |path| path.display().to_string()), expected, "{program}");
     }
 

@@ -19,7 +19,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
-use super::super::command::{ARGUMENT_MAX_BYTES, Plan};
+use super::super::command::{self, ARGUMENT_MAX_BYTES, Plan, PlanError};
 use super::cgroup::Cgroup;
 use super::descriptors::{self, Owed};
 use super::handshake::{self, Handshake};
@@ -32,6 +32,8 @@ use crate::engine::Hindrance;
 /// Why a process could not be spawned, as far as it was not seen before trying.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::handler) enum SpawnError {
+    #[error(transparent)]
+    Program(#[from] PlanError),
     #[error("the working directory `{}` cannot be entered: {source}", directory.display())]
     Directory { directory: PathBuf, source: io::Error },
     #[error("the interpreter of `{}` not found: see its first line", program.display())]
@@ -70,6 +72,7 @@ impl SpawnError {
     /// What it means for another attempt; `None`: nobody can say.
     pub(in crate::handler) fn hindrance(&self) -> Option<Hindrance> {
         match self {
+            Self::Program(error) => error.hindrance(),
             Self::Interpreter { .. }
             | Self::NotExecutable { .. }
             | Self::Format { .. }
@@ -269,8 +272,12 @@ pub(super) fn fault(plan: &Plan, step: Option<Step>, source: io::Error) -> Spawn
     match (step, errno) {
         (Some(Step::Cgroup), _) => SpawnError::Cgroup { source },
         (Some(Step::Directory), _) => SpawnError::Directory { directory: plan.directory.clone(), source },
-        (Some(Step::Exec), Errno::ENOENT) => SpawnError::Interpreter { program },
-        (Some(Step::Exec), Errno::EACCES) => SpawnError::NotExecutable { program },
+        (Some(Step::Exec), Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR | Errno::ELOOP) => match command::usable(&program) {
+            Err(error) => SpawnError::Program(error),
+            Ok(()) if errno == Errno::ENOENT => SpawnError::Interpreter { program },
+            Ok(()) if errno == Errno::EACCES => SpawnError::NotExecutable { program },
+            Ok(()) => SpawnError::Other { program, source },
+        },
         (Some(Step::Exec), Errno::ENOEXEC) => SpawnError::Format { program },
         (Some(Step::Exec), Errno::E2BIG) => {
             let arguments = plan.arguments.iter().map(|argument| argument.len() + 1).sum::<usize>();
@@ -295,7 +302,7 @@ mod tests {
         let mut environment = Variables::default();
         environment.set("A", "b");
         let plan = Plan {
-            program: "/bin/x".into(),
+            program: "/bin/sh".into(),
             arguments: vec!["x".to_owned()],
             directory: "/srv".into(),
             environment,
@@ -311,14 +318,14 @@ mod tests {
     #[test]
     fn errors_are_told_apart_with_what_they_mean_for_another_attempt() {
         check(Some(Step::Directory), Errno::EACCES, "the working directory `/srv` cannot be entered: Permission denied", None);
-        check(Some(Step::Exec), Errno::ENOENT, "the interpreter of `/bin/x` not found", Some(Lasting));
-        check(Some(Step::Exec), Errno::EACCES, "`/bin/x` may not be executed", Some(Lasting));
+        check(Some(Step::Exec), Errno::ENOENT, "the interpreter of `/bin/sh` not found", Some(Lasting));
+        check(Some(Step::Exec), Errno::EACCES, "`/bin/sh` may not be executed", Some(Lasting));
         check(Some(Step::Exec), Errno::ENOEXEC, "neither a program of this machine nor a script", Some(Lasting));
         check(Some(Step::Exec), Errno::E2BIG, "too long together: 6 bytes", Some(Lasting));
         check(None, Errno::EMFILE, "too many open files", Some(Shortage));
         check(Some(Step::Clone), Errno::EMFILE, "too many open files", Some(Shortage));
         check(Some(Step::Clone), Errno::EAGAIN, "too many processes", Some(Shortage));
         check(Some(Step::Clone), Errno::ENOMEM, "not enough memory", Some(Shortage));
-        check(Some(Step::Exec), Errno::ETXTBSY, "cannot start `/bin/x`: Text file busy", None);
+        check(Some(Step::Exec), Errno::ETXTBSY, "cannot start `/bin/sh`: Text file busy", None);
     }
 }
