@@ -23,6 +23,26 @@ impl Zoo {
     }
 }
 
+/// What an animal prints is all kept.
+#[track_caller]
+fn check_kept(script: &str, expected: &str) {
+    let zoo = Zoo::new(&job("animal", "", script));
+    assert_eq!(end(&zoo.run("animal")[""]), ("succeeded", Some(0), None), "{script}");
+    let (head, tail, cut) = zoo.captured();
+    assert_eq!((String::from_utf8_lossy(&head).as_ref(), tail.len(), cut), (expected, 0, 0), "{script}");
+}
+
+/// The daemon hears of stderr and of the end by themselves only where a program goes on for more than a moment.
+#[test]
+fn what_is_printed_is_kept_however_soon_it_is_over() {
+    check_kept("echo oops >&2", "oops\n");
+    check_kept("exec 2>&-; echo out; sleep 0.1; echo more", "out\nmore\n");
+    check_kept("exec 1>&-; echo soon >&2; sleep 0.1; echo late >&2", "soon\nlate\n");
+    check_kept("echo out; sleep 0.1; echo oops >&2; sleep 0.1; echo more", "out\noops\nmore\n");
+    check_kept("(sleep 0.3; echo late >&2) > /dev/null & exec 1>&-", "late\n");
+    check_kept("head -c 300000 /dev/zero | tr '\\0' x >&2", &"x".repeat(300_000));
+}
+
 /// So much is printed by what never stops of itself; a multiple of 16,000.
 fn bytes() -> i64 {
     std::env::var("BATCHD_ZOO_BYTES").map_or(96_000_000, |text| text.parse().expect("a number of bytes")) / 16_000 * 16_000
