@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -237,12 +237,12 @@ impl Daemon {
 
     /// Waits until it has left.
     pub(crate) fn left(&mut self) -> ExitStatus {
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            self.seen.push(line);
-        }
-        match self.child.try_wait().expect("our child") {
-            Some(status) => status,
-            None => self.child.wait().expect("our child"),
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().expect("our child"),
+                Err(RecvTimeoutError::Timeout) => panic!("it does not leave; it said:\n{}", self.seen.join("\n")),
+            }
         }
     }
 }
