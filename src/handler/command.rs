@@ -1,6 +1,5 @@
-//! From a job's `command` or `shell` to what is spawned: rendered arguments, an environment, and a program found in the `PATH`
-//! of the job, not of the daemon. The program becomes an absolute path: only then does std start it by `posix_spawn`, whose
-//! cost does not grow with the daemon's memory.
+//! From a job's `command` or `shell` to what is spawned: rendered arguments, an environment, and the absolute path of a program,
+//! found in the `PATH` of the job, not of the daemon.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

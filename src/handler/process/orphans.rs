@@ -68,12 +68,16 @@ impl Owned {
         Ok((pid, Self(number)))
     }
 
-    /// Reaps the child by `reap`. Orphans are not reaped meanwhile, so that none of them, nor a later child of the same number,
-    /// is taken for another.
-    pub(super) fn reap<T>(self, reap: impl FnOnce() -> T) -> T {
+    /// Reaps the child by `reap`, or has it back where that finds it alive. Orphans are not reaped meanwhile, so that none of them,
+    /// nor a later child of the same number, is taken for another.
+    pub(super) fn reap<T>(self, reap: impl FnOnce() -> Option<T>) -> Result<T, Self> {
         let _no_orphans = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
+        let number = self.0;
         drop(self);
-        reap()
+        reap().ok_or_else(|| {
+            owned().insert(number);
+            Self(number)
+        })
     }
 }
 

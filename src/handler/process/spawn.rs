@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, pidfd_open, waitid};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
@@ -108,6 +108,8 @@ pub(super) struct Leader {
     end: Result<AsyncFd<OwnedFd>, Owed>,
     /// Until it is reaped.
     owned: Option<Owned>,
+    /// Since then, until somebody asks.
+    reaped: Option<io::Result<Reaped>>,
 }
 
 /// Our ends of the pipes.
@@ -149,7 +151,7 @@ pub(super) fn spawn(plan: &Plan, with_stdin: bool, cgroup: Option<&Cgroup>) -> R
 fn launch(plan: &Plan, image: &Image<'_>, ours: Ours, handshake: Option<Handshake>) -> Result<Spawned, SpawnError> {
     let (pid, owned) = Owned::start(|| vfork::start(image)).map_err(|(step, source)| fault(plan, Some(step), source))?;
     // From here on it is the drop of the leader that ends it.
-    let leader = Leader { pid, end: Err(Owed::new()), owned: Some(owned) };
+    let leader = Leader { pid, end: Err(Owed::new()), owned: Some(owned), reaped: None };
     let watched = watch(leader, ours, handshake);
     watched.map_err(|source| SpawnError::Watch { program: plan.program.clone(), source })
 }
@@ -208,10 +210,24 @@ impl Leader {
         }
     }
 
-    /// Whether it is a zombie by now.
-    pub(super) fn has_exited(&self) -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        matches!(waitid(WaitId::Pid(self.pid), options), Ok(Some(_)))
+    /// Reaps it where it is a zombie by now; false: it is not.
+    pub(super) fn reap_if_over(&mut self) -> bool {
+        self.take(false);
+        self.reaped.is_some()
+    }
+
+    /// How it ended. Call after [`Self::exited`], else it blocks.
+    pub(super) fn reap(&mut self) -> io::Result<Reaped> {
+        self.take(true);
+        self.reaped.take().unwrap_or_else(|| Err(io::Error::other("already reaped")))
+    }
+
+    fn take(&mut self, waits: bool) {
+        let Some(owned) = self.owned.take() else { return };
+        match owned.reap(|| vfork::reap(self.pid, waits).transpose()) {
+            Ok(reaped) => self.reaped = Some(reaped),
+            Err(owned) => self.owned = Some(owned),
+        }
     }
 
     /// Signals the group, and lets stopped processes go on to see it.
@@ -225,14 +241,6 @@ impl Leader {
 
     pub(super) fn kill(&self) {
         signal_group(self.pid, Signal::KILL);
-    }
-
-    /// How it ended. Call after [`Self::exited`], else it blocks.
-    pub(super) fn reap(&mut self) -> io::Result<Reaped> {
-        match self.owned.take() {
-            Some(owned) => owned.reap(|| vfork::reap(self.pid)),
-            None => Err(io::Error::other("already reaped")),
-        }
     }
 }
 
@@ -260,7 +268,7 @@ fn end_in_background(pid: Pid, owned: Owned) {
     signal_group(pid, Signal::KILL);
     std::thread::spawn(move || {
         // Not under the lock of `Owned::reap`: this may take as long as a process in uninterruptible sleep.
-        let _ = vfork::reap(pid);
+        let _ = vfork::reap(pid, true);
         drop(owned);
     });
 }

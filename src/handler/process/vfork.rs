@@ -117,34 +117,37 @@ fn start_on(stack: &mut [MaybeUninit<u8>], order: Order<'_>) -> Result<Pid, (Ste
         None => Ok(pid),
         Some((step, errno)) => {
             // It has left already; its status is of no interest.
-            let _ = reap(pid);
+            let _ = reap(pid, true);
             Err((step, io::Error::from_raw_os_error(errno)))
         }
     }
 }
 
-/// Waits for the end of a child, and takes its status.
-pub(super) fn reap(pid: Pid) -> io::Result<Reaped> {
+/// Takes the status of a child that has ended; `None`: it has not. One that is to be waited for is waited for.
+pub(super) fn reap(pid: Pid, waits: bool) -> io::Result<Option<Reaped>> {
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    let options = if waits { 0 } else { libc::WNOHANG };
     loop {
         // SAFETY: both point to room for what the kernel writes.
-        let reaped = unsafe { libc::wait4(pid.as_raw_nonzero().get(), &raw mut status, 0, usage.as_mut_ptr()) };
-        if reaped >= 0 {
-            break;
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        match unsafe { libc::wait4(pid.as_raw_nonzero().get(), &raw mut status, options, usage.as_mut_ptr()) } {
+            0 => return Ok(None),
+            1.. => break,
+            _ => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
         }
     }
     // SAFETY: zeroed, which is a valid value, or written by the kernel.
     let usage = unsafe { usage.assume_init() };
-    Ok(Reaped {
+    Ok(Some(Reaped {
         status: ExitStatus::from_raw(status),
         cpu: duration(usage.ru_utime) + duration(usage.ru_stime),
         max_rss: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
-    })
+    }))
 }
 
 fn duration(time: libc::timeval) -> Duration {

@@ -135,10 +135,11 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Whether it has exited and its pipes have run dry: mostly all of it at once.
+    /// Whether it has exited and its pipes have run dry: mostly all of it at once. Where nothing else is to be done before, it is reaped.
     fn is_over(&mut self) -> io::Result<bool> {
         let is_dry = !self.stdout.is_open() && !self.stderr.is_open();
-        if is_dry && (self.seen.drain.is_some() || (!self.seen.listens && self.leader.has_exited())) {
+        let is_at_once = !self.seen.listens && !self.seen.stopped;
+        if is_dry && (self.seen.drain.is_some() || (is_at_once && self.leader.reap_if_over())) {
             return Ok(true);
         }
         if !self.seen.listens && !self.stdout.is_open() {
