@@ -293,4 +293,5 @@ mod outbox;
 mod plans;
 mod restart;
 mod state;
+mod streaks;
 mod views;

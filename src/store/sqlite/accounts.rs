@@ -1,7 +1,6 @@
 //! Questions for an audit and a simulation: under which definitions a job's nominal times counted, what was decided about them,
 //! and how long its runs take.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,7 +9,7 @@ use rusqlite::{Row, params};
 use super::reader::decision_view;
 use super::{Reader, fault, values};
 use crate::config::Targets;
-use crate::engine::{Beginning, RunKey};
+use crate::engine::{Beginning, Indexes, RunKey};
 use crate::store::{AccountingView, DecisionView, StoreError};
 
 impl Reader {
@@ -45,14 +44,17 @@ impl Reader {
     pub fn targets(&self, run: RunKey, open: bool) -> Result<Vec<String>, StoreError> {
         let planned = self.all("SELECT targets FROM run WHERE key = ?1", [run.0], |row| values::targets(row, 0))?;
         let succeeded = "SELECT idx FROM partial WHERE run = ?1 AND outcome = 'succeeded' AND ?2";
-        let succeeded: BTreeSet<u32> = self.all(succeeded, params![run.0, open], |row| row.get(0))?.into_iter().collect();
+        let mut succeeded: Indexes = self.all(succeeded, params![run.0, open], |row| row.get(0))?.into_iter().collect();
+        if open {
+            succeeded.extend(self.streaks(run)?.into_iter().flatten());
+        }
         let targets = planned.into_iter().next().unwrap_or_default();
         if let Targets::Planned { count } = targets {
             let sql = "SELECT key, idx FROM planned WHERE run = ?1 AND idx < ?2 ORDER BY idx";
             let keys = self.all(sql, params![run.0, count], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?)))?;
-            return Ok(keys.into_iter().filter(|(_, index)| !succeeded.contains(index)).map(|(key, _)| key).collect());
+            return Ok(keys.into_iter().filter(|(_, index)| !succeeded.contains(*index)).map(|(key, _)| key).collect());
         }
-        let open = (0..targets.partials()).filter(|index| !succeeded.contains(index));
+        let open = (0..targets.partials()).filter(|index| !succeeded.contains(*index));
         Ok(open.filter_map(|index| targets.get(index)).map(|target| target.key.to_string()).collect())
     }
 

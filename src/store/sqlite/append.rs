@@ -4,6 +4,7 @@ mod abandoned;
 mod jobs;
 mod outbox;
 mod outputs;
+mod streaks;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +13,8 @@ use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
 
 pub(super) use self::abandoned::finish_abandoned;
-use super::{fault, values};
+use self::streaks::Quick;
+use super::{fault, streak, values};
 use crate::config::{Target, TargetValue};
 use crate::engine::{Decides, Decision, Follow, Indexes, Outcome, PartialRecord, Record, RunInfo, RunKey, RunSummary};
 use crate::store::{Epoch, StoreError};
@@ -76,10 +78,11 @@ pub(super) fn append(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     refuse_fenced(&transaction, node, epoch)?;
     let insert_partial = transaction.prepare_cached(INSERT_PARTIAL)?;
-    let mut append = Append { transaction: &transaction, node, insert_partial, tallies: BTreeMap::new(), captured: 0, short };
+    let mut append = Append { transaction: &transaction, node, insert_partial, tallies: BTreeMap::new(), quick: Quick::new(), captured: 0, short };
     for record in records {
         append.record(record)?;
     }
+    append.write_quick()?;
     append.write_tallies()?;
     let captured = append.write_captured()?;
     drop(append);
@@ -116,21 +119,27 @@ impl Tally {
 }
 
 /// One transaction under way.
-struct Append<'t> {
+struct Append<'t, 'r> {
     transaction: &'t Transaction<'t>,
     node: &'t str,
     /// Held, because there may be a million of them.
     insert_partial: CachedStatement<'t>,
     /// One update a run instead of one a partial.
     tallies: BTreeMap<RunKey, Tally>,
+    /// Quick successes, which are written together.
+    quick: Quick<'r>,
     /// Bytes of output that have come.
     captured: i64,
     /// There is hardly any room on the disk: captured output is cut short.
     short: bool,
 }
 
-impl Append<'_> {
-    fn record(&mut self, record: &Record) -> Result<(), Refusal> {
+impl<'r> Append<'_, 'r> {
+    fn record(&mut self, record: &'r Record) -> Result<(), Refusal> {
+        if !matches!(record, Record::Partial(_) | Record::Claimed { .. }) {
+            // What follows may look at them.
+            self.write_quick()?;
+        }
         match record {
             Record::Accounting { job, accounted, fingerprint, beginning, boot_id } => {
                 self.start_accounting(job, *accounted, *fingerprint, *beginning, boot_id.as_deref())
@@ -148,6 +157,7 @@ impl Append<'_> {
                 params![run.0, upto, values::micros(*at)],
             ),
             Record::Retried { run, index, attempt } => {
+                self.take_apart(*run, *index)?;
                 let sql = "UPDATE partial SET retried = ?3 WHERE idx = ?2 AND run = (SELECT key FROM run WHERE key = ?1 AND ended IS NULL)";
                 self.change_run(*run, sql, params![run.0, index, attempt])
             }
@@ -225,7 +235,25 @@ impl Append<'_> {
         Ok(())
     }
 
-    fn partial(&mut self, partial: &PartialRecord) -> Result<(), Refusal> {
+    fn partial(&mut self, partial: &'r PartialRecord) -> Result<(), Refusal> {
+        if streak::fits(partial) {
+            self.quick.entry(partial.run).or_default().push(partial);
+            self.tallies.entry(partial.run).or_default().count(Outcome::Succeeded, 1);
+            return Ok(());
+        }
+        if partial.attempt > 1 {
+            self.write_quick()?;
+            self.take_apart(partial.run, partial.index)?;
+        }
+        self.write_alone(partial)?;
+        if partial.retry.is_none() {
+            self.tallies.entry(partial.run).or_default().count(partial.outcome, 1);
+        }
+        self.output(partial.run, i64::from(partial.index), partial.attempt, partial.output.as_ref())
+    }
+
+    /// In a row of its own, in place of what the attempt before has left.
+    fn write_alone(&mut self, partial: &PartialRecord) -> Result<(), Refusal> {
         let ended = partial.retry.is_none();
         let (outcome, retrying) = (ended.then_some(partial.outcome), (!ended).then_some(partial.outcome));
         let (target, target_key) = target_columns(partial.target.as_ref().filter(|_| !partial.planned))?;
@@ -249,17 +277,13 @@ impl Append<'_> {
             partial.usage.and_then(|usage| usage.max_rss).map(saturated),
         ];
         let inserted = self.insert_partial.execute(columns).map_err(|error| unknown_run(partial.run, error))?;
-        let tally = self.tallies.entry(partial.run).or_default();
         if inserted == 0 {
             if let Some(earlier) = recorded_outcome(self.transaction, partial.run, partial.index)? {
-                tally.count(earlier, -1);
+                self.tallies.entry(partial.run).or_default().count(earlier, -1);
             }
             self.transaction.prepare_cached(UPDATE_PARTIAL)?.execute(columns)?;
         }
-        if let Some(outcome) = outcome {
-            tally.count(outcome, 1);
-        }
-        self.output(partial.run, i64::from(partial.index), partial.attempt, partial.output.as_ref())
+        Ok(())
     }
 
     fn finished(&mut self, summary: &RunSummary) -> Result<(), Refusal> {

@@ -12,6 +12,9 @@ use crate::store::{Epoch, Retention};
 /// Rows that one step deletes, about.
 const STEP: u32 = 1_000;
 
+/// A row of many partials is as large as so many others.
+const STREAK_ROWS: u32 = 32;
+
 /// Bytes of captured output that one step cuts or deletes, about.
 const STEP_OUTPUT: i64 = 16 << 20;
 
@@ -141,11 +144,18 @@ fn forget_run(connection: &Connection, run: i64, left: &mut Left) -> rusqlite::R
     if left.is_nothing() {
         return Ok(());
     }
+    // That of the first partial tells a run that is whole from one that is being forgotten.
+    for first in ["DELETE FROM partial WHERE run = ?1 AND idx = 0", "DELETE FROM streak WHERE run = ?1 AND first = 0"] {
+        connection.prepare_cached(first)?.execute([run])?;
+    }
     let partials = "DELETE FROM partial WHERE run = ?1 AND idx IN (SELECT idx FROM partial WHERE run = ?1 LIMIT ?2)";
     let planned = "DELETE FROM planned WHERE run = ?1 AND idx IN (SELECT idx FROM planned WHERE run = ?1 LIMIT ?2)";
     for rows in [partials, planned] {
         left.take(connection.prepare_cached(rows)?.execute(params![run, left.rows])?, 0);
     }
+    let streaks = "DELETE FROM streak WHERE run = ?1 AND first IN (SELECT first FROM streak WHERE run = ?1 LIMIT ?2)";
+    let gone = connection.prepare_cached(streaks)?.execute(params![run, left.rows.div_ceil(STREAK_ROWS)])?;
+    left.take(gone * STREAK_ROWS as usize, 0);
     if !left.is_nothing() {
         left.take(connection.prepare_cached("DELETE FROM run WHERE key = ?1")?.execute([run])?, 0);
     }

@@ -25,7 +25,7 @@ pub struct Inspection {
 }
 
 /// What is wrong with each thing that the question names. A run whose first partials are gone is being forgotten.
-const RULES: [(&str, &str); 16] = [
+const RULES: [(&str, &str); 17] = [
     (
         "the run has an end without an outcome, or an outcome without an end",
         "SELECT id FROM run WHERE (ended IS NULL) <> (outcome IS NULL)",
@@ -41,7 +41,7 @@ const RULES: [(&str, &str); 16] = [
              SELECT run, min(idx) AS first, count(*) FILTER (WHERE outcome = 'succeeded') AS succeeded,
                  count(*) FILTER (WHERE outcome = 'cancelled') AS cancelled,
                  count(*) FILTER (WHERE outcome NOT IN ('succeeded', 'cancelled')) AS failed
-             FROM partial GROUP BY run
+             FROM every_partial GROUP BY run
          ) AS found ON found.run = run.key
          WHERE coalesce(run.reason, '') NOT LIKE '%some of its partials were lost with a damaged database' AND (
              found.succeeded > run.succeeded OR found.failed > run.failed OR found.cancelled > run.cancelled
@@ -51,7 +51,16 @@ const RULES: [(&str, &str); 16] = [
     ),
     (
         "the run has a partial beyond their number",
-        "SELECT id FROM run WHERE claimed > partials OR EXISTS (SELECT 1 FROM partial WHERE run = key AND idx >= partials)",
+        "SELECT id FROM run WHERE claimed > partials OR EXISTS (SELECT 1 FROM partial WHERE run = key AND idx >= partials)
+             OR EXISTS (SELECT 1 FROM streak WHERE run = key AND first + count > run.partials)",
+    ),
+    (
+        "the run has a partial twice",
+        "SELECT id FROM run WHERE EXISTS (
+             SELECT 1 FROM streak WHERE run = key AND (count <> json_array_length(streak.partials)
+                 OR EXISTS (SELECT 1 FROM partial WHERE run = key AND idx >= first AND idx < first + count)
+                 OR EXISTS (SELECT 1 FROM streak AS other WHERE other.run = key AND other.first > streak.first
+                     AND other.first < streak.first + streak.count)))",
     ),
     (
         "the run has ended, and one of its partials has not",
@@ -123,6 +132,9 @@ pub(super) fn inspect(connection: &Connection) -> rusqlite::Result<Inspection> {
     let mut rows = BTreeMap::new();
     for table in if problems.is_empty() { &["run", "partial", "decision", "output"][..] } else { &[] } {
         rows.insert((*table).to_owned(), count(connection, table)?);
+    }
+    if let Some(partials) = rows.get_mut("partial").filter(|_| version >= schema::WITH_STREAKS) {
+        *partials += connection.query_row("SELECT coalesce(sum(count), 0) FROM streak", [], |row| row.get::<_, i64>(0))?.unsigned_abs();
     }
     Ok(Inspection { version, rows, problems })
 }

@@ -17,6 +17,7 @@ mod recover;
 mod repair;
 mod salvage;
 mod schema;
+mod streak;
 mod values;
 
 use std::collections::BTreeSet;

@@ -71,7 +71,15 @@ impl Reader {
     /// A page of the run's recorded partials in index order, from the first after `after`. With `failed`, only those that ended
     /// otherwise than succeeded or cancelled.
     pub fn partials(&self, run: RunKey, failed: bool, after: Option<u32>, limit: u32) -> Result<Vec<PartialView>, StoreError> {
-        self.all(&partials_question(failed), params![run.0, after.map_or(-1, i64::from), limit.min(MAX_PAGE)], partial_view)
+        let limit = limit.min(MAX_PAGE);
+        let mut page = self.all(&partials_question(failed), params![run.0, after.map_or(-1, i64::from), limit], partial_view)?;
+        if !failed && let Some(from) = after.map_or(Some(0), |after| after.checked_add(1)) {
+            let limit = limit as usize;
+            page.extend(self.partials_of_streaks(run, from, limit).map_err(|error| fault(&self.path, error))?);
+            page.sort_unstable_by_key(|partial| partial.index);
+            page.truncate(limit);
+        }
+        Ok(page)
     }
 
     /// The `count` partials whose last attempt took longest, longest first. Those under a millisecond are not ranked.
@@ -260,7 +268,7 @@ fn milliseconds(micros: i64) -> i64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "285 years in microseconds are still exact")]
-fn fractional(micros: i64) -> f64 {
+pub(super) fn fractional(micros: i64) -> f64 {
     micros as f64 / 1_000.0
 }
 

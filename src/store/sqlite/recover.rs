@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rusqlite::{Connection, Result, Row};
 
-use super::values;
+use super::{streak, values};
 use crate::config::JobName;
 use crate::engine::{Cause, Outcome, RecoveredJob, RecoveredRun, Recovery, RunId, RunKey, Standing};
 
@@ -89,6 +89,18 @@ fn read_partials(connection: &Connection, run: &mut RecoveredRun) -> Result<()> 
             },
             (None, true) => run.retrying.push((index, outcome, attempt)),
         }
+    }
+    let streaks = streak::places(connection, run.key)?;
+    if !streaks.is_empty() {
+        run.ended.extend(streaks.into_iter().map(|indexes| (indexes, Outcome::Succeeded, 1)));
+        run.ended.sort_unstable_by_key(|(indexes, ..)| indexes.start);
+        run.ended.dedup_by(|(next, outcome, attempt), (indexes, alike, last)| {
+            let joins = indexes.end == next.start && (*alike, *last) == (*outcome, *attempt);
+            if joins {
+                indexes.end = next.end;
+            }
+            joins
+        });
     }
     Ok(())
 }

@@ -145,7 +145,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Makes what is counted fit what was saved; the runs that have lost partials.
 fn settle(new: &Connection, version: i64) -> rusqlite::Result<Vec<String>> {
-    let succeeded = "(SELECT count(*) FROM partial WHERE run = key AND outcome = 'succeeded')";
+    let partials = if version >= schema::WITH_STREAKS { "every_partial" } else { "partial" };
+    let succeeded = format!("(SELECT count(*) FROM {partials} WHERE run = key AND outcome = 'succeeded')");
     let lost = format!(
         "UPDATE run SET reason = coalesce(reason || '; ', '') || ?1 WHERE ended IS NOT NULL AND succeeded > {succeeded} RETURNING id"
     );

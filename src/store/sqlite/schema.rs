@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x6274_6364;
 
 /// The script at position N takes a database from version N to N + 1. Released scripts are never edited.
-const MIGRATIONS: [&str; 7] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7];
+const MIGRATIONS: [&str; 8] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8];
 
 const VERSION_1: &str = "
 -- Who writes. `epoch` fences the earlier writers of a node.
@@ -201,9 +201,36 @@ const VERSION_7: &str = "
 ALTER TABLE run ADD COLUMN args TEXT;
 ";
 
+const VERSION_8: &str = "
+-- Quick successes side by side: `count` of them from the place `first` on, with `partials`, a JSON array. Each has succeeded at its
+-- first attempt in less than a millisecond, and is itself an array: microseconds from `began` to its start, from there to its end,
+-- how long it took on the monotonic clock, its target, the key of a target that is a table, and its result.
+CREATE TABLE streak (
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    first INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    began INTEGER NOT NULL,
+    partials TEXT NOT NULL,
+    PRIMARY KEY (run, first)
+) STRICT, WITHOUT ROWID;
+
+-- Whatever is on record of partials, a row each.
+CREATE VIEW every_partial AS
+    SELECT run, idx, target, target_key, outcome, attempt, retrying, retry_at, retried, started, ended, duration_us, exit_code, signal,
+        result, error, cpu_us, max_rss
+    FROM partial
+    UNION ALL
+    SELECT run, first + each.key, each.value -> 3, each.value ->> 4, 'succeeded', 1, NULL, NULL, NULL, began + (each.value ->> 0),
+        began + (each.value ->> 0) + (each.value ->> 1), each.value ->> 2, NULL, NULL, each.value -> 5, NULL, NULL, NULL
+    FROM streak, json_each(streak.partials) AS each;
+";
+
 /// The version this release writes and reads.
-pub(super) const VERSION: i64 = 7;
-const _: () = assert!(MIGRATIONS.len() == 7 && VERSION == 7, "each version has its script");
+pub(super) const VERSION: i64 = 8;
+const _: () = assert!(MIGRATIONS.len() == 8 && VERSION == 8, "each version has its script");
+
+/// The first version in which partials may be in the table `streak`; the view `every_partial` has them all.
+pub(super) const WITH_STREAKS: i64 = 8;
 
 /// What a file says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

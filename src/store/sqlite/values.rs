@@ -48,6 +48,11 @@ pub(super) fn json_text(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::ToSqlConversionFailure(error.into()))
 }
 
+/// Puts the same behind `text`, which stays UTF-8.
+pub(super) fn push_json(text: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
+    serde_json::to_writer(text, value).map_err(|error| Error::ToSqlConversionFailure(error.into()))
+}
+
 pub(super) fn targets(row: &Row<'_>, column: usize) -> Result<Targets> {
     let text = row.get_ref(column)?.as_str()?;
     match serde_json::from_str(text) {

@@ -12,7 +12,8 @@ use crate::store::Epoch;
 const END_ABANDONED: &str = "
     WITH open AS (
         SELECT key,
-            max(0, claimed - (SELECT count(*) FROM partial WHERE run = key AND idx < claimed))
+            max(0, claimed - (SELECT count(*) FROM partial WHERE run = key AND idx < claimed)
+                - (SELECT coalesce(sum(count), 0) FROM streak WHERE run = key))
             + (SELECT count(*) FROM partial INDEXED BY partial_not_succeeded
                WHERE run = key AND outcome IS NOT 'succeeded' AND outcome IS NULL) AS unfinished
         FROM run WHERE node = ?1 AND ended IS NULL

@@ -8,7 +8,7 @@ use super::{Append, Refusal, saturated};
 use crate::config::Job;
 use crate::engine::{Accounted, Beginning, Decision, RunKey};
 
-impl Append<'_> {
+impl Append<'_, '_> {
     pub(super) fn start_accounting(
         &self,
         job: &Job,

@@ -30,7 +30,7 @@ const LAST_OUTPUT: &str = "
         WHERE run = ?1 AND outcome IS NOT 'succeeded' AND outcome <> 'cancelled'))
     ORDER BY idx, attempt DESC LIMIT 1";
 
-impl Append<'_> {
+impl Append<'_, '_> {
     pub(super) fn tell(&self, tell: &Tell) -> Result<(), Refusal> {
         let mut notice = tell.notice.clone();
         if let Some(run) = tell.run {

@@ -16,7 +16,7 @@ const INSERT: &str = "
 const REPLACE: &str = "UPDATE output SET head = ?4, tail = ?5, cut = ?6 WHERE run = ?1 AND idx = ?2 AND attempt = ?3";
 const LENGTH: &str = "SELECT length(head) + length(tail) FROM output WHERE run = ?1 AND idx = ?2 AND attempt = ?3";
 
-impl Append<'_> {
+impl Append<'_, '_> {
     pub(super) fn output(&mut self, run: RunKey, index: i64, attempt: u32, output: Option<&CapturedOutput>) -> Result<(), Refusal> {
         let Some(output) = output.filter(|output| **output != CapturedOutput::default()) else { return Ok(()) };
         let CapturedOutput { head, tail, cut } = output;

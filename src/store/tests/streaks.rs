@@ -1,0 +1,213 @@
+//! Quick successes share a row, and nobody sees it.
+
+use super::*;
+
+/// A success of a handler of the embedding program.
+fn quick(key: i64, index: u32) -> PartialRecord {
+    PartialRecord {
+        duration: Duration::from_micros(u64::from(index % 7)),
+        started: at(61) + Duration::from_micros(u64::from(index) * 3),
+        ended: at(61) + Duration::from_micros(u64::from(index) * 3 + 1),
+        exit_code: None,
+        usage: None,
+        result: (!index.is_multiple_of(3)).then(|| json(&format!("{{\"a\":[{index}]}}"))),
+        ..partial(key, index, Outcome::Succeeded)
+    }
+}
+
+fn quick_ended(key: i64, index: u32) -> Record {
+    Record::Partial(Box::new(quick(key, index)))
+}
+
+/// A run of a hundred: of the first fifty the partial 7 has failed, 13 waits for another attempt, 20 has not ended; two transactions.
+fn hundred() -> Opened {
+    let mut opened = Opened::with(&[watermark("sync"), fired_as(1, "sync", 60, range(100), Decides::Nominal), claimed(1, 60)]);
+    let first = (0..50).filter(|index| *index != 20).rev().map(|index| match index {
+        7 => ended(1, 7, Outcome::Failed),
+        13 => retrying(1, 13, 1),
+        index => quick_ended(1, index),
+    });
+    opened.append(&first.collect::<Vec<_>>()).expect("is recorded");
+    opened.append(&(50..60).map(|index| quick_ended(1, index)).collect::<Vec<_>>()).expect("is recorded");
+    opened
+}
+
+/// How many rows there are in each of the tables.
+fn rows(opened: &Opened) -> (i64, i64) {
+    let connection = rusqlite::Connection::open(opened.dir.path().join(DATABASE_FILE)).expect("opens");
+    let count = |table| connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("counts");
+    (count("partial"), count("streak"))
+}
+
+fn shown(partials: &[PartialView]) -> Vec<String> {
+    partials.iter().map(|partial| serde_json::to_string(partial).expect("is JSON")).collect()
+}
+
+#[test]
+fn neighbours_share_a_row() {
+    // 0 to 6 are too few; 8 to 12 are, and 14 to 19.
+    assert_eq!(rows(&hundred()), (2 + 7 + 5 + 6, 2));
+    assert_eq!(problems(&hundred()), Vec::<String>::new());
+}
+
+fn problems(opened: &Opened) -> Vec<String> {
+    opened.reader().inspect().expect("can be read").problems
+}
+
+#[test]
+fn they_read_back_as_if_each_had_its_own() {
+    let whole = hundred();
+    let mut apart = Opened::with(&[watermark("sync"), fired_as(1, "sync", 60, range(100), Decides::Nominal), claimed(1, 60)]);
+    for index in (0..60).filter(|index| *index != 20) {
+        let record = match index {
+            7 => ended(1, 7, Outcome::Failed),
+            13 => retrying(1, 13, 1),
+            index => quick_ended(1, index),
+        };
+        apart.append(&[record]).expect("is recorded");
+    }
+    assert_eq!(rows(&apart), (59, 0));
+    let all = |opened: &Opened| shown(&opened.reader().partials(RunKey(1), false, None, 1_000).expect("reads"));
+    assert_eq!(all(&whole), all(&apart));
+    assert_eq!(recovered(&mut *hundred().store), recovered(&mut *apart.store));
+    for after in 0..60 {
+        for limit in [1, 2, 9, 100] {
+            let page = whole.reader().partials(RunKey(1), false, Some(after), limit).expect("reads");
+            let expected: Vec<u32> = (after + 1..60).filter(|index| *index != 20).take(limit as usize).collect();
+            assert_eq!(page.iter().map(|partial| partial.index).collect::<Vec<_>>(), expected, "after {after}, {limit}");
+        }
+    }
+    assert!(whole.reader().partials(RunKey(1), false, Some(u32::MAX), 9).expect("reads").is_empty());
+}
+
+#[test]
+fn the_view_has_them_all() {
+    let opened = hundred();
+    let connection = rusqlite::Connection::open(opened.dir.path().join(DATABASE_FILE)).expect("opens");
+    let row = |index: u32| -> String {
+        let sql = "SELECT idx || ' ' || target || ' ' || outcome || ' ' || attempt || ' ' || started || ' ' || ended || ' ' || duration_us
+                       || ' ' || coalesce(result, 'none') FROM every_partial WHERE run = 1 AND idx = ?1";
+        connection.query_row(sql, [index], |row| row.get(0)).expect("is there")
+    };
+    assert_eq!(row(12), r#"12 "22" succeeded 1 1773194461000036 1773194461000037 5 none"#);
+    assert_eq!(row(55), r#"55 "65" succeeded 1 1773194461000165 1773194461000166 6 {"a":[55]}"#);
+}
+
+#[test]
+fn a_further_attempt_takes_a_streak_apart() {
+    let mut opened = hundred();
+    let before = shown(&opened.reader().partials(RunKey(1), false, None, 1_000).expect("reads"));
+    opened.append(&[retried(1, 30, 2)]).expect("is recorded");
+    assert_eq!(rows(&opened), (20 + 29, 1));
+    assert_eq!(shown(&opened.reader().partials(RunKey(1), false, None, 1_000).expect("reads")), before);
+    opened.append(&[attempt(1, 30, 2, Outcome::Failed), attempt(1, 55, 2, Outcome::Failed)]).expect("is recorded");
+    assert_eq!(rows(&opened), (20 + 29 + 10, 0));
+    assert_eq!(problems(&opened), Vec::<String>::new());
+    let run = opened.reader().run("sync").expect("is there");
+    assert_eq!((run.succeeded, run.failed), (55, 3));
+}
+
+#[test]
+fn what_came_back_to_the_list_is_recorded_once() {
+    let Record::Fired { run, .. } = fired(1, "sync", 60, range(20)) else { unreachable!("it is a fire") };
+    let replanned = Record::Replanned { run, dropped: [4].into_iter().collect(), at: at(90) };
+    let mut opened = Opened::with(&[fired(1, "sync", 60, range(20)), claimed(1, 3), replanned, retried(1, 4, 1)]);
+    opened.append(&(0..20).map(|index| quick_ended(1, index)).collect::<Vec<_>>()).expect("is recorded");
+    assert_eq!(problems(&opened), Vec::<String>::new());
+    assert_eq!(opened.reader().run("sync").expect("is there").succeeded, 20);
+}
+
+#[test]
+fn a_row_has_a_limit() {
+    let mut opened = Opened::with(&[fired(1, "sync", 60, range(10_000)), claimed(1, 10_000)]);
+    let large = json(&format!("\"{}\"", "x".repeat(9_000)));
+    let records: Vec<_> = (0..100)
+        .map(|index| Record::Partial(Box::new(PartialRecord { result: Some(large.clone()), ..quick(1, index) })))
+        .chain((100..5_000).map(|index| quick_ended(1, index)))
+        .collect();
+    opened.append(&records).expect("is recorded");
+    let longest = "SELECT max(length(partials)) FROM streak";
+    let connection = rusqlite::Connection::open(opened.dir.path().join(DATABASE_FILE)).expect("opens");
+    let longest: i64 = connection.query_row(longest, [], |row| row.get(0)).expect("reads");
+    assert!(longest < (64 << 10) + 10_000, "{longest}");
+    assert_eq!(opened.reader().partials(RunKey(1), false, None, 10_000).expect("reads").len(), 5_000);
+}
+
+#[test]
+fn targets_that_were_planned_are_shown() {
+    let mut opened = Opened::with(&[fired(1, "sync", 60, Targets::Unplanned(crate::config::Selection::All))]);
+    opened.store.plan(opened.epoch, &PlanStep::Begin { run: RunKey(1) }).expect("begins");
+    let targets: Vec<Target> = hosts().into_iter().chain((2..12).filter_map(|index| range(20).get(index))).collect();
+    let keep = PlanStep::Keep { run: RunKey(1), listing: 1, next: 0, grows: true, targets };
+    opened.store.plan(opened.epoch, &keep).expect("is kept");
+    let Record::Fired { run, .. } = fired(1, "sync", 60, Targets::Planned { count: 12 }) else { unreachable!("it is a fire") };
+    opened.append(&[Record::Planned { run }, claimed(1, 12)]).expect("is recorded");
+    let records = (0..12).map(|index| Record::Partial(Box::new(PartialRecord { planned: true, ..quick(1, index) })));
+    opened.append(&records.collect::<Vec<_>>()).expect("is recorded");
+    assert_eq!(rows(&opened), (0, 1));
+    let targets = |after| -> String {
+        let page = opened.reader().partials(RunKey(1), false, after, 4).expect("reads");
+        page.iter().map(|partial| partial.target.as_ref().map_or("none", |target| target.get())).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(targets(None), r#""a" {"key":"b","port":5432} "12" "13""#);
+    assert_eq!(targets(Some(8)), r#""19" "20" "21""#);
+}
+
+#[test]
+fn open_targets_are_those_without_a_success() {
+    let open = hundred().reader().targets(RunKey(1), true).expect("reads");
+    let expected: Vec<String> = [7, 13, 20].into_iter().chain(60..100).map(|index| (index + 10).to_string()).collect();
+    assert_eq!(open, expected);
+}
+
+#[test]
+fn an_abandoned_run_counts_them() {
+    let mut daemon = Opened::new();
+    let mut store = Sqlite::open(daemon.dir.path()).expect("opens");
+    let epoch = store.join(&node("run-9")).expect("joins");
+    let records: Vec<_> =
+        [fired(9, "dead", 60, range(30)), claimed(9, 25)].into_iter().chain((0..20).map(|index| quick_ended(9, index))).collect();
+    store.append(epoch, &records).expect("is recorded");
+    daemon.store.finish_abandoned(daemon.epoch, at(99), &|_, _| false).expect("is recorded");
+    let run = daemon.reader().run("dead").expect("is there");
+    assert_eq!((run.succeeded, run.failed, run.cancelled), (20, 5, 5));
+}
+
+#[test]
+fn they_are_forgotten_with_their_run() {
+    let mut opened = hundred();
+    opened.append(&[finished(1, RunOutcome::Failed)]).expect("is recorded");
+    while opened.store.forget(opened.epoch, &Retention { before: at(600), runs: 5, output: 0 }).expect("forgets") {}
+    assert_eq!(rows(&opened), (0, 0));
+}
+
+#[test]
+fn they_are_saved_from_a_damaged_database() {
+    let opened = hundred();
+    let before = shown(&opened.reader().partials(RunKey(1), false, None, 1_000).expect("reads"));
+    let path = opened.dir.path().join(DATABASE_FILE);
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    connection.execute_batch("PRAGMA foreign_keys = off; UPDATE run SET succeeded = 77 WHERE key = 1;").expect("is SQL");
+    drop(connection);
+    let dir = opened.dir;
+    drop(opened.store);
+    let repaired = repair(dir.path(), at(99)).expect("is repaired").expect("there was something to repair");
+    assert_eq!(repaired.problems, Vec::<String>::new());
+    let reader = Reader::open(dir.path()).expect("can be read");
+    assert_eq!(shown(&reader.partials(RunKey(1), false, None, 1_000).expect("reads")), before);
+    assert_eq!(reader.run("sync").expect("is there").succeeded, 57);
+}
+
+#[test]
+fn a_partial_that_is_there_twice_is_named() {
+    for sql in [
+        "INSERT INTO partial (run, idx, outcome, attempt, started, ended, duration_us) VALUES (1, 55, 'succeeded', 1, 0, 0, 0)",
+        "UPDATE streak SET count = 9 WHERE first = 50",
+    ] {
+        let opened = hundred();
+        let connection = rusqlite::Connection::open(opened.dir.path().join(DATABASE_FILE)).expect("opens");
+        connection.execute_batch(sql).expect("is SQL");
+        let expected = "the run has a partial twice: sync@20260311T020100Z";
+        assert!(problems(&opened).iter().any(|problem| problem == expected), "{sql}: {:?}", problems(&opened));
+    }
+}
