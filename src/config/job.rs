@@ -191,7 +191,9 @@ impl Targets {
     pub fn get(&self, index: u32) -> Option<Target> {
         match self {
             Self::List(list) => list.get(index as usize).cloned(),
-            Self::Range { start, .. } if index < self.partials() => Some(Target::text(&(start + i64::from(index)).to_string())),
+            Self::Range { start, .. } if index < self.partials() => {
+                Some(Target::text(itoa::Buffer::new().format(start + i64::from(index))))
+            }
             Self::None | Self::Range { .. } | Self::Source(_) | Self::Unplanned(_) | Self::Planned { .. } => None,
         }
     }

@@ -105,12 +105,19 @@ impl Core {
 
     /// Lets the engine take one event, and performs what it asks for.
     pub(super) fn handle(&mut self, event: Event) {
-        if let Event::PlanEnded { run, end: PlanEnd::Failed(reason) } = &event
-            && let Some(run) = self.live.get(run)
-        {
-            narrate::plan_failed(run, reason);
+        self.handle_all(vec![event]);
+    }
+
+    /// The same with events that are ready together.
+    pub(super) fn handle_all(&mut self, events: Vec<Event>) {
+        for event in &events {
+            if let Event::PlanEnded { run, end: PlanEnd::Failed(reason) } = event
+                && let Some(run) = self.live.get(run)
+            {
+                narrate::plan_failed(run, reason);
+            }
         }
-        let effects = self.engine.handle(clock::now(), event);
+        let effects = self.engine.handle_all(clock::now(), events);
         self.perform(effects);
     }
 
@@ -161,7 +168,7 @@ impl Core {
             match effect {
                 Effect::Record(record) => self.record(record),
                 Effect::WhenDurable(then) => self.writer.when_durable(then),
-                Effect::Start { run, part, others, until } => self.runner.start(run, part, others, until),
+                Effect::Start { run, parts, until } => self.runner.start(run, parts, until),
                 Effect::Stop { run, index, stop } => self.runner.stop(run, index, stop),
                 Effect::Plan { run, until } => {
                     let keeper = Keeper::new(self.writer.planner(), Arc::clone(&self.state_dir), &run);
@@ -199,13 +206,13 @@ impl Core {
                 self.live.insert(run.key, Arc::clone(run));
                 Some(Arc::clone(run))
             }
-            Record::Partial(partial) => {
-                if partial.retry.is_none() {
+            Record::Partials(partials) => {
+                for partial in partials.iter().filter(|partial| partial.retry.is_none()) {
                     let failed = !matches!(partial.outcome, Outcome::Succeeded | Outcome::Cancelled);
                     self.ended.partials += 1;
                     self.ended.failed += u64::from(failed);
                 }
-                self.live.get(&partial.run).cloned()
+                partials.first().and_then(|partial| self.live.get(&partial.run)).cloned()
             }
             Record::Finished(summary) => {
                 self.last_outcome = Some(summary.outcome);

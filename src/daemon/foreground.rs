@@ -134,11 +134,11 @@ pub(super) fn report(progress: &mut dyn Progress, record: &Record) {
         // Until its targets have been read, nobody knows how many there are.
         Record::Fired { run, .. } if matches!(run.targets, Targets::Unplanned(_)) => {}
         Record::Fired { run, .. } | Record::Planned { run } => progress.planned(run),
-        Record::Partial(partial) => {
+        Record::Partials(partials) => partials.iter().for_each(|partial| {
             let retry = partial.retry.is_some();
             let (target, error) = (partial.target.as_ref(), partial.error.as_deref());
             progress.partial_ended(partial.index, target, partial.outcome, partial.attempt, retry, error);
-        }
+        }),
         Record::Finished(summary) => progress.finished(summary),
         Record::Accounting { .. }
         | Record::Paused { .. }

@@ -37,10 +37,13 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             let (run, dropped) = (Arc::clone(run), dropped.count());
             Some(Box::new(move || replanned(&run, dropped)))
         }
-        (Record::Partial(partial), Some(run)) if is_untold(partial, run) => None,
-        (Record::Partial(partial), Some(run)) => {
-            let (run, ended) = (Arc::clone(run), Ended::new(partial));
-            Some(Box::new(move || partial_ended(&ended, &run)))
+        (Record::Partials(partials), Some(run)) => {
+            let ended: Vec<Ended> = partials.iter().filter(|partial| !is_untold(partial, run)).map(Ended::new).collect();
+            if ended.is_empty() {
+                return None;
+            }
+            let run = Arc::clone(run);
+            Some(Box::new(move || ended.iter().for_each(|ended| partial_ended(ended, &run))))
         }
         (Record::Finished(summary), run) => {
             let (run, summary) = (run.map(Arc::clone), RunSummary { output: None, result: None, tells: Vec::new(), ..(**summary).clone() });
@@ -59,7 +62,7 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             | Record::Told(_)
             | Record::Standing { .. }
             | Record::Posted(_)
-            | Record::Partial(_),
+            | Record::Partials(_),
             _,
         ) => None,
     }

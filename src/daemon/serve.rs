@@ -1,6 +1,7 @@
 //! From start to leave: lock, log, store, recovery, the API, and the loop.
 
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,9 +186,17 @@ impl Server {
                 narrate::clock_set(before, now, &self.config.daemon.timezone);
             }
             let taken = events.len();
+            let mut ready = Vec::new();
             for event in events {
-                self.handle(event)?;
+                match event {
+                    Event::Engine(event) => ready.push(event),
+                    other => {
+                        self.core.handle_all(mem::take(&mut ready));
+                        self.handle(other)?;
+                    }
+                }
             }
+            self.core.handle_all(ready);
             self.tell_systemd(taken);
         }
         Ok(())

@@ -78,7 +78,7 @@ impl Engine {
     /// The claim is on disk: its targets may start.
     pub(super) fn claimed(&mut self, key: RunKey, upto: u32, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key) else { return };
-        run.claimed = upto;
+        run.has_claimed(upto);
         self.claim(key, now, effects);
         self.stand_in_line(key, now);
     }
@@ -109,31 +109,39 @@ impl Engine {
 
     /// Starts partials, one of each run in turn, until nothing can start or `max_partials` are in flight.
     pub(super) fn dispatch(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        while self.in_flight < self.config.daemon.max_partials {
+        while let room @ 1.. = self.config.daemon.max_partials.saturating_sub(self.in_flight) {
             let Some(key) = self.line.pop_front() else { return };
             if let Some(run) = self.runs.get_mut(&key) {
                 run.in_line = false;
             }
-            self.start_one(key, now, effects);
+            // With nobody behind it, it would have the next turn too.
+            self.start(key, if self.line.is_empty() { room } else { 1 }, now, effects);
             self.stand_in_line(key, now);
         }
     }
 
-    fn start_one(&mut self, key: RunKey, now: Now, effects: &mut Vec<Effect>) {
+    /// Starts what a run starts next, at most so many attempts.
+    fn start(&mut self, key: RunKey, most: usize, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key).filter(|run| run.can_start()) else { return };
-        let mut parts = run.take_next().into_iter();
-        let Some(Part { index, attempt, target }) = parts.next() else { return };
-        let others: Vec<Part> = parts.collect();
-        if let Some(rate) = run.info.job.policies.rate {
+        let parts = run.take_next(most);
+        if parts.is_empty() {
+            return;
+        }
+        let policies = &run.info.job.policies;
+        if let Some(rate) = policies.rate {
             run.pace.get_or_insert_with(|| Pace::new(rate, now.monotonic)).take(now.monotonic);
         }
-        let timeout = run.info.job.policies.partial_timeout;
-        let timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Attempt { run: key, index }));
+        let timeout = policies.partial_timeout;
         let until = timeout.map(|timeout| later(now.wall, timeout)).into_iter().chain(run.until).min();
-        let flight = Flight { attempt, since: now.wall, target: target.clone(), others: others.clone(), timer, stopped: None };
-        run.flights.insert(index, flight);
-        self.in_flight += 1;
-        effects.push(Effect::Start { run: Arc::clone(&run.info), part: Part { index, attempt, target }, others, until });
+        let chunk = policies.chunk as usize;
+        for attempted in parts.chunks(chunk.max(1)) {
+            let Some((Part { index, attempt, target }, others)) = attempted.split_first() else { continue };
+            let timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Attempt { run: key, index: *index }));
+            let (target, others) = (target.clone(), others.to_vec());
+            run.flights.insert(*index, Flight { attempt: *attempt, since: now.wall, target, others, timer, stopped: None });
+            self.in_flight += 1;
+        }
+        effects.push(Effect::Start { run: Arc::clone(&run.info), parts, until });
         self.claim(key, now, effects);
     }
 }
@@ -146,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Args, Config, Context, Host, parse};
-    use crate::engine::{Event, Ticket};
+    use crate::engine::{AttemptEnd, Event, Ticket};
     use crate::schedule::Zone;
 
     fn config(keys: &str) -> Config {
@@ -186,5 +194,75 @@ mod tests {
         assert_eq!(until("partial_timeout = \"10s\"\n", 5), Some(15));
         assert_eq!(until("partial_timeout = \"10s\"\ntimeout = \"1m\"\n", 5), Some(15));
         assert_eq!(until("partial_timeout = \"10s\"\ntimeout = \"1m\"\n", 55), Some(60));
+    }
+
+    const NOW: Now = Now { wall: Timestamp::UNIX_EPOCH, monotonic: Duration::from_secs(1_000) };
+
+    /// Takes the event, then all that becomes durable; what starts, as `JOB INDEXES` for each effect.
+    fn starts(engine: &mut Engine, event: Event) -> Vec<String> {
+        let (mut events, mut starts) = (vec![event], Vec::new());
+        while let Some(event) = events.pop() {
+            for effect in engine.handle(NOW, event) {
+                match effect {
+                    Effect::WhenDurable(then) => events.push(Event::Durable(then)),
+                    Effect::Start { run, parts, .. } => {
+                        let indexes: Vec<_> = parts.iter().map(|part| part.index.to_string()).collect();
+                        starts.push(format!("{} {}", run.job.name, indexes.join(",")));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        starts
+    }
+
+    fn trigger(job: &str) -> Event {
+        Event::Triggered { job: job.into(), targets: Vec::new(), args: Args::new(), nominal: None, ticket: Ticket(1) }
+    }
+
+    fn succeeded(index: u32) -> (u32, AttemptEnd) {
+        let end = AttemptEnd {
+            outcome: crate::engine::Outcome::Succeeded,
+            started: NOW.wall,
+            ended: NOW.wall,
+            duration: Duration::ZERO,
+            exit_code: None,
+            signal: None,
+            result: None,
+            error: None,
+            output: None,
+            parts: Vec::new(),
+            hindrance: None,
+            usage: None,
+        };
+        (index, end)
+    }
+
+    /// An engine with room for six partials, and the jobs `a` and `b`, whose handlers work on nine targets.
+    fn two_jobs(keys: &str) -> Engine {
+        let second = "[jobs.b]\nschedule = \"manual\"\nhandler = \"echo\"\ntargets = { range = \"0..9\" }\nconcurrency = 9\n";
+        let keys = format!("targets = {{ range = \"0..9\" }}\n{keys}\n{second}[daemon]\nmax_partials = 6\n");
+        Engine::by_hand(Arc::new(config(&keys)), 0, NOW)
+    }
+
+    #[test]
+    fn handlers_start_together_as_many_as_may_and_programs_one_by_one() {
+        assert_eq!(starts(&mut two_jobs("concurrency = 9"), trigger("a")), ["a 0,1,2,3,4,5"]);
+        assert_eq!(starts(&mut two_jobs("concurrency = 4"), trigger("a")), ["a 0,1,2,3"]);
+        assert_eq!(starts(&mut two_jobs("concurrency = 4\ncanary = 2"), trigger("a")), ["a 0,1"]);
+        assert_eq!(starts(&mut two_jobs("concurrency = 2\nrate = \"100/s\""), trigger("a")), ["a 0"]);
+        let mut programs =
+            two_jobs("concurrency = 2\n[jobs.c]\nschedule = \"manual\"\nshell = \"true\"\ntargets = [\"x\", \"y\"]\nconcurrency = 2");
+        assert_eq!(starts(&mut programs, trigger("c")), ["c 0", "c 1"]);
+    }
+
+    #[test]
+    fn a_run_that_comes_later_has_its_turn() {
+        let mut engine = two_jobs("concurrency = 9");
+        assert_eq!(starts(&mut engine, trigger("a")), ["a 0,1,2,3,4,5"]);
+        assert_eq!(starts(&mut engine, trigger("b")), Vec::<String>::new());
+        let run = engine.runs().next().expect("it is live").info.key;
+        let ended = Event::AttemptsEnded { run, ends: vec![succeeded(3), succeeded(0), succeeded(5)] };
+        assert_eq!(starts(&mut engine, ended), ["a 6", "b 0", "a 7"]);
     }
 }

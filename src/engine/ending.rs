@@ -1,6 +1,7 @@
 //! From ended attempts to the end of the run: record, retry or count, gather, finish, and let the next run of the job begin.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,27 +12,49 @@ use super::timers::Timer;
 use super::{AttemptEnd, Effect, Engine, GatherEnd, Now, Outcome, Part, PartEnd, PartialRecord, Record, RunKey, RunSummary, Then, retry};
 
 impl Engine {
-    pub(super) fn attempt_ended(&mut self, key: RunKey, index: u32, end: AttemptEnd, now: Now, effects: &mut Vec<Effect>) {
-        let Some(run) = self.runs.get_mut(&key) else { return };
-        let Some(flight) = run.flights.remove(&index) else { return };
-        self.in_flight -= 1;
-        self.timers.cancel(flight.timer);
-
+    pub(super) fn attempts_ended(&mut self, key: RunKey, ends: Vec<(u32, AttemptEnd)>, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get(&key) else { return };
         let has_canaries = run.info.job.policies.canary > 0;
-        let (stopped, lead) = (flight.stopped, Part { index, attempt: flight.attempt, target: flight.target });
-        let mut stop = None;
-        for (part, end, told) in share_out(lead, flight.others, end) {
-            let stopped = if told { None } else { stopped };
-            stop = stop.or(self.part_ended(key, part, end, stopped, now, effects));
+        let mut records = Vec::with_capacity(ends.len());
+        for (index, end) in ends {
+            if let Some(reason) = self.attempt_ended(key, index, end, now, &mut records) {
+                effects.push(Effect::Record(Record::Partials(mem::take(&mut records))));
+                self.stop_run(key, reason, now, effects);
+            }
         }
-        if let Some(reason) = stop {
-            self.stop_run(key, reason, now, effects);
+        if !records.is_empty() {
+            effects.push(Effect::Record(Record::Partials(records)));
         }
         if has_canaries {
             self.claim(key, now, effects);
         }
         self.stand_in_line(key, now);
         self.end_if_complete(key, now, effects);
+    }
+
+    /// Records the end of each partial of an attempt; why the run cannot go on, if it cannot.
+    fn attempt_ended(
+        &mut self,
+        key: RunKey,
+        index: u32,
+        end: AttemptEnd,
+        now: Now,
+        records: &mut Vec<PartialRecord>,
+    ) -> Option<StopReason> {
+        let run = self.runs.get_mut(&key)?;
+        let flight = run.flights.remove(&index)?;
+        self.in_flight -= 1;
+        self.timers.cancel(flight.timer);
+        let (stopped, lead) = (flight.stopped, Part { index, attempt: flight.attempt, target: flight.target });
+        if flight.others.is_empty() {
+            return self.part_ended(key, lead, end, stopped, now, records);
+        }
+        let mut stop = None;
+        for (part, end, told) in share_out(lead, flight.others, end) {
+            let stopped = if told { None } else { stopped };
+            stop = stop.or(self.part_ended(key, part, end, stopped, now, records));
+        }
+        stop
     }
 
     /// Records the end of one partial's attempt; why the run cannot go on, if it cannot.
@@ -42,11 +65,10 @@ impl Engine {
         end: AttemptEnd,
         stopped: Option<Outcome>,
         now: Now,
-        effects: &mut Vec<Effect>,
+        records: &mut Vec<PartialRecord>,
     ) -> Option<StopReason> {
         let run = self.runs.get_mut(&key)?;
-        let Part { index, attempt, target } = part;
-        let outcome = retry::outcome(&end, stopped);
+        let (index, attempt, outcome) = (part.index, part.attempt, retry::outcome(&end, stopped));
         let delay = match run.stopping {
             // The next daemon takes it up again; its attempt is on record, so that it does not count as lost.
             Some(StopReason::Drained) if outcome == Outcome::Cancelled => Some(std::time::Duration::ZERO),
@@ -59,17 +81,12 @@ impl Engine {
             }
         };
         let retry_at = delay.map(|delay| later(now.wall, delay));
-        let record = partial_record(run, Part { index, attempt, target }, outcome, retry_at, end);
-        effects.push(Effect::Record(Record::Partial(Box::new(record))));
-        match delay {
-            Some(delay) => {
-                let due = now.monotonic + delay;
-                run.wait_for_retry(index, Tried { number: attempt, outcome }, due);
-                self.timers.set(due, Timer::Retry { run: key });
-                None
-            }
-            None => run.count(index, outcome).filter(|_| run.stopping.is_none()),
-        }
+        records.push(partial_record(run, part, outcome, retry_at, end));
+        let Some(delay) = delay else { return run.count(index, outcome).filter(|_| run.stopping.is_none()) };
+        let due = now.monotonic + delay;
+        run.wait_for_retry(index, Tried { number: attempt, outcome }, due);
+        self.timers.set(due, Timer::Retry { run: key });
+        None
     }
 
     /// Gathers or finishes the run when all its partials have ended.

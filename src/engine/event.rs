@@ -32,8 +32,9 @@ pub enum Event {
     Held(bool),
     /// All records up to the one that asked for it are on disk.
     Durable(Then),
-    /// An attempt has ended: its process is gone.
-    AttemptEnded { run: RunKey, index: u32, end: Box<AttemptEnd> },
+    /// Attempts of a run have ended, by the index of their partial: their processes are gone. That of the first partial of a chunk
+    /// stands for the whole chunk.
+    AttemptsEnded { run: RunKey, ends: Vec<(u32, AttemptEnd)> },
     /// The reading of a run's targets has ended.
     PlanEnded { run: RunKey, end: PlanEnd },
     /// Targets that were asked for with [`Effect::Load`], or why they cannot be had.
@@ -64,10 +65,9 @@ pub enum Effect {
     Record(Record),
     /// Once everything recorded so far is on disk, hand this back as [`Event::Durable`].
     WhenDurable(Then),
-    /// Carry out one attempt.
-    /// `others`: the rest of its chunk, which the same process works on.
-    /// `until`: when a timeout will stop it.
-    Start { run: Arc<RunInfo>, part: Part, others: Vec<Part>, until: Option<Timestamp> },
+    /// Carry out an attempt of each of these partials, one at least: where the job has a `chunk` in one process, else each on its
+    /// own. `until`: when a timeout will stop them.
+    Start { run: Arc<RunInfo>, parts: Vec<Part>, until: Option<Timestamp> },
     /// Signal the process tree of a partial's attempt.
     Stop { run: RunKey, index: u32, stop: Stop },
     /// Read the targets of a run, and bring them into the store.
@@ -88,7 +88,7 @@ pub enum Effect {
     Finished,
 }
 
-/// A partial of a chunk.
+/// A partial that is to be started.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     pub index: u32,

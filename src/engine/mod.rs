@@ -9,7 +9,7 @@
 //! - `recovery`: what a restart takes up again; `replan`: of a run whose targets were edited meanwhile.
 //!
 //! **Invariants.** Nothing is started before the claim that covers it is on disk. Every nominal time up to a job's watermark
-//! has exactly one recorded decision. Every `Start` is answered by exactly one `AttemptEnded`.
+//! has exactly one recorded decision. Every part of a `Start` is answered by exactly one end in `AttemptsEnded`.
 
 mod accounting;
 mod by_hand;
@@ -218,34 +218,45 @@ impl Engine {
 
     /// Takes one event and says what is to be done about it.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        self.handle_all(now, [event])
+    }
+
+    /// Takes events that are ready together, in their order.
+    pub fn handle_all(&mut self, now: Now, events: impl IntoIterator<Item = Event>) -> Vec<Effect> {
         let mut effects = Vec::new();
         let before = std::mem::replace(&mut self.now, now);
         if now.wall < before.wall {
             self.clock_set_back(before, now, &mut effects);
         }
-        match event {
-            Event::Tick => {}
-            Event::ConfigLoaded(config) => self.load(config, now, &mut effects),
-            Event::Held(held) => self.hold(held, now, &mut effects),
-            Event::Durable(then) => self.durable(then, now, &mut effects),
-            Event::AttemptEnded { run, index, end } => self.attempt_ended(run, index, *end, now, &mut effects),
-            Event::PlanEnded { run, end } => self.plan_ended(run, end, now, &mut effects),
-            Event::Loaded { run, targets } => self.loaded(run, targets, now, &mut effects),
-            Event::GatherEnded { run, end } => self.gather_ended(run, *end, now, &mut effects),
-            Event::Triggered { job, targets, args, nominal, ticket } => {
-                self.trigger(&job, (&targets, &args), nominal, ticket, now, &mut effects);
-            }
-            Event::RetryAsked { job, targets, args, nominal, ticket } => {
-                self.retry(&job, (&targets, &args), nominal, ticket, now, &mut effects);
-            }
-            Event::Paused { job, paused, ticket } => self.pause(&job, paused, ticket, now, &mut effects),
-            Event::Backfilled { job, nominals, ticket } => self.backfill(&job, &nominals, ticket, now, &mut effects),
-            Event::Cancelled { run, ticket } => self.cancel(run, ticket, now, &mut effects),
-            Event::Drain => self.drain(now, &mut effects),
-            Event::StopNow => self.stop_now(now, &mut effects),
+        for event in events {
+            self.take(event, now, &mut effects);
         }
         self.tick(now, &mut effects);
         effects
+    }
+
+    fn take(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Tick => {}
+            Event::ConfigLoaded(config) => self.load(config, now, effects),
+            Event::Held(held) => self.hold(held, now, effects),
+            Event::Durable(then) => self.durable(then, now, effects),
+            Event::AttemptsEnded { run, ends } => self.attempts_ended(run, ends, now, effects),
+            Event::PlanEnded { run, end } => self.plan_ended(run, end, now, effects),
+            Event::Loaded { run, targets } => self.loaded(run, targets, now, effects),
+            Event::GatherEnded { run, end } => self.gather_ended(run, *end, now, effects),
+            Event::Triggered { job, targets, args, nominal, ticket } => {
+                self.trigger(&job, (&targets, &args), nominal, ticket, now, effects);
+            }
+            Event::RetryAsked { job, targets, args, nominal, ticket } => {
+                self.retry(&job, (&targets, &args), nominal, ticket, now, effects);
+            }
+            Event::Paused { job, paused, ticket } => self.pause(&job, paused, ticket, now, effects),
+            Event::Backfilled { job, nominals, ticket } => self.backfill(&job, &nominals, ticket, now, effects),
+            Event::Cancelled { run, ticket } => self.cancel(run, ticket, now, effects),
+            Event::Drain => self.drain(now, effects),
+            Event::StopNow => self.stop_now(now, effects),
+        }
     }
 
     /// When the next [`Event::Tick`] is wanted.

@@ -101,8 +101,8 @@ pub enum Record {
     Retried { run: RunKey, index: u32, attempt: u32 },
     /// The further attempt of a partial was not started, and this daemon leaves it to the next.
     Released { run: RunKey, index: u32 },
-    /// An attempt has ended; with `retry` the partial goes on, else it has ended too.
-    Partial(Box<PartialRecord>),
+    /// Attempts of partials of one run have ended, in this order; with `retry` the partial goes on, else it has ended too.
+    Partials(Vec<PartialRecord>),
     /// A run has ended.
     Finished(Box<RunSummary>),
     /// Somebody is to be told, of what is no record of its own.
@@ -174,6 +174,14 @@ pub struct RunSummary {
 }
 
 impl Record {
+    /// How many facts it tells: of partials one each.
+    pub fn facts(&self) -> usize {
+        match self {
+            Self::Partials(partials) => partials.len(),
+            _ => 1,
+        }
+    }
+
     /// Who is told of it.
     pub fn tells(&self) -> &[Tell] {
         match self {

@@ -188,7 +188,7 @@ fn lost(recovered: &RecoveredRun) -> Vec<(u32, u32)> {
 
 /// The record of an attempt that is lost; with `again` another follows.
 fn lost_attempt(run: &RecoveredRun, targets: &Targets, (index, attempt): (u32, u32), again: bool, now: Now) -> Effect {
-    Effect::Record(Record::Partial(Box::new(PartialRecord {
+    Effect::Record(Record::Partials(vec![PartialRecord {
         run: run.key,
         index,
         target: targets.get(index),
@@ -205,7 +205,7 @@ fn lost_attempt(run: &RecoveredRun, targets: &Targets, (index, attempt): (u32, u
         error: Some(LOST.into()),
         output: None,
         usage: None,
-    })))
+    }]))
 }
 
 /// The end of a run that is not taken up again; `lost` of its attempts were.

@@ -1,6 +1,7 @@
 //! One live run: which partials are still to start, in flight, waiting for another attempt, or ended.
 
 mod chunk;
+mod claim;
 mod plan;
 mod stop_reason;
 
@@ -79,6 +80,8 @@ pub(super) struct Run {
     pub claimed: u32,
     /// The claim that was asked for last.
     pub claiming: u32,
+    /// How much larger claims are than at first, because starts had to wait for them.
+    claim_scale: u32,
     pub flights: BTreeMap<u32, Flight>,
     /// Due time, index: the partials that wait for another attempt.
     retries: BinaryHeap<Reverse<(Duration, u32)>>,
@@ -133,6 +136,7 @@ impl Run {
             todo: (partials > 0).then_some(0..partials).into_iter().collect(),
             claimed: 0,
             claiming: 0,
+            claim_scale: 1,
             flights: BTreeMap::new(),
             retries: BinaryHeap::new(),
             retrying: VecDeque::new(),
@@ -176,35 +180,6 @@ impl Run {
         self.attempts = attempts;
         self.canaries = self.count_canaries();
         self.line_up(0..self.gate(), now);
-    }
-
-    /// How many targets are claimed at once: enough that a start never waits for the disk, few enough that a crash leaves
-    /// few partials of which nobody knows whether they started.
-    fn claim_size(&self) -> u32 {
-        let concurrency = u32::try_from(self.info.job.policies.concurrency).unwrap_or(u32::MAX);
-        match self.info.job.work {
-            // In-process partials may take less than a microsecond, and a commit takes a thousand times as long.
-            crate::config::Work::Handler(_) if self.is_planned() => concurrency.saturating_mul(16).clamp(1_024, 4_096),
-            crate::config::Work::Handler(_) => concurrency.saturating_mul(16).clamp(1_024, 16_384),
-            _ => concurrency
-                .saturating_mul(2)
-                .clamp(1, 1_000)
-                .saturating_mul(self.info.job.policies.chunk)
-                .min(16_384.max(self.info.job.policies.chunk)),
-        }
-    }
-
-    /// The claim to ask for now, if any: `upto` of the targets.
-    pub(super) fn next_claim(&mut self) -> Option<u32> {
-        let last = self.todo.back()?.end.min(self.gate());
-        let next = self.todo.front()?.start;
-        let size = self.claim_size();
-        let ahead = self.claimed.saturating_sub(next);
-        if self.claiming != self.claimed || self.claimed >= last || ahead > size / 2 {
-            return None;
-        }
-        self.claiming = next.max(self.claimed).saturating_add(size).min(last);
-        Some(self.claiming)
     }
 
     /// Whether a partial could start if the daemon had room for it.

@@ -65,8 +65,8 @@ pub(super) async fn carry_out(attempt: &Attempt, work: &HttpWork, stops: &StopLi
             Ok(answer) => judge(&Response { body: secrets.clean(&answer.body).into_owned(), ..answer }, work, kept),
             Err(error) => Ended::failed(error.to_string()),
         },
-        () = stops.polite.cancelled() => Ended::failed("the request was given up; it may have arrived".to_owned()),
-        () = stops.kill.cancelled() => Ended::failed("the request was given up; it may have arrived".to_owned()),
+        () = stops.polite() => Ended::failed("the request was given up; it may have arrived".to_owned()),
+        () = stops.kill() => Ended::failed("the request was given up; it may have arrived".to_owned()),
     }
 }
 

@@ -19,6 +19,7 @@ mod result;
 pub mod rust;
 mod secrets;
 pub mod shim;
+mod stop_line;
 mod template;
 mod variables;
 mod vault;
@@ -30,18 +31,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::value::{RawValue, to_raw_value};
 pub use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use crate::config::{Gather, Process, Work};
 pub use crate::config::{Target, TargetValue};
-use crate::engine::{self, CapturedOutput, Hindrance, PartEnd, RunInfo, Stop, Usage};
+use crate::engine::{self, CapturedOutput, Hindrance, PartEnd, RunInfo, Usage};
 pub use crate::engine::{Cause, Outcome};
 
 use account::{Account, AccountError};
 use command::Source;
 pub use environment::DEFAULT_PATH;
 pub use environment_of::{Inherited, Shown, environment_of};
-pub(crate) use in_process::panic_message;
+pub(crate) use in_process::{Begun, panic_message};
 use process::Streams;
 pub use process::cgroup::{NoCgroups, divide_cgroup, no_controller, no_controller_here};
 pub use process::descriptors::raise_open_files;
@@ -56,6 +56,7 @@ pub use rust::{
     Trial, blocking,
 };
 pub(crate) use secrets::Secrets;
+pub(crate) use stop_line::StopLine;
 pub(crate) use vault::render as render_with_credentials;
 
 /// What is to be carried out.
@@ -129,27 +130,6 @@ impl Attempt {
     }
 }
 
-/// How the runner tells an attempt to stop. Both rungs stay pulled: nothing is lost when nobody listens yet.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct StopLine {
-    polite: CancellationToken,
-    kill: CancellationToken,
-}
-
-impl StopLine {
-    /// Whether any stop was asked for.
-    pub(crate) fn is_pulled(&self) -> bool {
-        self.polite.is_cancelled() || self.kill.is_cancelled()
-    }
-
-    pub(crate) fn pull(&self, stop: Stop) {
-        match stop {
-            Stop::Polite => self.polite.cancel(),
-            Stop::Kill => self.kill.cancel(),
-        }
-    }
-}
-
 /// How an attempt ended; the runner adds the times.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -208,6 +188,16 @@ pub(crate) struct Rooms {
     pub(crate) handlers: Registry,
     pub(crate) results: ResultFiles,
     pub(crate) spoken: Arc<Spoken>,
+}
+
+impl Rooms {
+    /// Begins an attempt of a partial of a job with a handler; how it has ended where it could not.
+    pub(crate) fn begin(&self, attempt: &Attempt, stops: &StopLine) -> Result<Begun<'static>, Box<Ended>> {
+        match &attempt.run.job.work {
+            Work::Handler(name) => Begun::partial(attempt, &self.handlers, name, &self.spoken, stops),
+            _ => Err(Box::new(Ended::spawn_failed(&"the job has no handler", None))),
+        }
+    }
 }
 
 /// Carries out an attempt of a partial. What does it is kilobytes large, in a box, since those around it are moved several times.

@@ -1,24 +1,39 @@
 //! Partials of handlers of the embedding program that may take less than a microsecond: a task of its own for each would cost
-//! more than the work.
+//! more than the work, and so would an event.
 //!
-//! They wait in one queue, from which a few workers take one after the other and poll it once, in their own task. Most have ended
-//! then. One that has not gets a task, and from then on is as any other attempt; one that blocks its thread keeps only itself
-//! and its worker from going on.
+//! They wait in one queue, from which a worker takes one after the other and polls it once, in its own task. Most have ended then,
+//! and their ends are reported together. One that has not ended gets a task, and from then on is as any other attempt. While
+//! partials are quick, one worker is enough: a second would only take the same memory away from the first. It stands by, and
+//! takes its share as soon as the first has stopped for a while, because it works or blocks its thread.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use std::vec;
 
-use super::{Shared, Slot, perform, report};
-use crate::engine::Stop;
-use crate::handler::{Attempt, StopLine};
+use futures::FutureExt;
+use jiff::Timestamp;
+
+use super::{Shared, Slot, add_what_it_said, attempt_end, internal_error, partial, report};
+use crate::engine::{AttemptEnd, Event, Now, Part, RunInfo, RunKey, Stop};
+use crate::handler::{Attempt, Begun, Ended, StopLine};
 
 /// A worker takes so many before it lets others have its thread.
-const TURN: u32 = 64;
+const TURN: u32 = 128;
 
-/// Behind so many that wait, one more worker helps.
-const CROWD: usize = 64;
+/// So many ends are reported together at most …
+const REPORT: usize = 128;
+
+/// … and none waits longer for the others than this, but for a partial that blocks its thread against the rules.
+const REPORT_AFTER: Duration = Duration::from_micros(200);
+
+/// A worker that stands by looks so often whether it is needed …
+const LOOK: Duration = Duration::from_millis(1);
+
+/// … which it is when the others have taken fewer than this since: then a partial takes more than a hundredth of the time.
+const QUICK: u64 = 100;
 
 /// More workers than this help nobody: they would wait for threads.
 const MAX_WORKERS: usize = 8;
@@ -26,14 +41,26 @@ const MAX_WORKERS: usize = 8;
 #[derive(Default)]
 pub(super) struct Lane {
     queue: Mutex<Queue>,
-    workers: AtomicUsize,
+    /// How many partials have been taken.
+    taken: AtomicU64,
 }
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<(Slot, Attempt)>,
+    waiting: VecDeque<Bundle>,
     /// Stops that came before the attempt was seen to go on.
     stops: HashMap<Slot, Stop>,
+    /// How many workers take partials.
+    working: usize,
+    /// Whether another stands by.
+    stands_by: bool,
+}
+
+/// Partials that were started together.
+struct Bundle {
+    run: Arc<RunInfo>,
+    until: Option<Timestamp>,
+    parts: vec::IntoIter<Part>,
 }
 
 impl Lane {
@@ -43,75 +70,233 @@ impl Lane {
 
     /// Keeps a stop for an attempt that may wait here.
     pub(super) fn stop(&self, slot: Slot, stop: Stop) {
-        if self.workers.load(Ordering::Acquire) > 0 {
-            self.queue().stops.insert(slot, stop);
+        let mut queue = self.queue();
+        if queue.working > 0 {
+            queue.stops.insert(slot, stop);
+        }
+    }
+
+    /// The next partial, and the stop that came before it.
+    fn take(&self) -> Option<(Slot, Attempt, Option<Stop>)> {
+        let mut queue = self.queue();
+        let bundle = queue.waiting.front_mut()?;
+        let (run, until) = (Arc::clone(&bundle.run), bundle.until);
+        let part = bundle.parts.next();
+        if bundle.parts.len() == 0 {
+            queue.waiting.pop_front();
+        }
+        let part = part?;
+        let slot = Slot::Partial(run.key, part.index);
+        let stop = if queue.stops.is_empty() { None } else { queue.stops.remove(&slot) };
+        drop(queue);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Some((slot, Attempt { run, part: partial(part, Vec::new()), until }, stop))
+    }
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether something waits behind the next.
+    fn is_crowded(&self) -> bool {
+        self.waiting.len() > 1 || self.waiting.front().is_some_and(|bundle| bundle.parts.len() > 1)
+    }
+
+    /// A worker leaves, unless something has come for it.
+    fn leave(&mut self) -> bool {
+        if !self.is_empty() {
+            return false;
+        }
+        self.working -= 1;
+        if self.working == 0 {
+            self.stops.clear();
+        }
+        true
+    }
+
+    /// What the worker does, already counted, that is to be started now, if one is.
+    fn wants(&mut self) -> Option<Worker> {
+        if self.working == 0 {
+            self.working = 1;
+            Some(Worker::Works)
+        } else if !self.stands_by && self.working < MAX_WORKERS && !self.is_empty() {
+            self.stands_by = true;
+            Some(Worker::StandsBy)
+        } else {
+            None
         }
     }
 }
 
-/// Has the attempt carried out by the next worker that is free.
-pub(super) fn enter(shared: &Arc<Shared>, slot: Slot, attempt: Attempt) {
-    let lane = &shared.lane;
-    let mut queue = lane.queue();
-    queue.waiting.push_back((slot, attempt));
-    let crowded = queue.waiting.len() > CROWD;
-    let workers = lane.workers.load(Ordering::Acquire);
-    let wanted = workers == 0 || (crowded && workers < MAX_WORKERS);
-    if wanted {
-        // Under the lock, so that the last worker does not leave in between.
-        lane.workers.fetch_add(1, Ordering::AcqRel);
+/// What a worker begins with.
+#[derive(Clone, Copy)]
+enum Worker {
+    Works,
+    StandsBy,
+}
+
+/// Has the partials carried out by the next worker that is free.
+pub(super) fn enter(shared: &Arc<Shared>, run: Arc<RunInfo>, parts: Vec<Part>, until: Option<Timestamp>) {
+    let mut queue = shared.lane.queue();
+    queue.waiting.push_back(Bundle { run, until, parts: parts.into_iter() });
+    let mut wanted = queue.wants().into_iter().collect::<Vec<_>>();
+    if queue.is_crowded() {
+        wanted.extend(queue.wants());
     }
     drop(queue);
-    if wanted {
-        tokio::spawn(work(Arc::clone(shared)));
+    for worker in wanted {
+        start(Arc::clone(shared), worker);
+    }
+}
+
+fn start(shared: Arc<Shared>, worker: Worker) {
+    tokio::spawn(async move {
+        let works = match worker {
+            Worker::Works => true,
+            Worker::StandsBy => stand_by(&shared).await,
+        };
+        if works {
+            work(shared).await;
+        }
+    });
+}
+
+/// Waits until the others need help; false when they are done.
+async fn stand_by(shared: &Arc<Shared>) -> bool {
+    loop {
+        let taken = shared.lane.taken.load(Ordering::Relaxed);
+        tokio::time::sleep(LOOK).await;
+        let mut queue = shared.lane.queue();
+        let is_needed = shared.lane.taken.load(Ordering::Relaxed) - taken < QUICK;
+        if !queue.is_empty() && !is_needed {
+            continue;
+        }
+        queue.stands_by = false;
+        if queue.is_empty() {
+            return false;
+        }
+        queue.working += 1;
+        // This one may stop as well.
+        let wanted = queue.wants();
+        drop(queue);
+        if let Some(worker) = wanted {
+            start(Arc::clone(shared), worker);
+        }
+        return true;
     }
 }
 
 async fn work(shared: Arc<Shared>) {
+    let mut reports = Reports::new(&shared);
     loop {
-        for _ in 0..TURN {
-            let mut queue = shared.lane.queue();
-            let Some((slot, attempt)) = queue.waiting.pop_front() else {
-                if shared.lane.workers.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    queue.stops.clear();
-                }
-                return;
-            };
-            let stop = if queue.stops.is_empty() { None } else { queue.stops.remove(&slot) };
-            drop(queue);
-            try_at_once(&shared, slot, attempt, stop);
+        let more = take_turn(&shared, &mut reports);
+        reports.send();
+        if !more && shared.lane.queue().leave() {
+            return;
         }
         tokio::task::yield_now().await;
     }
 }
 
-/// Polls the attempt once, and gives it a task when it has not ended then.
-fn try_at_once(shared: &Arc<Shared>, slot: Slot, attempt: Attempt, stop: Option<Stop>) {
+/// False when nothing waits any more.
+fn take_turn(shared: &Arc<Shared>, reports: &mut Reports<'_>) -> bool {
+    let mut started = (shared.clock)();
+    for _ in 0..TURN {
+        let Some((slot, attempt, stop)) = shared.lane.take() else { return false };
+        started = try_at_once(shared, slot, &attempt, stop, started, reports);
+    }
+    true
+}
+
+/// Ends of one run that are reported together.
+struct Reports<'a> {
+    shared: &'a Shared,
+    run: RunKey,
+    ends: Vec<(u32, AttemptEnd)>,
+    /// When the first of them ended.
+    since: Duration,
+}
+
+impl<'a> Reports<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self { shared, run: RunKey(0), ends: Vec::new(), since: Duration::ZERO }
+    }
+
+    fn add(&mut self, run: RunKey, index: u32, end: AttemptEnd, now: Now) {
+        if run != self.run {
+            self.send();
+            self.run = run;
+        }
+        if self.ends.is_empty() {
+            self.since = now.monotonic;
+        }
+        self.ends.push((index, end));
+        if self.ends.len() >= REPORT || now.monotonic.saturating_sub(self.since) >= REPORT_AFTER {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        if !self.ends.is_empty() {
+            let ends = std::mem::replace(&mut self.ends, Vec::with_capacity(REPORT));
+            // Without a receiver the daemon is gone, and nobody wants to know.
+            let _ = self.shared.events.send(Event::AttemptsEnded { run: self.run, ends });
+        }
+    }
+}
+
+/// Polls the attempt once, and gives it a task when it has not ended then. `started`: now; the time after it is returned.
+fn try_at_once(shared: &Arc<Shared>, slot: Slot, attempt: &Attempt, stop: Option<Stop>, started: Now, reports: &mut Reports<'_>) -> Now {
     let stops = StopLine::default();
     if let Some(stop) = stop {
         stops.pull(stop);
     }
-    let started = (shared.clock)();
-    let (own, asked) = (Arc::clone(shared), stops.clone());
-    let mut attempt = Box::pin(async move { perform(&own, &attempt, None, &asked).await });
-    // Nothing wakes this: the task that may follow polls it again.
-    match attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(ended) => report(shared, slot, started, ended),
-        Poll::Pending => {
-            let late = {
-                let mut live = shared.live();
-                live.insert(slot, stops.clone());
-                shared.lane.queue().stops.remove(&slot)
-            };
-            if let Some(stop) = late {
-                stops.pull(stop);
-            }
-            let shared = Arc::clone(shared);
-            tokio::spawn(async move {
-                let ended = attempt.await;
-                shared.live().remove(&slot);
-                report(&shared, slot, started, ended);
-            });
+    let (run, index) = (attempt.run.key, attempt.index());
+    match begin(shared, attempt, &stops) {
+        Progress::Ended(mut ended) => {
+            add_what_it_said(shared, run, index, &mut ended);
+            let now = (shared.clock)();
+            reports.add(run, index, attempt_end(ended, started, now), now);
+            now
+        }
+        Progress::GoesOn(begun) => {
+            go_on(shared, slot, begun, &stops, started);
+            (shared.clock)()
         }
     }
+}
+
+/// How far an attempt has come at once.
+enum Progress {
+    Ended(Ended),
+    GoesOn(Begun<'static>),
+}
+
+/// A panic is an end too, also one of what the handler leaves to be dropped.
+fn begin(shared: &Shared, attempt: &Attempt, stops: &StopLine) -> Progress {
+    let begun = catch_unwind(AssertUnwindSafe(|| match shared.rooms.begin(attempt, stops) {
+        Ok(mut begun) => begun.end_at_once().map_or_else(|| Progress::GoesOn(begun), Progress::Ended),
+        Err(ended) => Progress::Ended(*ended),
+    }));
+    begun.unwrap_or_else(|panic| Progress::Ended(internal_error(&*panic)))
+}
+
+/// Gives the attempt a task of its own.
+fn go_on(shared: &Arc<Shared>, slot: Slot, begun: Begun<'static>, stops: &StopLine, started: Now) {
+    let stop = {
+        let mut live = shared.live();
+        live.insert(slot, stops.clone());
+        shared.lane.queue().stops.remove(&slot)
+    };
+    if let Some(stop) = stop {
+        stops.pull(stop);
+    }
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let ended = AssertUnwindSafe(begun.end()).catch_unwind().await.unwrap_or_else(|panic| internal_error(&*panic));
+        shared.live().remove(&slot);
+        report(&shared, slot, started, ended);
+    });
 }

@@ -6,6 +6,7 @@
 mod lane;
 mod plan;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -70,14 +71,16 @@ impl Runner {
         Self { shared: Arc::new(Shared { clock: settings.clock, rooms, events, live, lane: Lane::default() }) }
     }
 
-    /// Starts an attempt of a partial; it ends with an [`Event::AttemptEnded`].
-    pub fn start(&mut self, run: Arc<RunInfo>, part: Part, others: Vec<Part>, until: Option<Timestamp>) {
-        let Part { index, attempt, target } = part;
-        let slot = Slot::Partial(run.key, index);
-        let attempt = Attempt { run, part: handler::Part::Partial { index, attempt, target, others }, until };
-        match attempt.run.job.work {
-            Work::Handler(_) => lane::enter(&self.shared, slot, attempt),
-            _ => self.launch(slot, attempt, None),
+    /// Starts an attempt of each of these partials, of a job with `chunk` in one process; they end with [`Event::AttemptsEnded`].
+    pub fn start(&mut self, run: Arc<RunInfo>, parts: Vec<Part>, until: Option<Timestamp>) {
+        if matches!(run.job.work, Work::Handler(_)) {
+            return lane::enter(&self.shared, run, parts, until);
+        }
+        let mut parts = parts.into_iter();
+        while let Some(first) = parts.next() {
+            let others = if run.job.policies.chunk > 1 { parts.by_ref().collect() } else { Vec::new() };
+            let slot = Slot::Partial(run.key, first.index);
+            self.launch(slot, Attempt { run: Arc::clone(&run), part: partial(first, others), until }, None);
         }
     }
 
@@ -180,31 +183,44 @@ async fn see_through(shared: Arc<Shared>, slot: Slot, attempt: Attempt, lines: O
     report(&shared, slot, started, ended);
 }
 
+fn partial(part: Part, others: Vec<Part>) -> handler::Part {
+    let Part { index, attempt, target } = part;
+    handler::Part::Partial { index, attempt, target, others }
+}
+
 /// Reports the end of what is in no table any more.
 fn report(shared: &Shared, slot: Slot, started: Now, mut ended: Ended) {
-    if let Slot::Partial(run, index) = slot
-        && let Some(said) = shared.rooms.spoken.take(run, index)
-    {
-        ended.output = Some(said);
+    if let Slot::Partial(run, index) = slot {
+        add_what_it_said(shared, run, index, &mut ended);
     }
     let end = attempt_end(ended, started, (shared.clock)());
     let event = match slot {
-        Slot::Partial(run, index) => Event::AttemptEnded { run, index, end: Box::new(end) },
+        Slot::Partial(run, index) => Event::AttemptsEnded { run, ends: vec![(index, end)] },
         Slot::Gather(run) | Slot::Plan(run) => Event::GatherEnded { run, end: Box::new(GatherEnd { end }) },
     };
     // Without a receiver the daemon is gone, and nobody wants to know.
     let _ = shared.events.send(event);
 }
 
+fn add_what_it_said(shared: &Shared, run: RunKey, index: u32, ended: &mut Ended) {
+    if let Some(said) = shared.rooms.spoken.take(run, index) {
+        ended.output = Some(said);
+    }
+}
+
 /// Carries out an attempt; a panic is an end too.
 async fn perform(shared: &Shared, attempt: &Attempt, lines: Option<ResultLines>, stops: &StopLine) -> Ended {
     let ended = AssertUnwindSafe(carry_out(shared, attempt, lines, stops)).catch_unwind().await;
-    ended.unwrap_or_else(|panic| Ended::failed(format!("internal error: {}", handler::panic_message(&*panic))))
+    ended.unwrap_or_else(|panic| internal_error(&*panic))
+}
+
+fn internal_error(panic: &(dyn Any + Send)) -> Ended {
+    Ended::failed(format!("internal error: {}", handler::panic_message(panic)))
 }
 
 async fn carry_out(shared: &Shared, attempt: &Attempt, lines: Option<ResultLines>, stops: &StopLine) -> Ended {
     match (&attempt.part, lines) {
-        (handler::Part::Gather, Some(lines)) => handler::finish(attempt, lines, &shared.rooms, stops).await,
+        (handler::Part::Gather, Some(lines)) => Box::pin(handler::finish(attempt, lines, &shared.rooms, stops)).await,
         _ => handler::carry_out(attempt, &shared.rooms, stops).await,
     }
 }

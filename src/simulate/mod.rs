@@ -17,7 +17,9 @@ use jiff::{SignedDuration, Timestamp};
 use self::records::Records;
 pub use self::report::{Fire, JobReport, Peak, Report};
 use crate::config::{Config, JobName, Target};
-use crate::engine::{AttemptEnd, Effect, Engine, Event, GatherEnd, Indexes, LEAD, Now, Outcome, PlanEnd, Record, RunInfo, RunKey, Stop};
+use crate::engine::{
+    AttemptEnd, Effect, Engine, Event, GatherEnd, Indexes, LEAD, Now, Outcome, Part, PlanEnd, Record, RunInfo, RunKey, Stop,
+};
 
 /// What is to be simulated.
 #[derive(Clone, Debug)]
@@ -157,7 +159,7 @@ impl<'a, W: FnMut(Seen<'_>)> Simulation<'a, W> {
             match effect {
                 Effect::Record(record) => self.record(&record),
                 Effect::WhenDurable(then) => waiting.extend(self.engine.handle(self.now, Event::Durable(then))),
-                Effect::Start { run, part, .. } => self.start(&run, Some(part.index)),
+                Effect::Start { run, parts, .. } => self.start_parts(&run, &parts),
                 Effect::Plan { run, .. } => {
                     let end = PlanEnd::Read { count: ASSUMED_TARGETS, unlisted: Indexes::default() };
                     waiting.extend(self.engine.handle(self.now, Event::PlanEnded { run: run.key, end }));
@@ -179,6 +181,12 @@ impl<'a, W: FnMut(Seen<'_>)> Simulation<'a, W> {
         (self.watch)(Seen::Record(record));
         self.records.apply(record);
         self.report.take(record, self.plan.listed);
+    }
+
+    /// One process for a chunk, one for each partial else.
+    fn start_parts(&mut self, run: &RunInfo, parts: &[Part]) {
+        let chunk = run.job.policies.chunk.max(1) as usize;
+        parts.iter().step_by(chunk).for_each(|part| self.start(run, Some(part.index)));
     }
 
     fn start(&mut self, run: &RunInfo, index: Option<u32>) {
@@ -219,7 +227,7 @@ impl<'a, W: FnMut(Seen<'_>)> Simulation<'a, W> {
             parts: Vec::new(),
         };
         match index {
-            Some(index) => self.handle(Event::AttemptEnded { run, index, end: Box::new(end) }),
+            Some(index) => self.handle(Event::AttemptsEnded { run, ends: vec![(index, end)] }),
             None => self.handle(Event::GatherEnded { run, end: Box::new(GatherEnd { end }) }),
         }
     }

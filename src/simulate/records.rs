@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::config::JobName;
-use crate::engine::{Decides, Follow, Record, RecoveredJob, RecoveredRun, Recovery, RunInfo, RunKey};
+use crate::engine::{Decides, Follow, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunInfo, RunKey};
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
@@ -54,16 +54,7 @@ impl Records {
                 row.retrying.retain(|(index, ..)| !dropped.contains(*index));
                 row.retried.retain(|(index, _)| !dropped.contains(*index));
             }),
-            Record::Partial(partial) => self.run(partial.run, |row| {
-                row.retrying.retain(|(other, ..)| *other != partial.index);
-                row.retried.retain(|(other, _)| *other != partial.index);
-                if partial.retry.is_some() {
-                    row.retrying.push((partial.index, partial.outcome, partial.attempt));
-                } else {
-                    let at = row.ended.partition_point(|(indexes, ..)| indexes.start < partial.index);
-                    row.ended.insert(at, (partial.index..partial.index + 1, partial.outcome, partial.attempt));
-                }
-            }),
+            Record::Partials(partials) => partials.iter().for_each(|partial| self.partial(partial)),
             Record::Standing { job, standing } => self.job(job, |row| row.standing = Some(*standing)),
             Record::Told(_) | Record::Posted(_) => {}
             Record::Finished(summary) => {
@@ -71,6 +62,19 @@ impl Records {
                 summary.follows.iter().for_each(|follow| self.follow(follow));
             }
         }
+    }
+
+    fn partial(&mut self, partial: &PartialRecord) {
+        self.run(partial.run, |row| {
+            row.retrying.retain(|(other, ..)| *other != partial.index);
+            row.retried.retain(|(other, _)| *other != partial.index);
+            if partial.retry.is_some() {
+                row.retrying.push((partial.index, partial.outcome, partial.attempt));
+            } else {
+                let at = row.ended.partition_point(|(indexes, ..)| indexes.start < partial.index);
+                row.ended.insert(at, (partial.index..partial.index + 1, partial.outcome, partial.attempt));
+            }
+        });
     }
 
     fn job(&mut self, name: &JobName, change: impl FnOnce(&mut RecoveredJob)) {

@@ -95,15 +95,15 @@ fn partial(key: i64, index: u32, outcome: Outcome) -> PartialRecord {
 }
 
 fn ended(key: i64, index: u32, outcome: Outcome) -> Record {
-    Record::Partial(Box::new(partial(key, index, outcome)))
+    Record::Partials(vec![partial(key, index, outcome)])
 }
 
 fn attempt(key: i64, index: u32, attempt: u32, outcome: Outcome) -> Record {
-    Record::Partial(Box::new(PartialRecord { attempt, ..partial(key, index, outcome) }))
+    Record::Partials(vec![PartialRecord { attempt, ..partial(key, index, outcome) }])
 }
 
 fn retrying(key: i64, index: u32, attempt: u32) -> Record {
-    Record::Partial(Box::new(PartialRecord { attempt, retry: Some(at(90)), ..partial(key, index, Outcome::Failed) }))
+    Record::Partials(vec![PartialRecord { attempt, retry: Some(at(90)), ..partial(key, index, Outcome::Failed) }])
 }
 
 fn retried(key: i64, index: u32, attempt: u32) -> Record {

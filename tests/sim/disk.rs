@@ -142,7 +142,7 @@ impl Disk {
                 }
                 row.dropped = dropped.iter().collect();
             }
-            Record::Partial(partial) => {
+            Record::Partials(partials) => partials.iter().for_each(|partial| {
                 assert!(partial.outcome != Outcome::Lost || !self.left_in_order, "lost after a drain: {partial:?}");
                 let row = self.live(partial.run);
                 let before = row.partials.get(&partial.index).map_or(0, |(_, attempt, _)| *attempt);
@@ -150,7 +150,7 @@ impl Disk {
                 row.retried.remove(&partial.index);
                 row.partials.insert(partial.index, (partial.outcome, partial.attempt, partial.retry.is_some()));
                 *row.successes.entry(partial.index).or_default() += u32::from(partial.outcome == Outcome::Succeeded);
-            }
+            }),
             Record::Told(tell) => self.tell(tell),
             Record::Standing { job, standing } => self.watermarks.get_mut(&**job).expect("a job is known").standing = Some(*standing),
             Record::Posted(posted) => panic!("nobody delivers here: {posted:?}"),

@@ -49,7 +49,7 @@ overlap = "replace"
 on_interrupted = "fail"
 [jobs.limited]
 schedule = "@every 90s"
-shell = "true"
+handler = "echo"
 targets = { range = "0..6" }
 max_failures = 1
 on_interrupted = "rerun"
@@ -323,10 +323,11 @@ fn random_jobs(choices: &mut Choices) -> (String, BTreeMap<&'static str, i64>) {
         let chunk = choices.pick(&["", "", "chunk = 3\n"]);
         let canary = choices.pick(&["", "", "canary = 2\n"]);
         let rate = choices.pick(&["", "", "rate = \"20/m\"\n"]);
+        let work = if chunk.is_empty() && choices.one_in(3) { "handler = \"echo\"" } else { "shell = \"true\"" };
         let gather = if choices.one_in(3) { "gather = [\"true\"]" } else { "" };
         write!(
             text,
-            "[jobs.{name}]\nschedule = \"@every {period}s\"\nshell = \"true\"\noverlap = {overlap}\ncatch_up = \"{catch_up}\"\n\
+            "[jobs.{name}]\nschedule = \"@every {period}s\"\n{work}\noverlap = {overlap}\ncatch_up = \"{catch_up}\"\n\
              on_interrupted = \"{interrupted}\"\ntargets = {targets}\nconcurrency = {concurrency}\n\
              retry = {{ attempts = {attempts}, delay = \"2s\" }}\njitter = \"{jitter}\"\nmax_failures = {max_failures}\n{chunk}{canary}{rate}{gather}\n",
         )

@@ -229,17 +229,18 @@ impl World {
                 self.enqueue(Queued::Record(record));
             }
             Effect::WhenDurable(then) => self.enqueue(Queued::Then(then)),
-            Effect::Start { run, part, others, .. } => {
-                for part in others.iter().chain([&part]) {
+            Effect::Start { run, parts, .. } => {
+                for part in &parts {
                     checks::start(self, &run, part.index, part.attempt, part.target.as_ref());
                 }
-                self.spawn(&run, Some(part.index));
+                let chunk = run.job.policies.chunk.max(1) as usize;
+                parts.iter().step_by(chunk).for_each(|part| self.spawn(&run, Some(part.index)));
             }
             Effect::Plan { run, .. } => self.plan(&run),
             Effect::StopPlan { run, .. } => self.stop_plan(run),
             Effect::Load { run, indexes } => self.load(run, indexes),
             Effect::Gather { run, .. } => {
-                let unwritten = |queued: &Queued| matches!(queued, Queued::Record(Record::Partial(partial)) if partial.run == run.key);
+                let unwritten = |queued: &Queued| matches!(queued, Queued::Record(Record::Partials(ends)) if ends[0].run == run.key);
                 assert!(!self.queue.iter().any(unwritten), "{}: gathers results that are not on disk", run.id);
                 self.spawn(&run, None);
             }
@@ -307,10 +308,10 @@ impl World {
         }
         self.planners_happen();
         let ended: Vec<_> = self.children.iter().filter(|(_, child)| child.ends <= self.now.monotonic).map(|(key, _)| *key).collect();
-        for key in ended {
-            if let Some(child) = self.children.remove(&key) {
-                self.end(key, &child);
-            }
+        // Those of a run are told together, as its handlers do.
+        for together in ended.chunk_by(|(one, index), (next, other)| one == next && index.is_some() == other.is_some()) {
+            let children: Vec<_> = together.iter().filter_map(|key| Some((key.1, self.children.remove(key)?))).collect();
+            self.end(together[0].0, &children);
         }
         self.handle(Event::Tick);
     }
@@ -336,8 +337,21 @@ impl World {
         self.refuses_until.is_some_and(|until| self.now.monotonic < until)
     }
 
-    fn end(&mut self, (run, index): (RunKey, Option<u32>), child: &Child) {
-        let end = AttemptEnd {
+    /// Children of a run: partials, or what gathers.
+    fn end(&mut self, run: RunKey, children: &[(Option<u32>, Child)]) {
+        let mut ends = Vec::new();
+        for (index, child) in children {
+            let end = self.attempt_end(child);
+            match index {
+                Some(index) => ends.push((*index, end)),
+                None => return self.handle(Event::GatherEnded { run, end: Box::new(GatherEnd { end }) }),
+            }
+        }
+        self.handle(Event::AttemptsEnded { run, ends });
+    }
+
+    fn attempt_end(&self, child: &Child) -> AttemptEnd {
+        AttemptEnd {
             outcome: child.outcome,
             started: child.started.wall,
             ended: self.now.wall,
@@ -350,10 +364,6 @@ impl World {
             hindrance: None,
             usage: None,
             parts: Vec::new(),
-        };
-        match index {
-            Some(index) => self.handle(Event::AttemptEnded { run, index, end: Box::new(end) }),
-            None => self.handle(Event::GatherEnded { run, end: Box::new(GatherEnd { end }) }),
         }
     }
 

@@ -73,7 +73,9 @@ async fn batchd(name: &str, targets: &str, prepare: impl FnOnce(&Path)) {
     let shutdown = CancellationToken::new();
     let begun = Instant::now();
     let daemon = Daemon::builder().config(site.path().join("jobs.toml")).signals(false).shutdown(shutdown.clone()).build();
-    let daemon = tokio::spawn(daemon.run());
+    // As the daemon does: its loop has a thread of its own.
+    let runtime = tokio::runtime::Handle::current();
+    let daemon = tokio::task::spawn_blocking(move || runtime.block_on(daemon.run()));
     let state = site.path().join("state");
     let run = ended(&state).await;
     let (took, peak) = (begun.elapsed(), peak_mib());

@@ -5,29 +5,49 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::Run;
+use crate::config::Work;
 use crate::engine::Part;
 
 impl Run {
-    /// Takes what one process works on next, each with its target and the number of its attempt: retries that are due first, then in target
-    /// order.
-    pub(in crate::engine) fn take_next(&mut self) -> Vec<Part> {
-        let most = self.info.job.policies.chunk as usize;
-        let mut indexes = Vec::with_capacity(most.min(self.todo.len().saturating_add(1)));
+    /// Takes what starts next, each with its target and the number of its attempt: retries that are due first, then in target
+    /// order. What one process works on, where there is one; else at most so many attempts.
+    pub(in crate::engine) fn take_next(&mut self, most: usize) -> Vec<Part> {
+        let chunk = self.info.job.policies.chunk as usize;
+        let most = if chunk > 1 { chunk } else { most.min(self.starts_at_once()) };
+        let mut parts = Vec::new();
         if self.retry_ready() {
-            while indexes.len() < most && self.retry_ready() {
-                indexes.extend(self.retried.pop_front());
+            while parts.len() < most
+                && self.retry_ready()
+                && let Some(index) = self.retried.pop_front()
+            {
+                parts.push(self.next_attempt(index));
             }
         } else if self.fresh_ready() {
             let gate = self.gate();
-            while indexes.len() < most && self.todo.front().is_some_and(|range| range.start < gate) {
-                indexes.extend(self.take_fresh());
+            let is_rest = |run: &Self| chunk > 1 && run.todo.front().is_some_and(|range| range.start < gate);
+            while parts.len() < most
+                && (is_rest(self) || self.fresh_ready())
+                && let Some(index) = self.take_fresh()
+            {
+                parts.push(self.next_attempt(index));
             }
         }
-        let next = |index| {
-            let attempt = self.attempts.remove(&index).map_or(0, |tried| tried.number) + 1;
-            self.part(index, attempt)
-        };
-        indexes.into_iter().map(next).collect()
+        parts
+    }
+
+    fn next_attempt(&mut self, index: u32) -> Part {
+        let attempt = self.attempts.remove(&index).map_or(0, |tried| tried.number) + 1;
+        self.part(index, attempt)
+    }
+
+    /// Attempts that take less time than an event are handed over together. Programs are not: each is started by itself.
+    fn starts_at_once(&self) -> usize {
+        match self.info.job.work {
+            Work::Handler(_) if self.info.job.policies.rate.is_none() => {
+                self.info.job.policies.concurrency.saturating_sub(self.flights.len())
+            }
+            _ => 1,
+        }
     }
 
     /// Partials from here on wait until all before have succeeded.

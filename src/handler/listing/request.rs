@@ -30,8 +30,8 @@ pub(super) async fn read(attempt: &Attempt, work: &HttpWork, source: Arc<Source>
         fetched = tokio::time::timeout(limit, fetch(request, limits, work, &secrets, sender)) => {
             fetched.unwrap_or_else(|_| Err(Fault::whole(&HttpError::Timeout { host: host.clone(), limit })))
         }
-        () = stops.polite.cancelled() => Err(Fault::Whole("stopped".to_owned())),
-        () = stops.kill.cancelled() => Err(Fault::Whole("stopped".to_owned())),
+        () = stops.polite() => Err(Fault::Whole("stopped".to_owned())),
+        () = stops.kill() => Err(Fault::Whole("stopped".to_owned())),
     };
     let parsed = reading.await;
     // An answer that broke off is not to be understood either: the first reason is the one.

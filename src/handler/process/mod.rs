@@ -104,7 +104,7 @@ pub(super) async fn run(plan: &Plan, attempt: &Attempt, result_path: &Path, stre
         // Without a program to stop there is only the shim to be killed, which being dropped does.
         tokio::select! {
             ready = handshake.finish(plan) => ready.map_err(too_little)?,
-            () = stops.kill.cancelled() => return Err(SpawnError::Unready { program: plan.program.clone() }),
+            () = stops.kill() => return Err(SpawnError::Unready { program: plan.program.clone() }),
         }
     }
     let feeding = streams.stdin.zip(stdin).map(|(lines, stdin)| AbortOnDropHandle::new(tokio::spawn(feed::feed(lines, stdin))));

@@ -120,11 +120,11 @@ impl Watch<'_> {
                         drop(error.stdin);
                     }
                 }
-                () = stops.polite.cancelled(), if !asked => {
+                () = stops.polite(), if !asked => {
                     asked = true;
                     self.ask().await;
                 }
-                () = stops.kill.cancelled(), if !killed => {
+                () = stops.kill(), if !killed => {
                     killed = true;
                     self.leader.kill();
                     self.kill().await;

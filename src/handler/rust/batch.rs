@@ -144,7 +144,8 @@ pub(crate) trait Steps: Send + Sync {
         std::future::ready(Err("the handler lists no targets".into())).boxed()
     }
 
-    fn partial(&self, context: Context) -> BoxFuture<'_, HandlerResult>;
+    /// Borrows nothing: it may have to go on in a task of its own.
+    fn partial(self: Arc<Self>, context: Context) -> BoxFuture<'static, HandlerResult>;
 
     fn finish(&self, _: Context, _: Results) -> BoxFuture<'_, HandlerResult> {
         std::future::ready(Err("the handler gathers no results".into())).boxed()
@@ -154,8 +155,8 @@ pub(crate) trait Steps: Send + Sync {
 struct OfHandler<H>(H);
 
 impl<H: Handler> Steps for OfHandler<H> {
-    fn partial(&self, context: Context) -> BoxFuture<'_, HandlerResult> {
-        Box::pin(self.0.partial(context))
+    fn partial(self: Arc<Self>, context: Context) -> BoxFuture<'static, HandlerResult> {
+        Box::pin(async move { self.0.partial(context).await })
     }
 }
 
@@ -172,8 +173,8 @@ impl<B: Batch> Steps for OfBatch<B> {
         Box::pin(self.0.plan(context, targets))
     }
 
-    fn partial(&self, context: Context) -> BoxFuture<'_, HandlerResult> {
-        Box::pin(self.0.partial(context))
+    fn partial(self: Arc<Self>, context: Context) -> BoxFuture<'static, HandlerResult> {
+        Box::pin(async move { self.0.partial(context).await })
     }
 
     fn finish(&self, context: Context, results: Results) -> BoxFuture<'_, HandlerResult> {
@@ -194,7 +195,7 @@ where
     F: Fn(Context) -> Work + Send + Sync + 'static,
     Work: Future<Output = HandlerResult> + Send + 'static,
 {
-    fn partial(&self, context: Context) -> BoxFuture<'_, HandlerResult> {
+    fn partial(self: Arc<Self>, context: Context) -> BoxFuture<'static, HandlerResult> {
         Box::pin((self.0)(context))
     }
 }

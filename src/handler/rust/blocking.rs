@@ -98,13 +98,13 @@ impl<F> std::fmt::Debug for Blocking<F> {
 }
 
 pub(super) struct OfBlocking<F> {
-    work: Arc<F>,
+    work: F,
     place: Option<Lane>,
 }
 
 impl<F> OfBlocking<F> {
     pub(super) fn new(work: F, place: Option<Lane>) -> Self {
-        Self { work: Arc::new(work), place }
+        Self { work, place }
     }
 }
 
@@ -112,12 +112,12 @@ impl<F> Steps for OfBlocking<F>
 where
     F: Fn(&Context) -> HandlerResult + Send + Sync + 'static,
 {
-    fn partial(&self, context: Context) -> BoxFuture<'_, HandlerResult> {
-        let work = Arc::clone(&self.work);
+    fn partial(self: Arc<Self>, context: Context) -> BoxFuture<'static, HandlerResult> {
         Box::pin(async move {
+            let own = Arc::clone(&self);
             match &self.place {
-                None => blocking(move || work(&context)).await?,
-                Some(lane) => lane.run(move || work(&context)).await?,
+                None => blocking(move || (own.work)(&context)).await?,
+                Some(lane) => lane.run(move || (own.work)(&context)).await?,
             }
         })
     }

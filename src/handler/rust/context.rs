@@ -12,6 +12,7 @@ use super::Spoken;
 use crate::config::args::in_template;
 use crate::config::{Args, JobName, Target, TargetValue};
 use crate::engine::{Cause, RunId, RunInfo};
+use crate::handler::StopLine;
 use crate::log;
 
 /// What a handler gets. A plan and a gather get one as well, without a target.
@@ -34,8 +35,6 @@ pub struct Context {
     pub attempt: u32,
     /// When the attempt will be asked to stop, by `partial_timeout` or `timeout`; a cancel or a drain may come sooner.
     pub deadline: Option<Timestamp>,
-    /// Cancelled on a timeout, a cancel or a drain: finish soon. After the job's `stop.grace` the attempt ends.
-    pub cancel: CancellationToken,
     pub(super) around: Around,
 }
 
@@ -45,8 +44,8 @@ pub(crate) struct Around {
     pub(crate) info: Arc<RunInfo>,
     /// `None`: nobody looks.
     pub(crate) spoken: Option<Arc<Spoken>>,
-    /// Cancelled once the attempt has ended: what a thread or task says that it left behind belongs to nobody.
-    pub(crate) over: CancellationToken,
+    /// Over once the attempt has ended: what a thread or task says that it left behind belongs to nobody.
+    pub(crate) stops: StopLine,
     /// What its log lines name as the partial, where that is not its target.
     pub(crate) label: &'static str,
 }
@@ -79,14 +78,7 @@ pub enum WrongTarget {
 }
 
 impl Context {
-    pub(crate) fn new(
-        around: Around,
-        target: Option<Target>,
-        index: u32,
-        attempt: u32,
-        deadline: Option<Timestamp>,
-        cancel: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(around: Around, target: Option<Target>, index: u32, attempt: u32, deadline: Option<Timestamp>) -> Self {
         let info = &around.info;
         Self {
             job: Arc::clone(&info.job.name),
@@ -99,7 +91,6 @@ impl Context {
             count: info.targets.partials(),
             attempt,
             deadline,
-            cancel,
             around,
         }
     }
@@ -163,13 +154,19 @@ impl Context {
         self.nominal.to_zoned_datetime(self.around.info.job.timetable.zone.rules.clone())
     }
 
-    /// Resolves when the attempt is asked to stop.
+    /// Resolves when the attempt is asked to stop, on a timeout, a cancel or a drain: finish soon. After the job's `stop.grace` the
+    /// attempt ends.
     pub async fn cancelled(&self) {
-        self.cancel.cancelled().await;
+        self.around.stops.polite().await;
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.cancel.is_cancelled()
+        self.around.stops.is_polite()
+    }
+
+    /// The same for libraries and tasks that take a token; it is cancelled when the attempt is asked to stop.
+    pub fn cancellation_token(&self) -> CancellationToken {
+        self.around.stops.token()
     }
 
     /// For long work between two pieces: goes on with `?` unless the attempt was asked to stop.

@@ -42,8 +42,8 @@ impl Registry {
         })
     }
 
-    pub(crate) fn steps(&self, name: &str) -> Option<&dyn Steps> {
-        self.handlers.get(name).map(|handler| &*handler.steps)
+    pub(crate) fn steps(&self, name: &str) -> Option<&Arc<dyn Steps>> {
+        self.handlers.get(name).map(|handler| &handler.steps)
     }
 
     /// What is to be said of a name that is none.

@@ -68,7 +68,7 @@ impl Spoken {
     /// Under the lock, an attempt that is not over has its words taken after this.
     fn change(&self, who: &Around, index: u32, change: impl FnOnce(&mut Words)) {
         let mut words = self.words();
-        if who.over.is_cancelled() {
+        if who.stops.is_over() {
             return;
         }
         change(words.entry((who.info.key, index)).or_default());

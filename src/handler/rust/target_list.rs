@@ -77,7 +77,7 @@ pub(in crate::handler) async fn list(
             Ok(Err(error)) => Err(Fault::Whole(in_process::chain(&*error))),
             Err(panic) => Err(Fault::Whole(format!("handler panicked: {}", panic_message(&*panic)))),
         },
-        () = stops.kill.cancelled() => Err(Fault::Whole("handler aborted: it did not end when asked to".to_owned())),
+        () = stops.kill() => Err(Fault::Whole("handler aborted: it did not end when asked to".to_owned())),
     };
     // A task that the handler left behind may still hold its end of the list: this is the end of it.
     let _ = sender.send(None).await;

@@ -180,11 +180,11 @@ fn stubborn(begun: Sender<String>, go_on: Receiver<()>) -> impl Fn(&Context) -> 
 fn start(bench: &mut Bench, index: u32, target: &str) {
     let job = bench.job(work());
     let _context = bench.runtime.enter();
-    bench.runner.start(info(job), Part { index, attempt: 1, target: Some(text(target)) }, Vec::new(), None);
+    bench.runner.start(info(job), vec![Part { index, attempt: 1, target: Some(text(target)) }], None);
 }
 
 fn ended(bench: &mut Bench) -> (u32, Outcome, String) {
-    let Event::AttemptEnded { index, end, .. } = bench.event() else { panic!("only attempts were started") };
+    let (index, end) = bench.next_end();
     (index, end.outcome, end.result.map(|result| result.get().to_owned()).or(end.error.map(|error| error.to_string())).unwrap_or_default())
 }
 

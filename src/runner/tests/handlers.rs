@@ -1,5 +1,7 @@
 //! Handlers of the embedding program.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -13,7 +15,7 @@ async fn work(context: Context) -> Result<Value, HandlerError> {
         "null" => Ok(Value::Null),
         "long" => Ok("x".repeat(2 << 20).into()),
         "polite" => {
-            context.cancel.cancelled().await;
+            context.cancelled().await;
             Ok(json!("stopped"))
         }
         "deaf" => std::future::pending().await,
@@ -69,15 +71,41 @@ fn many_partials_end_once_each() {
     {
         let _context = bench.runtime.enter();
         let part = |index: u32| Part { index, attempt: 1, target: Some(text(&index.to_string())) };
-        (0..10_000).for_each(|index| bench.runner.start(run.clone(), part(index), Vec::new(), None));
+        (0..10_000).for_each(|index| bench.runner.start(run.clone(), vec![part(index)], None));
     }
     let mut seen = vec![false; 10_000];
     for _ in 0..10_000 {
-        let Event::AttemptEnded { index, end, .. } = bench.event() else { panic!("only attempts were started") };
+        let (index, end) = bench.next_end();
         assert_eq!(end.result.expect("a result").get(), format!("\"{index}\""));
         assert!(!std::mem::replace(&mut seen[index as usize], true));
     }
     assert_eq!(bench.runner.live(), 0);
+}
+
+#[test]
+fn a_partial_that_blocks_its_thread_does_not_hold_up_those_that_wait_behind_it() {
+    let behind = Arc::new(AtomicU32::new(0));
+    let mut registry = Registry::new();
+    registry.insert("work", move |context: Context| {
+        let behind = Arc::clone(&behind);
+        async move {
+            // Against the rules: a handler is to leave its thread to the others.
+            while context.index == 0 && behind.load(Ordering::SeqCst) < 9 {
+                std::thread::yield_now();
+            }
+            behind.fetch_add(1, Ordering::SeqCst);
+            Ok(json!(null))
+        }
+    });
+    let mut bench = Bench::with_handlers(registry);
+    let run = info(bench.job(Work::Handler("work".to_owned())));
+    let parts = (0..10).map(|index| Part { index, attempt: 1, target: Some(text("x")) }).collect();
+    {
+        let _context = bench.runtime.enter();
+        bench.runner.start(run, parts, None);
+    }
+    let ended: Vec<u32> = (0..10).map(|_| bench.next_end().0).collect();
+    assert_eq!(ended.iter().position(|index| *index == 0), Some(9), "{ended:?}");
 }
 
 #[test]
@@ -86,7 +114,7 @@ fn a_handler_knows_its_deadline() {
     let (run, until) = (info(bench.job(Work::Handler("work".to_owned()))), "2026-03-11T03:00:00Z".parse().expect("a time"));
     {
         let _context = bench.runtime.enter();
-        bench.runner.start(run, Part { index: 0, attempt: 1, target: Some(text("deadline")) }, Vec::new(), Some(until));
+        bench.runner.start(run, vec![Part { index: 0, attempt: 1, target: Some(text("deadline")) }], Some(until));
     }
     assert_eq!(bench.end().result.expect("a result").get(), "\"2026-03-11T03:00:00Z\"");
 }

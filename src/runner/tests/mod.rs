@@ -6,6 +6,7 @@ mod gathers;
 mod handlers;
 mod stops;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ struct Bench {
     runtime: Runtime,
     runner: Runner,
     events: UnboundedReceiver<Event>,
+    /// Reported with others, and not looked at.
+    ends: VecDeque<(u32, AttemptEnd)>,
     dir: TempDir,
 }
 
@@ -44,7 +47,7 @@ impl Bench {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (sender, events) = unbounded_channel();
         let runner = Runner::new(Settings { clock, state_dir: dir.path().to_owned(), handlers }, sender);
-        Self { runtime: Runtime::new().expect("a runtime"), runner, events, dir }
+        Self { runtime: Runtime::new().expect("a runtime"), runner, events, ends: VecDeque::new(), dir }
     }
 
     fn job(&self, work: Work) -> Job {
@@ -53,7 +56,7 @@ impl Bench {
 
     fn start(&mut self, job: Job, target: Option<Target>) {
         let _context = self.runtime.enter();
-        self.runner.start(info(job), Part { index: 0, attempt: 1, target }, Vec::new(), None);
+        self.runner.start(info(job), vec![Part { index: 0, attempt: 1, target }], None);
     }
 
     fn event(&mut self) -> Event {
@@ -61,14 +64,21 @@ impl Bench {
         event.expect("an end in time").expect("the runner lives")
     }
 
-    fn end(&mut self) -> AttemptEnd {
-        match self.event() {
-            Event::AttemptEnded { run: RUN, index: 0, end } => {
-                assert_eq!(self.runner.live(), 0);
-                *end
+    /// The next end of an attempt, with the index of its partial.
+    fn next_end(&mut self) -> (u32, AttemptEnd) {
+        while self.ends.is_empty() {
+            match self.event() {
+                Event::AttemptsEnded { run: RUN, ends } => self.ends.extend(ends),
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
         }
+        self.ends.pop_front().expect("there is one")
+    }
+
+    fn end(&mut self) -> AttemptEnd {
+        let (index, end) = self.next_end();
+        assert_eq!((index, self.ends.len(), self.runner.live()), (0, 0, 0));
+        end
     }
 
     /// Carries out one attempt.

@@ -78,7 +78,8 @@ pub(super) fn append(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     refuse_fenced(&transaction, node, epoch)?;
     let insert_partial = transaction.prepare_cached(INSERT_PARTIAL)?;
-    let mut append = Append { transaction: &transaction, node, insert_partial, tallies: BTreeMap::new(), quick: Quick::new(), captured: 0, short };
+    let mut append =
+        Append { transaction: &transaction, node, insert_partial, tallies: BTreeMap::new(), quick: Quick::new(), captured: 0, short };
     for record in records {
         append.record(record)?;
     }
@@ -136,7 +137,7 @@ struct Append<'t, 'r> {
 
 impl<'r> Append<'_, 'r> {
     fn record(&mut self, record: &'r Record) -> Result<(), Refusal> {
-        if !matches!(record, Record::Partial(_) | Record::Claimed { .. }) {
+        if !matches!(record, Record::Partials(_) | Record::Claimed { .. }) {
             // What follows may look at them.
             self.write_quick()?;
         }
@@ -168,7 +169,7 @@ impl<'r> Append<'_, 'r> {
             }
             Record::Planned { run } => self.planned(run),
             Record::Replanned { run, dropped, at } => self.replanned(run, dropped, *at),
-            Record::Partial(partial) => self.partial(partial),
+            Record::Partials(partials) => self.partials(partials),
             Record::Finished(summary) => self.finished(summary),
             Record::Told(tell) => self.tell(tell),
             Record::Standing { job, standing } => self.stands(job, *standing),
@@ -235,12 +236,21 @@ impl<'r> Append<'_, 'r> {
         Ok(())
     }
 
-    fn partial(&mut self, partial: &'r PartialRecord) -> Result<(), Refusal> {
-        if streak::fits(partial) {
-            self.quick.entry(partial.run).or_default().push(partial);
-            self.tallies.entry(partial.run).or_default().count(Outcome::Succeeded, 1);
-            return Ok(());
+    /// Of one run.
+    fn partials(&mut self, partials: &'r [PartialRecord]) -> Result<(), Refusal> {
+        for alike in partials.chunk_by(|one, next| streak::fits(one) == streak::fits(next)) {
+            let run = alike[0].run;
+            if streak::fits(&alike[0]) {
+                self.quick.entry(run).or_default().extend(alike);
+                self.tallies.entry(run).or_default().count(Outcome::Succeeded, saturated(alike.len()));
+            } else {
+                alike.iter().try_for_each(|partial| self.partial(partial))?;
+            }
         }
+        Ok(())
+    }
+
+    fn partial(&mut self, partial: &PartialRecord) -> Result<(), Refusal> {
         if partial.attempt > 1 {
             self.write_quick()?;
             self.take_apart(partial.run, partial.index)?;

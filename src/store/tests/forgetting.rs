@@ -62,7 +62,7 @@ fn outputs(opened: &Opened) -> (Vec<(i64, i64)>, i64) {
 
 fn said(key: i64, bytes: usize) -> Record {
     let output = CapturedOutput { head: vec![b'x'; bytes], tail: Vec::new(), cut: 0 };
-    Record::Partial(Box::new(PartialRecord { output: Some(output), ..partial(key, 0, Outcome::Succeeded) }))
+    Record::Partials(vec![PartialRecord { output: Some(output), ..partial(key, 0, Outcome::Succeeded) }])
 }
 
 #[test]

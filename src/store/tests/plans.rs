@@ -111,7 +111,7 @@ fn results_name_the_planned_target() {
     let begun = begin(&mut store, epoch);
     keep(&mut store, epoch, begun, true, "a \"b\"");
     planned(&mut store, epoch, 2);
-    let ended = |index| Record::Partial(Box::new(PartialRecord { planned: true, target: None, ..partial(RUN, index, Outcome::Succeeded) }));
+    let ended = |index| Record::Partials(vec![PartialRecord { planned: true, target: None, ..partial(RUN, index, Outcome::Succeeded) }]);
     store.append(epoch, &[claimed(RUN, 2), ended(0), ended(1)]).expect("commits");
     let partials = Reader::open(site.path()).expect("opens").partials(RunKey(RUN), false, None, 10).expect("reads");
     let targets: Vec<_> = partials.iter().map(|partial| partial.target.as_ref().map(|target| target.get())).collect();

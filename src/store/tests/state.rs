@@ -12,7 +12,7 @@ const RUNS: i64 = 150;
 fn story() -> Opened {
     let output = |key| {
         let output = CapturedOutput { head: vec![b'x'; 3_000], tail: Vec::new(), cut: 0 };
-        Record::Partial(Box::new(PartialRecord { output: Some(output), ..partial(key, 0, Outcome::Succeeded) }))
+        Record::Partials(vec![PartialRecord { output: Some(output), ..partial(key, 0, Outcome::Succeeded) }])
     };
     let mut records = vec![watermark("sync"), watermark("other")];
     for key in 1..=RUNS {

@@ -16,7 +16,7 @@ fn quick(key: i64, index: u32) -> PartialRecord {
 }
 
 fn quick_ended(key: i64, index: u32) -> Record {
-    Record::Partial(Box::new(quick(key, index)))
+    Record::Partials(vec![quick(key, index)])
 }
 
 /// A run of a hundred: of the first fifty the partial 7 has failed, 13 waits for another attempt, 20 has not ended; two transactions.
@@ -122,7 +122,7 @@ fn a_row_has_a_limit() {
     let mut opened = Opened::with(&[fired(1, "sync", 60, range(10_000)), claimed(1, 10_000)]);
     let large = json(&format!("\"{}\"", "x".repeat(9_000)));
     let records: Vec<_> = (0..100)
-        .map(|index| Record::Partial(Box::new(PartialRecord { result: Some(large.clone()), ..quick(1, index) })))
+        .map(|index| Record::Partials(vec![PartialRecord { result: Some(large.clone()), ..quick(1, index) }]))
         .chain((100..5_000).map(|index| quick_ended(1, index)))
         .collect();
     opened.append(&records).expect("is recorded");
@@ -142,7 +142,7 @@ fn targets_that_were_planned_are_shown() {
     opened.store.plan(opened.epoch, &keep).expect("is kept");
     let Record::Fired { run, .. } = fired(1, "sync", 60, Targets::Planned { count: 12 }) else { unreachable!("it is a fire") };
     opened.append(&[Record::Planned { run }, claimed(1, 12)]).expect("is recorded");
-    let records = (0..12).map(|index| Record::Partial(Box::new(PartialRecord { planned: true, ..quick(1, index) })));
+    let records = (0..12).map(|index| Record::Partials(vec![PartialRecord { planned: true, ..quick(1, index) }]));
     opened.append(&records.collect::<Vec<_>>()).expect("is recorded");
     assert_eq!(rows(&opened), (0, 1));
     let targets = |after| -> String {

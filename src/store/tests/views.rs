@@ -4,7 +4,7 @@ use super::*;
 
 /// Two jobs: `sync` ran three times (the second failed, the third is live), `sweep` once.
 fn history() -> Opened {
-    let Record::Partial(mut told) = ended(3, 1, Outcome::Failed) else { unreachable!("is a partial") };
+    let mut told = partial(3, 1, Outcome::Failed);
     told.result = Some(json("[1,2]"));
     told.error = Some("exit code 1".into());
     told.output = Some(CapturedOutput { head: b"caf\xe9".to_vec(), tail: b"end".to_vec(), cut: 9 });
@@ -19,7 +19,7 @@ fn history() -> Opened {
         fired(3, "sync", 240, range(6)),
         claimed(3, 5),
         ended(3, 0, Outcome::Succeeded),
-        Record::Partial(told),
+        Record::Partials(vec![told]),
         retrying(3, 2, 1),
         ended(3, 3, Outcome::Cancelled),
         ended(3, 4, Outcome::Lost),
@@ -165,7 +165,7 @@ fn a_partial_counts_as_its_last_attempt_ended() {
 fn the_end_of_a_run_ends_what_waited_for_another_attempt() {
     let mut opened = history();
     let timed_out = PartialRecord { retry: Some(at(90)), ..partial(3, 5, Outcome::TimedOut) };
-    let records = [Record::Partial(Box::new(timed_out)), retried(3, 5, 2), finished(3, RunOutcome::Cancelled)];
+    let records = [Record::Partials(vec![timed_out]), retried(3, 5, 2), finished(3, RunOutcome::Cancelled)];
     opened.append(&records).expect("is recorded");
     let partials = opened.reader().partials(RunKey(3), false, Some(1), 9).expect("reads");
     let told: Vec<_> = partials.iter().map(|partial| (partial.index, partial.outcome, partial.attempts)).collect();
@@ -183,7 +183,7 @@ fn a_partial_that_waits_for_another_attempt_shows_how_the_last_one_ended() {
 fn a_target_is_shown_as_it_was_written() {
     let targets = [None].into_iter().chain(hosts().map(Some));
     let partials = (0..).zip(targets).map(|(index, target)| PartialRecord { target, ..partial(1, index, Outcome::Succeeded) });
-    let records = partials.map(|partial| Record::Partial(Box::new(partial)));
+    let records = partials.map(|partial| Record::Partials(vec![partial]));
     let opened = Opened::with(&[fired(1, "sync", 60, range(3))].into_iter().chain(records).collect::<Vec<_>>());
     let partials = opened.reader().partials(RunKey(1), false, None, 9).expect("reads");
     let shown: Vec<_> = partials.iter().map(|partial| partial.target.as_ref().map(|target| target.get())).collect();

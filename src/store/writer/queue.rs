@@ -12,7 +12,7 @@ use super::side::FULL_GROUP;
 use crate::engine::{Record, Then};
 use crate::store::{PlanAnswer, PlanStep, Retention, StoreError};
 
-/// One transaction takes at most this many records.
+/// One transaction takes records of so many facts, or those of the last record more.
 pub(super) const MAX_GROUP: usize = 4_096;
 
 /// An empty queue keeps room for so many messages.
@@ -50,6 +50,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) messages: VecDeque<Message>,
+    /// How many facts the records among them tell.
+    pub(super) facts: usize,
     /// How many of the messages are waited for.
     pub(super) awaited: usize,
     /// What is kept.
@@ -71,11 +73,13 @@ impl Shared {
         if queue.ended {
             return;
         }
+        let (facts, before) = (record.facts(), queue.facts);
         queue.messages.push_back(Message::Record(record));
-        self.backlog.fetch_add(1, Ordering::Relaxed);
-        let waiting = queue.messages.len();
+        queue.facts += facts;
+        self.backlog.fetch_add(facts, Ordering::Relaxed);
+        let wakes = queue.messages.len() == 1 || (before < FULL_GROUP && queue.facts >= FULL_GROUP);
         drop(queue);
-        if waiting == 1 || waiting == FULL_GROUP {
+        if wakes {
             self.changed.notify_all();
         }
     }
@@ -98,6 +102,7 @@ impl Shared {
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) records: Vec<Record>,
+    pub(super) facts: usize,
     pub(super) thens: Vec<Then>,
     pub(super) told: Vec<Told>,
 }
@@ -114,12 +119,15 @@ pub(super) fn take_step(queue: &mut Queue) -> Option<(PlanStep, Reply)> {
 pub(super) fn take_group(queue: &mut Queue) -> Group {
     let mut group = Group::default();
     while let Some(message) = queue.messages.front() {
-        let is_full = group.records.len() >= MAX_GROUP && matches!(message, Message::Record(_));
+        let is_full = group.facts >= MAX_GROUP && matches!(message, Message::Record(_));
         if is_full || matches!(message, Message::Plan(..)) {
             break;
         }
         match queue.messages.pop_front() {
-            Some(Message::Record(record)) => group.records.push(record),
+            Some(Message::Record(record)) => {
+                group.facts += record.facts();
+                group.records.push(record);
+            }
             Some(Message::WhenDurable(then)) => {
                 queue.awaited -= 1;
                 group.thens.push(then);
@@ -128,6 +136,7 @@ pub(super) fn take_group(queue: &mut Queue) -> Group {
             Some(Message::Plan(..)) | None => break,
         }
     }
+    queue.facts -= group.facts;
     // A burst, such as the first start of ten thousand jobs, does not hold its memory for ever.
     if queue.messages.is_empty() && queue.messages.capacity() > KEPT_CAPACITY {
         queue.messages.shrink_to(KEPT_CAPACITY);

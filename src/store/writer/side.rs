@@ -10,8 +10,8 @@ use super::queue::{Group, Reply, Shared, Told, take_group, take_step};
 use crate::engine::{Record, Then};
 use crate::store::{Epoch, PlanStep, Retention, Store};
 
-/// This many waiting records are committed without waiting for more.
-pub(super) const FULL_GROUP: usize = 100;
+/// This many waiting facts are committed without waiting for more.
+pub(super) const FULL_GROUP: usize = 1_000;
 
 /// A record waits at most this long for company.
 const GROUP_TIME: Duration = Duration::from_millis(50);
@@ -66,7 +66,7 @@ impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
             if !group.records.is_empty() && !self.commit(&group.records) {
                 return;
             }
-            self.shared.backlog.fetch_sub(group.records.len(), Ordering::Relaxed);
+            self.shared.backlog.fetch_sub(group.facts, Ordering::Relaxed);
             group.thens.into_iter().for_each(&mut self.notify);
             group.told.into_iter().for_each(|Told(tell)| tell());
         }
@@ -122,7 +122,7 @@ impl<N: FnMut(Then), H: FnMut(&Health)> WriterSide<N, H> {
         }
         let commit_at = Instant::now() + GROUP_TIME;
         loop {
-            let hurry = queue.awaited > 0 || queue.messages.len() >= FULL_GROUP || queue.close_by.is_some();
+            let hurry = queue.awaited > 0 || queue.facts >= FULL_GROUP || queue.close_by.is_some();
             if hurry || Instant::now() >= commit_at {
                 let step = take_step(&mut queue).map(|(step, reply)| Task::Plan(step, reply));
                 return Some(step.unwrap_or_else(|| Task::Write(take_group(&mut queue))));

@@ -195,7 +195,7 @@ fn a_fenced_writer_stops_for_good() {
 /// The sizes of the transactions that so many waiting records become.
 fn check_groups(waiting: usize, expected: &[usize]) {
     let messages = std::iter::repeat_with(|| Message::Record(missed())).take(waiting).collect();
-    let mut queue = Queue { messages, ..Queue::default() };
+    let mut queue = Queue { messages, facts: waiting, ..Queue::default() };
     let mut sizes = Vec::new();
     while !queue.messages.is_empty() {
         sizes.push(take_group(&mut queue).records.len());
