@@ -47,7 +47,11 @@ impl PlanKeeper for Keeper {
     }
 
     fn keep(&mut self, targets: Vec<Target>) -> Result<Kept, String> {
-        let step = PlanStep::Keep { run: self.run, listing: self.listing, next: self.next, grows: self.grows, targets };
+        let (run, listing, next, grows) = (self.run, self.listing, self.next, self.grows);
+        let step = match self.recorded {
+            0 => PlanStep::List { run, listing, next, targets },
+            _ => PlanStep::Keep { run, listing, next, grows, targets },
+        };
         match self.ask(step)? {
             PlanAnswer::Duplicate { position, first } => Ok(Kept::Duplicate { position, first }),
             PlanAnswer::Kept { next } => {

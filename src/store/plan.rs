@@ -8,6 +8,8 @@ use crate::engine::RunKey;
 pub enum PlanStep {
     /// A reading begins. What an earlier one left unfinished goes, a part at a time: asked again until it has begun.
     Begin { run: RunKey },
+    /// These targets are listed, by a reading before which none are on record. They get the places from `next` on.
+    List { run: RunKey, listing: i64, next: u32, targets: Vec<Target> },
     /// These targets are listed. Those that an earlier reading listed keep their place and get their present value; the others
     /// get the places from `next` on, or none unless the plan `grows`.
     Keep { run: RunKey, listing: i64, next: u32, grows: bool, targets: Vec<Target> },

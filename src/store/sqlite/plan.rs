@@ -3,9 +3,9 @@
 //! Every reading has a number, and each row that of the reading which listed it last. So one statement compares a list of any
 //! length with the one on record: what a reading leaves with an older number is listed no more.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
 
-use super::append::{Refusal, refuse_fenced};
+use super::append::{Refusal, is_violation, refuse_fenced};
 use super::{Reader, values};
 use crate::config::{Target, TargetValue};
 use crate::engine::{Indexes, RunKey};
@@ -17,6 +17,8 @@ const STEP: u32 = 1_000;
 const CLEAR: &str = "
     DELETE FROM planned WHERE run = ?1 AND idx IN (
         SELECT idx FROM planned WHERE run = ?1 AND idx >= (SELECT partials FROM run WHERE key = ?1) LIMIT ?2)";
+
+const LIST: &str = "INSERT INTO planned (run, idx, key, target, listing) VALUES (?1, ?2, ?3, ?4, ?5)";
 
 /// Gives the place back, an older one where the target was on record; nothing where this reading has listed it already.
 const KEEP: &str = "
@@ -31,6 +33,7 @@ pub(super) fn step(connection: &mut Connection, node: &str, epoch: Epoch, step: 
     refuse_fenced(&transaction, node, epoch)?;
     let answer = match step {
         PlanStep::Begin { run } => begin(&transaction, *run),
+        PlanStep::List { run, listing, next, targets } => list(&transaction, *run, *listing, *next, targets),
         PlanStep::Keep { run, listing, next, grows: true, targets } => keep(&transaction, *run, *listing, *next, targets),
         PlanStep::Keep { run, listing, next, grows: false, targets } => refresh(&transaction, *run, *listing, *next, targets),
     }?;
@@ -50,16 +53,31 @@ fn begin(transaction: &Transaction<'_>, run: RunKey) -> Result<PlanAnswer, Refus
     Ok(PlanAnswer::Begun { listing, recorded })
 }
 
+fn list(transaction: &Transaction<'_>, run: RunKey, listing: i64, next: u32, targets: &[Target]) -> Result<PlanAnswer, Refusal> {
+    let mut statement = transaction.prepare_cached(LIST)?;
+    let mut place = next;
+    for (position, target) in targets.iter().enumerate() {
+        match statement.execute(params![run.0, place, &*target.key, value_text(target)?, listing]) {
+            Err(error) if is_violation(&error, ffi::SQLITE_CONSTRAINT_UNIQUE) => return duplicate(transaction, run, target, position),
+            inserted => drop(inserted?),
+        }
+        place += 1;
+    }
+    Ok(PlanAnswer::Kept { next: place })
+}
+
+fn duplicate(transaction: &Transaction<'_>, run: RunKey, target: &Target, position: usize) -> Result<PlanAnswer, Refusal> {
+    let first = "SELECT idx FROM planned WHERE run = ?1 AND key = ?2";
+    let first = transaction.prepare_cached(first)?.query_row(params![run.0, &*target.key], |row| row.get(0))?;
+    Ok(PlanAnswer::Duplicate { position, first })
+}
+
 fn keep(transaction: &Transaction<'_>, run: RunKey, listing: i64, mut next: u32, targets: &[Target]) -> Result<PlanAnswer, Refusal> {
     let mut statement = transaction.prepare_cached(KEEP)?;
     for (position, target) in targets.iter().enumerate() {
         let columns = params![run.0, next, &*target.key, value_text(target)?, listing];
         let place: Option<u32> = statement.query_row(columns, |row| row.get(0)).optional()?;
-        let Some(place) = place else {
-            let first = "SELECT idx FROM planned WHERE run = ?1 AND key = ?2";
-            let first = transaction.prepare_cached(first)?.query_row(params![run.0, &*target.key], |row| row.get(0))?;
-            return Ok(PlanAnswer::Duplicate { position, first });
-        };
+        let Some(place) = place else { return duplicate(transaction, run, target, position) };
         next += u32::from(place == next);
     }
     Ok(PlanAnswer::Kept { next })

@@ -28,8 +28,13 @@ fn begin(store: &mut Box<dyn Store>, epoch: Epoch) -> (i64, u32) {
 }
 
 fn keep(store: &mut Box<dyn Store>, epoch: Epoch, (listing, next): (i64, u32), grows: bool, keys: &str) -> PlanAnswer {
-    let targets = keys.split_whitespace().map(Target::text).collect();
-    store.plan(epoch, &PlanStep::Keep { run: RunKey(RUN), listing, next, grows, targets }).expect("keeps")
+    let (run, targets) = (RunKey(RUN), keys.split_whitespace().map(Target::text).collect());
+    // Before the first reading none are on record.
+    let step = match listing {
+        1 => PlanStep::List { run, listing, next, targets },
+        _ => PlanStep::Keep { run, listing, next, grows, targets },
+    };
+    store.plan(epoch, &step).expect("keeps")
 }
 
 /// The run has `count` partials from now on.
