@@ -127,6 +127,8 @@ pub(super) async fn serve(daemon: Daemon) -> Result<(), ServeError> {
     let facts = Facts::new(&daemon.config, hash);
     let reloader = Reloader::new(daemon.config, handlers, loaded_events);
     let mut server = Server { core, config, log, reloader, facts, notifier, steps: Steps::notice(), systemd, _lock: lock };
+    // Once by itself: the file that it keeps open is open before the daemon says that it is ready.
+    handler::reap_orphans();
     let orphans = AbortOnDropHandle::new(tokio::spawn(reap_orphans()));
     memory::give_back();
     server.announce_ready();
