@@ -295,8 +295,8 @@ fn tell_ended(waiting: impl IntoIterator<Item = oneshot::Sender<()>>) {
     }
 }
 
-/// Results are read in pages of so many.
-const PAGE: u32 = 1_000;
+/// Results are read in pages of so many: a row of the store may have as many, and is read whole.
+const PAGE: u32 = 4_096;
 
 /// The recorded results of a run as JSON lines, one a partial, in target order.
 fn result_lines(reader: Reader, run: RunKey) -> ResultLines {

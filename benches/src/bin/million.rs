@@ -1,6 +1,7 @@
-//! One run of a million in-process partials, gathered in order, every result durable: from a range, and from a CSV file. Beside it,
-//! what keeps nothing: Python's `ensure_future` and `gather`, and `tokio::spawn`. Each in a process of its own, one after the other:
-//! partials a second, and the peak memory of the process (Linux: `VmHWM`).
+//! One run of a million partials of a handler, every result durable: over a range, with and without a handler that gathers the
+//! results in the end, over targets that the handler lists itself, and over a CSV file. Beside it, what keeps nothing: Python's
+//! `ensure_future` and `gather`, and `tokio::spawn`. Each in a process of its own, one after the other: partials a second from the
+//! start of the daemon to the end of the run on disk, and the peak memory of the process (Linux: `VmHWM`).
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,12 +10,15 @@ use std::time::{Duration, Instant};
 
 use batchd::daemon::Daemon;
 use batchd::engine::RunKey;
+use batchd::handler::{Batch, Context, HandlerError, HandlerResult, Results, TargetList, json};
 use batchd::store::{Reader, RunFilter, RunView};
 use tokio_util::sync::CancellationToken;
 
 const PARTIALS: u32 = 1_000_000;
 
 const WINDOW: usize = 256;
+
+const RANGE: &str = "targets = { range = \"0..1000000\" }";
 
 const PYTHON: &str = "
 import asyncio, resource, sys, time
@@ -34,8 +38,10 @@ asyncio.run(main(int(sys.argv[1])))
 async fn main() {
     match std::env::args().nth(1).as_deref() {
         None => compare(),
-        Some("range") => batchd("batchd, a range, durable", &format!("{{ range = \"0..{PARTIALS}\" }}"), |_| {}).await,
-        Some("csv") => batchd("batchd, a CSV file, durable", "{ file = \"shops.csv\" }", write_csv).await,
+        Some("range") => batchd("batchd, a range", "echo", RANGE, |_| {}).await,
+        Some("gathered") => batchd("batchd, a range, gathered", "article", RANGE, |_| {}).await,
+        Some("listed") => batchd("batchd, listed and gathered", "article", "", |_| {}).await,
+        Some("csv") => batchd("batchd, a CSV file", "echo", "targets = { file = \"shops.csv\" }", write_csv).await,
         Some("spawn") => spawn().await,
         Some(other) => panic!("no measurement `{other}`"),
     }
@@ -44,7 +50,7 @@ async fn main() {
 fn compare() {
     println!("{:<34} {:>12} {:>10}", "system", "partials/s", "peak MiB");
     let own = std::env::current_exe().expect("this program");
-    for measurement in ["range", "csv", "spawn"] {
+    for measurement in ["range", "gathered", "listed", "csv", "spawn"] {
         assert!(Command::new(&own).arg(measurement).status().expect("it starts").success());
     }
     match Command::new("python3").args(["-c", PYTHON, &PARTIALS.to_string()]).status() {
@@ -61,18 +67,44 @@ fn write_csv(site: &Path) {
     std::fs::write(site.join("shops.csv"), text).expect("write");
 }
 
-async fn batchd(name: &str, targets: &str, prepare: impl FnOnce(&Path)) {
+/// The program of the article: lists its targets, works on each, and gathers what came of them.
+struct Article;
+
+impl Batch for Article {
+    async fn plan(&self, _: Context, targets: TargetList) -> Result<(), HandlerError> {
+        for index in 0..PARTIALS {
+            targets.add(index.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    async fn partial(&self, context: Context) -> HandlerResult {
+        Ok(json!(context.index))
+    }
+
+    async fn finish(&self, _: Context, mut results: Results) -> HandlerResult {
+        let (mut count, mut sum) = (0_u64, 0);
+        while let Some(partial) = results.next().await? {
+            count += 1;
+            sum += partial.result.as_u64().unwrap_or(0);
+        }
+        Ok(json!([count, sum]))
+    }
+}
+
+async fn batchd(name: &str, handler: &str, targets: &str, prepare: impl FnOnce(&Path)) {
     let site = tempfile::tempdir().expect("a temporary directory");
     prepare(site.path());
     let text = format!(
         "[daemon]\ntimezone = \"UTC\"\nmax_partials = {WINDOW}\n[log]\nconsole = false\nlevel = \"warn\"\n\
-         [jobs.million]\nschedule = \"@reboot\"\nhandler = \"echo\"\ntargets = {targets}\nconcurrency = {WINDOW}\n"
+         [jobs.million]\nschedule = \"@reboot\"\nhandler = \"{handler}\"\n{targets}\nconcurrency = {WINDOW}\n"
     );
     std::fs::write(site.path().join("jobs.toml"), text).expect("write");
     reset_peak();
     let shutdown = CancellationToken::new();
     let begun = Instant::now();
-    let daemon = Daemon::builder().config(site.path().join("jobs.toml")).signals(false).shutdown(shutdown.clone()).build();
+    let config = site.path().join("jobs.toml");
+    let daemon = Daemon::builder().config(config).handler("article", Article).signals(false).shutdown(shutdown.clone()).build();
     // As the daemon does: its loop has a thread of its own.
     let runtime = tokio::runtime::Handle::current();
     let daemon = tokio::task::spawn_blocking(move || runtime.block_on(daemon.run()));
@@ -80,6 +112,10 @@ async fn batchd(name: &str, targets: &str, prepare: impl FnOnce(&Path)) {
     let run = ended(&state).await;
     let (took, peak) = (begun.elapsed(), peak_mib());
     assert_eq!(run.succeeded, PARTIALS);
+    if handler == "article" {
+        let sum = u64::from(PARTIALS) * u64::from(PARTIALS - 1) / 2;
+        assert_eq!(run.result.expect("a result").get(), format!("[{PARTIALS},{sum}]"));
+    }
     let read = read_back(&Reader::open(&state).expect("a database"), run.key);
     shutdown.cancel();
     daemon.await.expect("the daemon does not panic").expect("the daemon ends well");
