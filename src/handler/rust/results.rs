@@ -72,7 +72,7 @@ impl Results {
             }
         }
         let rest = &self.batch[self.read..];
-        let length = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
+        let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
         let result = serde_json::from_slice(&rest[..length])?;
         self.read += length;
         self.seen += 1;
