@@ -1,8 +1,8 @@
 //! Partials of handlers of the embedding program that may take less than a microsecond: a task of its own for each would cost
 //! more than the work, and so would an event.
 //!
-//! They wait in one queue, from which a worker takes one after the other and polls it once, in its own task. Most have ended then,
-//! and their ends are reported together. One that has not ended gets a task, and from then on is as any other attempt. While
+//! They wait in one queue, from which a worker, on a thread of its own, takes one after the other and polls it once. Most have
+//! ended then, and their ends are reported together. One that has not ended gets a task, and from then on is as any other attempt. While
 //! partials are quick, one worker is enough: a second would only take the same memory away from the first. It stands by, and
 //! takes its share as soon as the first has stopped for a while, because it works or blocks its thread.
 
@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 use std::vec;
 
@@ -20,8 +21,8 @@ use super::{Shared, Slot, add_what_it_said, attempt_end, internal_error, partial
 use crate::engine::{AttemptEnd, Event, Now, Part, RunInfo, RunKey, Stop};
 use crate::handler::{Attempt, Begun, Ended, StopLine};
 
-/// A worker takes so many before it lets others have its thread.
-const TURN: u32 = 128;
+/// A worker that has nothing to do looks so often, a microsecond apart or less, before it leaves.
+const LINGER: u32 = 50;
 
 /// So many ends are reported together at most …
 const REPORT: usize = 128;
@@ -152,15 +153,14 @@ pub(super) fn enter(shared: &Arc<Shared>, run: Arc<RunInfo>, parts: Vec<Part>, u
 }
 
 fn start(shared: Arc<Shared>, worker: Worker) {
-    tokio::spawn(async move {
-        let works = match worker {
-            Worker::Works => true,
-            Worker::StandsBy => stand_by(&shared).await,
-        };
-        if works {
-            work(shared).await;
-        }
-    });
+    match worker {
+        Worker::Works => drop(tokio::task::spawn_blocking(move || work(&shared))),
+        Worker::StandsBy => drop(tokio::spawn(async move {
+            if stand_by(&shared).await {
+                start(shared, Worker::Works);
+            }
+        })),
+    }
 }
 
 /// Waits until the others need help; false when they are done.
@@ -188,26 +188,28 @@ async fn stand_by(shared: &Arc<Shared>) -> bool {
     }
 }
 
-async fn work(shared: Arc<Shared>) {
-    let mut reports = Reports::new(&shared);
+fn work(shared: &Arc<Shared>) {
+    let mut reports = Reports::new(shared);
     loop {
-        let more = take_turn(&shared, &mut reports);
+        take_all(shared, &mut reports);
         reports.send();
-        if !more && shared.lane.queue().leave() {
+        // Waking a thread takes longer than to wait for what the loop starts in place of what has just ended.
+        let mut waits = 0..LINGER;
+        while shared.lane.queue().is_empty() && waits.next().is_some() {
+            thread::yield_now();
+        }
+        if shared.lane.queue().leave() {
             return;
         }
-        tokio::task::yield_now().await;
     }
 }
 
-/// False when nothing waits any more.
-fn take_turn(shared: &Arc<Shared>, reports: &mut Reports<'_>) -> bool {
+/// Until nothing waits any more.
+fn take_all(shared: &Arc<Shared>, reports: &mut Reports<'_>) {
     let mut started = (shared.clock)();
-    for _ in 0..TURN {
-        let Some((slot, attempt, stop)) = shared.lane.take() else { return false };
+    while let Some((slot, attempt, stop)) = shared.lane.take() {
         started = try_at_once(shared, slot, &attempt, stop, started, reports);
     }
-    true
 }
 
 /// Ends of one run that are reported together.

@@ -105,9 +105,7 @@ async fn batchd(name: &str, handler: &str, targets: &str, prepare: impl FnOnce(&
     let begun = Instant::now();
     let config = site.path().join("jobs.toml");
     let daemon = Daemon::builder().config(config).handler("article", Article).signals(false).shutdown(shutdown.clone()).build();
-    // As the daemon does: its loop has a thread of its own.
-    let runtime = tokio::runtime::Handle::current();
-    let daemon = tokio::task::spawn_blocking(move || runtime.block_on(daemon.run()));
+    let daemon = tokio::spawn(daemon.run());
     let state = site.path().join("state");
     let run = ended(&state).await;
     let (took, peak) = (begun.elapsed(), peak_mib());
@@ -126,7 +124,7 @@ async fn batchd(name: &str, handler: &str, targets: &str, prepare: impl FnOnce(&
 
 async fn ended(state: &Path) -> RunView {
     loop {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
         let Ok(reader) = Reader::open(state) else { continue };
         let runs = reader.runs(&RunFilter { limit: 1, ..RunFilter::default() }).unwrap_or_default();
         if let Some(run) = runs.into_iter().find(|run| run.ended.is_some()) {
