@@ -127,10 +127,11 @@ impl Reader {
         }
         let mut statement = self.connection.prepare_cached(PLANNED)?;
         let mut planned = statement.query(params![run.0, first.index, i64::from(last.index) + 1])?;
-        let mut found = found.iter_mut();
+        // Between streaks there are partials with a row of their own.
+        let mut found = found.iter_mut().peekable();
         while let Some(row) = planned.next()? {
             let index: u32 = row.get(0)?;
-            if let Some(columns) = found.by_ref().find(|columns| columns.index >= index).filter(|columns| columns.index == index) {
+            if let Some(columns) = found.next_if(|columns| columns.index == index) {
                 columns.target = values::optional_json(row, 1)?;
             }
         }

@@ -137,20 +137,24 @@ fn a_row_has_a_limit() {
 fn targets_that_were_planned_are_shown() {
     let mut opened = Opened::with(&[fired(1, "sync", 60, Targets::Unplanned(crate::config::Selection::All))]);
     opened.store.plan(opened.epoch, &PlanStep::Begin { run: RunKey(1) }).expect("begins");
-    let targets: Vec<Target> = hosts().into_iter().chain((2..12).filter_map(|index| range(20).get(index))).collect();
-    let keep = PlanStep::Keep { run: RunKey(1), listing: 1, next: 0, grows: true, targets };
-    opened.store.plan(opened.epoch, &keep).expect("is kept");
-    let Record::Fired { run, .. } = fired(1, "sync", 60, Targets::Planned { count: 12 }) else { unreachable!("it is a fire") };
-    opened.append(&[Record::Planned { run }, claimed(1, 12)]).expect("is recorded");
-    let records = (0..12).map(|index| Record::Partials(vec![PartialRecord { planned: true, ..quick(1, index) }]));
-    opened.append(&records.collect::<Vec<_>>()).expect("is recorded");
-    assert_eq!(rows(&opened), (0, 1));
-    let targets = |after| -> String {
-        let page = opened.reader().partials(RunKey(1), false, after, 4).expect("reads");
+    let targets: Vec<Target> = hosts().into_iter().chain((2..30).filter_map(|index| range(30).get(index))).collect();
+    let list = PlanStep::List { run: RunKey(1), listing: 1, next: 0, targets };
+    opened.store.plan(opened.epoch, &list).expect("is kept");
+    let Record::Fired { run, .. } = fired(1, "sync", 60, Targets::Planned { count: 30 }) else { unreachable!("it is a fire") };
+    opened.append(&[Record::Planned { run }, claimed(1, 30)]).expect("is recorded");
+    let planned = |partial: PartialRecord| Record::Partials(vec![PartialRecord { planned: true, ..partial }]);
+    let records: Vec<_> =
+        (0..30).map(|index| planned(if index == 14 { partial(1, index, Outcome::Failed) } else { quick(1, index) })).collect();
+    opened.append(&records).expect("is recorded");
+    assert_eq!(rows(&opened), (1, 2));
+    let targets = |after, limit| -> String {
+        let page = opened.reader().partials(RunKey(1), false, after, limit).expect("reads");
         page.iter().map(|partial| partial.target.as_ref().map_or("none", |target| target.get())).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(targets(None), r#""a" {"key":"b","port":5432} "12" "13""#);
-    assert_eq!(targets(Some(8)), r#""19" "20" "21""#);
+    assert_eq!(targets(None, 4), r#""a" {"key":"b","port":5432} "12" "13""#);
+    assert_eq!(targets(Some(26), 9), r#""37" "38" "39""#);
+    let behind: Vec<_> = (12..40).map(|number| format!("\"{number}\"")).collect();
+    assert_eq!(targets(Some(1), 30), behind.join(" "), "also behind the one that failed");
 }
 
 #[test]
