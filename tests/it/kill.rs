@@ -96,7 +96,7 @@ const HIDDEN: &str = r#"
 schedule = "manual"
 shell = '''
 if test -e first; then grep -q . "/proc/$(cat first)/cmdline" 2> /dev/null && echo beside it; exit 0; fi
-until grep -q "^$$ " state/leaders; do :; done
+for try in $(seq 5000); do grep -q "^$$ " state/leaders && break; done
 exec env -i /bin/sh -c 'echo $$ > fifo; exec /bin/sleep 1000'
 '''
 "#;
@@ -139,7 +139,7 @@ fn a_process_that_was_started_and_not_noted_is_killed_as_well() {
 #[test]
 fn a_run_in_the_foreground_that_was_killed_leaves_nothing_running() {
     let site = Site::new(
-        "[jobs.long]\nschedule = \"manual\"\nshell = \"until grep -q ^$$ state/run-*/leaders; do :; done; echo $$ > fifo; exec env -i /bin/sleep 1000\"\n",
+        "[jobs.long]\nschedule = \"manual\"\nshell = \"for try in $(seq 5000); do grep -q ^$$ state/run-*/leaders && break; done; echo $$ > fifo; exec env -i /bin/sleep 1000\"\n",
     );
     nix::unistd::mkfifo(&site.path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("mkfifo");
     let mut run = site.spawn(&["run", "long"]);
