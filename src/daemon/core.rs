@@ -110,6 +110,9 @@ impl Core {
 
     /// The same with events that are ready together.
     pub(super) fn handle_all(&mut self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
         for event in &events {
             if let Event::PlanEnded { run, end: PlanEnd::Failed(reason) } = event
                 && let Some(run) = self.live.get(run)
@@ -268,20 +271,8 @@ impl Core {
             Err(error) => {
                 error!(job = &*run.job.name, run = &*run.id.0, "cannot read the results to gather: {error}");
                 let now = clock::now().wall;
-                let end = engine::AttemptEnd {
-                    outcome: engine::Outcome::Failed,
-                    started: now,
-                    ended: now,
-                    duration: Duration::ZERO,
-                    exit_code: None,
-                    signal: None,
-                    result: None,
-                    error: Some(format!("cannot read the results: {error}").into()),
-                    output: None,
-                    hindrance: None,
-                    usage: None,
-                    parts: Vec::new(),
-                };
+                let error = Some(format!("cannot read the results: {error}").into());
+                let end = engine::AttemptEnd { error, ..engine::AttemptEnd::bare(Outcome::Failed, now, now, Duration::ZERO) };
                 self.handle(Event::GatherEnded { run: run.key, end: Box::new(engine::GatherEnd { end }) });
             }
         }

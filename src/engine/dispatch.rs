@@ -221,21 +221,7 @@ mod tests {
     }
 
     fn succeeded(index: u32) -> (u32, AttemptEnd) {
-        let end = AttemptEnd {
-            outcome: crate::engine::Outcome::Succeeded,
-            started: NOW.wall,
-            ended: NOW.wall,
-            duration: Duration::ZERO,
-            exit_code: None,
-            signal: None,
-            result: None,
-            error: None,
-            output: None,
-            parts: Vec::new(),
-            hindrance: None,
-            usage: None,
-        };
-        (index, end)
+        (index, AttemptEnd::bare(crate::engine::Outcome::Succeeded, NOW.wall, NOW.wall, Duration::ZERO))
     }
 
     /// An engine with room for six partials, and the jobs `a` and `b`, whose handlers work on nine targets.

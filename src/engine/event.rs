@@ -182,6 +182,26 @@ pub struct AttemptEnd {
     pub usage: Option<Usage>,
 }
 
+impl AttemptEnd {
+    /// An end of which there is nothing more to tell.
+    pub fn bare(outcome: Outcome, started: Timestamp, ended: Timestamp, duration: Duration) -> Self {
+        Self {
+            outcome,
+            started,
+            ended,
+            duration,
+            exit_code: None,
+            signal: None,
+            result: None,
+            error: None,
+            output: None,
+            parts: Vec::new(),
+            hindrance: None,
+            usage: None,
+        }
+    }
+}
+
 /// Why an attempt could not be started, as far as another try is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hindrance {

@@ -242,7 +242,9 @@ impl<'a> Reports<'a> {
 
     fn send(&mut self) {
         if !self.ends.is_empty() {
-            let ends = std::mem::replace(&mut self.ends, Vec::with_capacity(REPORT));
+            // The next report is most likely as long: what waits for the loop holds no memory for more.
+            let next = Vec::with_capacity(self.ends.len());
+            let ends = std::mem::replace(&mut self.ends, next);
             // Without a receiver the daemon is gone, and nobody wants to know.
             let _ = self.shared.events.send(Event::AttemptsEnded { run: self.run, ends });
         }

@@ -212,20 +212,7 @@ impl<'a, W: FnMut(Seen<'_>)> Simulation<'a, W> {
     }
 
     fn end(&mut self, (run, index): Child, outcome: Outcome) {
-        let end = AttemptEnd {
-            outcome,
-            started: self.now.wall,
-            ended: self.now.wall,
-            duration: Duration::ZERO,
-            exit_code: None,
-            signal: None,
-            result: None,
-            error: None,
-            output: None,
-            hindrance: None,
-            usage: None,
-            parts: Vec::new(),
-        };
+        let end = AttemptEnd::bare(outcome, self.now.wall, self.now.wall, Duration::ZERO);
         match index {
             Some(index) => self.handle(Event::AttemptsEnded { run, ends: vec![(index, end)] }),
             None => self.handle(Event::GatherEnded { run, end: Box::new(GatherEnd { end }) }),

@@ -351,20 +351,9 @@ impl World {
     }
 
     fn attempt_end(&self, child: &Child) -> AttemptEnd {
-        AttemptEnd {
-            outcome: child.outcome,
-            started: child.started.wall,
-            ended: self.now.wall,
-            duration: self.now.monotonic.saturating_sub(child.started.monotonic),
-            exit_code: (child.outcome == Outcome::Failed).then_some(1),
-            signal: None,
-            result: None,
-            error: None,
-            output: None,
-            hindrance: None,
-            usage: None,
-            parts: Vec::new(),
-        }
+        let duration = self.now.monotonic.saturating_sub(child.started.monotonic);
+        let exit_code = (child.outcome == Outcome::Failed).then_some(1);
+        AttemptEnd { exit_code, ..AttemptEnd::bare(child.outcome, child.started.wall, self.now.wall, duration) }
     }
 
     /// Makes the first `count` queued entries durable, and returns what waited for that.

@@ -1,5 +1,7 @@
 //! What a restart reads back.
 
+use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -83,26 +85,31 @@ fn read_partials(connection: &Connection, run: &mut RecoveredRun) -> Result<()> 
         let (index, outcome, attempt) = (row.get(0)?, values::named(row, 1, Outcome::from_name)?, row.get(2)?);
         match (row.get(3)?, row.get(4)?) {
             (Some(retried), _) => run.retried.push((index, retried)),
-            (None, false) => match run.ended.last_mut() {
-                Some((indexes, alike, last)) if indexes.end == index && (*alike, *last) == (outcome, attempt) => indexes.end += 1,
-                _ => run.ended.push((index..index + 1, outcome, attempt)),
-            },
+            (None, false) => push(&mut run.ended, (index..index + 1, outcome, attempt)),
             (None, true) => run.retrying.push((index, outcome, attempt)),
         }
     }
     let streaks = streak::places(connection, run.key)?;
     if !streaks.is_empty() {
-        run.ended.extend(streaks.into_iter().map(|indexes| (indexes, Outcome::Succeeded, 1)));
-        run.ended.sort_unstable_by_key(|(indexes, ..)| indexes.start);
-        run.ended.dedup_by(|(next, outcome, attempt), (indexes, alike, last)| {
-            let joins = indexes.end == next.start && (*alike, *last) == (*outcome, *attempt);
-            if joins {
-                indexes.end = next.end;
-            }
-            joins
-        });
+        let mut all = mem::take(&mut run.ended);
+        all.extend(streaks.into_iter().map(|indexes| (indexes, Outcome::Succeeded, 1)));
+        all.sort_unstable_by_key(|(indexes, ..)| indexes.start);
+        for alike in all {
+            push(&mut run.ended, alike);
+        }
     }
     Ok(())
+}
+
+/// Partials that ended alike: the outcome, and the number of the last attempt.
+type Alike = (Range<u32>, Outcome, u32);
+
+/// Joins them to those before, where they are neighbours that ended alike.
+fn push(ended: &mut Vec<Alike>, (indexes, outcome, attempt): Alike) {
+    match ended.last_mut() {
+        Some((before, alike, last)) if before.end == indexes.start && (*alike, *last) == (outcome, attempt) => before.end = indexes.end,
+        _ => ended.push((indexes, outcome, attempt)),
+    }
 }
 
 /// The greatest key of all nodes. Keys are close to the time in microseconds, so two nodes do not meet.

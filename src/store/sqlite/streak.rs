@@ -52,8 +52,8 @@ pub(super) fn fits(partial: &PartialRecord) -> bool {
 
 impl<'a> Written<'a> {
     pub(super) fn new(partial: &'a PartialRecord, began: i64) -> Self {
-        let target = partial.target.as_ref().filter(|_| !partial.planned).map(|target| &target.value);
-        let key = partial.target.as_ref().filter(|_| matches!(target, Some(TargetValue::Table(_)))).map(|target| &*target.key);
+        let target = partial.target.as_ref().filter(|_| !partial.planned);
+        let (target, key) = (target.map(|target| &target.value), target.and_then(values::target_key));
         let (started, ended) = (values::micros(partial.started), values::micros(partial.ended));
         let took = i64::try_from(partial.duration.as_micros()).unwrap_or(i64::MAX);
         Self(started - began, ended - started, took, target, key, partial.result.as_deref())

@@ -48,6 +48,11 @@ pub(super) fn json_text(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::ToSqlConversionFailure(error.into()))
 }
 
+/// The `target_key` column: the key of a target that is a table, for a text is its own.
+pub(super) fn target_key(target: &Target) -> Option<&str> {
+    matches!(target.value, TargetValue::Table(_)).then_some(&*target.key)
+}
+
 /// Puts the same behind `text`, which stays UTF-8.
 pub(super) fn push_json(text: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
     serde_json::to_writer(text, value).map_err(|error| Error::ToSqlConversionFailure(error.into()))

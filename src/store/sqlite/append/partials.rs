@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::super::{streak, values};
 use super::{Append, Refusal, saturated, unknown_run};
-use crate::config::{Target, TargetValue};
+use crate::config::Target;
 use crate::engine::{Outcome, PartialRecord, RunKey};
 
 pub(super) const INSERT_PARTIAL: &str = "
@@ -85,8 +85,7 @@ impl<'r> Append<'_, 'r> {
 /// The `target` and `target_key` of a partial.
 pub(super) fn target_columns(target: Option<&Target>) -> Result<(Option<String>, Option<&str>), Refusal> {
     let value = target.map(|target| values::json_text(&target.value)).transpose()?;
-    let key = target.filter(|target| matches!(target.value, TargetValue::Table(_))).map(|target| &*target.key);
-    Ok((value, key))
+    Ok((value, target.and_then(values::target_key)))
 }
 
 /// What an earlier attempt of the partial ended with, if there was one and it ended the partial.
