@@ -1,6 +1,8 @@
 //! The targets that a handler lists, on their way to the disk.
 
+use std::mem;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use tokio::sync::mpsc;
@@ -10,15 +12,38 @@ use crate::config::{Target, TargetValue};
 use crate::handler::listing::{self, Fault, Place, Take};
 use crate::handler::{Attempt, Registry, StopLine, in_process, panic_message};
 
-/// So many targets wait to be written; `add` waits then.
-const WAITING: usize = 4_096;
+/// So many targets go on at once: to wake who writes them costs as much as some hundreds of them.
+const BATCH: usize = 256;
+
+/// So many batches wait to be written; `add` waits then.
+const WAITING: usize = 16;
 
 /// Takes the targets of a run, in their order.
 ///
 /// Each has a key by which it is known: after a crash, in a retry, with `--target`. Two of the same key are a mistake that ends the run.
 #[derive(Debug)]
 pub struct TargetList {
-    sender: mpsc::Sender<Option<Target>>,
+    sender: mpsc::Sender<Batch>,
+    /// Targets that are not a whole batch yet.
+    begun: Arc<Begun>,
+}
+
+/// `None`: the end of the list.
+type Batch = Option<Vec<Target>>;
+
+#[derive(Debug, Default)]
+struct Begun(Mutex<Vec<Target>>);
+
+impl Begun {
+    fn lock(&self) -> MutexGuard<'_, Vec<Target>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what there is. In one step, so that those who add at once do not come before what they have added earlier.
+    fn send(&self, place: mpsc::Permit<'_, Batch>) {
+        let mut begun = self.lock();
+        place.send(Some(mem::replace(&mut begun, Vec::with_capacity(BATCH))));
+    }
 }
 
 impl TargetList {
@@ -27,7 +52,18 @@ impl TargetList {
     /// # Errors
     /// The list was refused, for a reason that becomes the run's; return at once.
     pub async fn add(&self, target: impl Into<Target>) -> Result<(), HandlerError> {
-        self.sender.send(Some(target.into())).await.map_err(|_| "the list of targets was refused".into())
+        let is_whole = {
+            let mut begun = self.begun.lock();
+            begun.push(target.into());
+            begun.len() >= BATCH
+        };
+        let refused = "the list of targets was refused";
+        if is_whole {
+            self.begun.send(self.sender.reserve().await.map_err(|_| refused)?);
+        } else if self.sender.is_closed() {
+            return Err(refused.into());
+        }
+        Ok(())
     }
 }
 
@@ -66,9 +102,10 @@ pub(in crate::handler) async fn list(
     take: Take,
 ) -> Result<(), Fault> {
     let handler = registry.steps(name).ok_or_else(|| Fault::Whole(registry.unknown(name)))?;
-    let (sender, targets) = mpsc::channel(WAITING);
-    let reading = tokio::task::spawn_blocking(move || keep(targets, take));
-    let list = TargetList { sender: sender.clone() };
+    let (sender, batches) = mpsc::channel(WAITING);
+    let reading = tokio::task::spawn_blocking(move || keep(batches, take));
+    let begun = Arc::new(Begun::default());
+    let list = TargetList { sender: sender.clone(), begun: Arc::clone(&begun) };
     let context = in_process::context(attempt, stops, None);
     let listing = AssertUnwindSafe(async move { handler.plan(context, list).await }).catch_unwind();
     let listed = tokio::select! {
@@ -80,19 +117,28 @@ pub(in crate::handler) async fn list(
         () = stops.kill() => Err(Fault::Whole("handler aborted: it did not end when asked to".to_owned())),
     };
     // A task that the handler left behind may still hold its end of the list: this is the end of it.
-    let _ = sender.send(None).await;
+    if let Ok(place) = sender.reserve().await {
+        begun.send(place);
+        let _ = sender.send(None).await;
+    }
     let kept = reading.await.unwrap_or_else(|error| Err(Fault::Whole(error.to_string())));
     // What was wrong with a target is more than that the list was refused.
     kept.and(listed)
 }
 
-fn keep(mut targets: mpsc::Receiver<Option<Target>>, mut take: Take) -> Result<(), Fault> {
-    let mut number = 0;
-    while let Some(Some(target)) = targets.blocking_recv() {
-        number += 1;
-        let place = Place { noun: "target", number };
-        listing::fit_key(&target.key).map_err(|problem| place.fault(problem))?;
-        take(target, place)?;
+fn keep(mut batches: mpsc::Receiver<Batch>, mut take: Take) -> Result<(), Fault> {
+    let (mut number, mut waiting) = (0, Vec::with_capacity(WAITING));
+    // All that wait at once: the handler is woken for as many, and not for each.
+    while batches.blocking_recv_many(&mut waiting, WAITING) > 0 {
+        for batch in waiting.drain(..) {
+            let Some(batch) = batch else { return Ok(()) };
+            for target in batch {
+                number += 1;
+                let place = Place { noun: "target", number };
+                listing::fit_key(&target.key).map_err(|problem| place.fault(problem))?;
+                take(target, place)?;
+            }
+        }
     }
     Ok(())
 }
