@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,29 +15,29 @@ use crate::engine::{PlanEnd, RunInfo};
 use crate::handler::listing::{self, Fault, Place, Take};
 use crate::handler::{self, Attempt, Part, StopLine};
 
-/// So many targets go to the store at once …
-const GROUP: usize = 4_096;
-
-/// … or so many bytes of them.
+/// So many bytes of targets are kept at once, however few they are.
 const GROUP_BYTES: usize = 1024 * 1024;
 
-/// Where the targets of one run are kept. Its functions wait for the disk; their errors are for people.
+/// Where the targets of one run are kept. Its functions may wait for the disk; their errors are for people.
 pub trait PlanKeeper: Send + fmt::Debug {
     /// Before the first target.
     fn begin(&mut self) -> Result<(), String>;
-    /// The next targets.
+    /// How many targets are best kept at once.
+    fn at_once(&self) -> usize;
+    /// The next targets. They may be on their way when it returns: what fails on it then, the next call tells.
     fn keep(&mut self, targets: Vec<Target>) -> Result<Kept, String>;
-    /// After the last target: how many there are now.
+    /// After the last target, once all are on disk: how many there are now.
     fn end(&mut self) -> Result<PlanEnd, String>;
 }
 
 /// What came of keeping a group of targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
     All,
-    /// The target at `position` of the group was listed before, as the one at the place `first`.
+    /// The target at `position` of the group, which has this key, was listed before, as the one at the place `first`.
     Duplicate {
         position: usize,
+        key: Arc<str>,
         first: u32,
     },
 }
@@ -134,23 +135,21 @@ impl Group {
         self.bytes += size(&target);
         self.targets.push(target);
         self.places.push(place);
-        if self.targets.len() >= GROUP || self.bytes >= GROUP_BYTES { self.flush() } else { Ok(()) }
+        if self.targets.len() >= self.keeper.at_once() || self.bytes >= GROUP_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
         if self.stops.is_pulled() {
             return Err(Fault::Whole("stopped".to_owned()));
         }
-        let (targets, places) = (std::mem::take(&mut self.targets), std::mem::take(&mut self.places));
-        self.bytes = 0;
-        if targets.is_empty() {
+        if self.targets.is_empty() {
             return Ok(());
         }
-        let keys: Vec<Arc<str>> = targets.iter().map(|target| Arc::clone(&target.key)).collect();
+        let (targets, places) = (mem::take(&mut self.targets), mem::take(&mut self.places));
+        self.bytes = 0;
         match self.keeper.keep(targets).map_err(Fault::Whole)? {
             Kept::All => Ok(()),
-            Kept::Duplicate { position, first } => {
-                let key = keys.get(position).map_or("", |key| key);
+            Kept::Duplicate { position, key, first } => {
                 let problem = format!("duplicate target `{key}`, which is the same as target {}", u64::from(first) + 1);
                 Err(places.get(position).map_or_else(|| Fault::Whole(problem.clone()), |place| place.fault(problem.clone())))
             }

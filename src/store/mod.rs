@@ -23,9 +23,9 @@ pub use error::{Fault, LookupError, StoreError};
 pub use lock::{LockError, StateLock};
 pub use plan::{PlanAnswer, PlanStep};
 pub use shape::Time;
-pub use sqlite::{BackupError, Inspection, Reader, RepairError, Repaired, Saved, Sqlite, repair};
+pub use sqlite::{BackupError, Inspection, PackedTargets, Reader, RepairError, Repaired, Saved, Sqlite, repair};
 pub use view::{AccountingView, DecisionView, OutputView, PartialCounts, PartialView, RunFilter, RunView};
-pub use writer::{Health, Planner, Recorder, Unwritten, Writer};
+pub use writer::{Health, PendingStep, Planner, Recorder, Unwritten, Writer};
 
 use crate::engine::{Record, Recovery, RunId};
 

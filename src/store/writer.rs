@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub use self::planner::Planner;
+pub use self::planner::{PendingStep, Planner};
 use self::queue::{Message, Shared};
 pub use self::recorder::Recorder;
 use self::side::{Ended, WriterSide};

@@ -8,9 +8,14 @@ use nix::unistd::Pid;
 
 use crate::site::{Daemon, Site};
 
-const TEN: &str = "[jobs.ten]\nschedule = \"manual\"\nshell = \"echo {{ target }} >> started\"\ntargets = { range = \"0..10\" }\nconcurrency = 3\n\
-                   gather = [\"/usr/bin/wc\", \"-l\"]\n\
-                   [jobs.tick]\nschedule = \"* * * * * *\"\nhandler = \"echo\"\n";
+/// Ten targets from `targets`.
+fn ten(targets: &str) -> String {
+    format!(
+        "[jobs.ten]\nschedule = \"manual\"\nshell = \"echo {{{{ target }}}} >> started\"\ntargets = {targets}\nconcurrency = 3\n\
+         gather = [\"/usr/bin/wc\", \"-l\"]\n\
+         [jobs.tick]\nschedule = \"* * * * * *\"\nhandler = \"echo\"\n"
+    )
+}
 
 /// A moment later than all that a story has.
 const NEVER: usize = 1_000;
@@ -53,8 +58,9 @@ fn settle(site: &Site) {
     assert!(daemon.left().success());
 }
 
-/// One run with ten partials, each with one recorded success; one decision for each nominal time; a sound database.
-fn check(site: &Site, moments: &str) {
+/// One run with ten partials, each with one recorded success; one decision for each nominal time; a sound database, with so many planned
+/// targets.
+fn check(site: &Site, planned: usize, moments: &str) {
     let records = rusqlite::Connection::open(site.path("state/batchd.db")).expect("the records");
     let ask = |sql: &str| -> String { records.query_row(sql, [], |row| row.get(0)).expect("is SQL") };
     assert_eq!(ask("PRAGMA integrity_check"), "ok", "{moments}");
@@ -64,17 +70,29 @@ fn check(site: &Site, moments: &str) {
     assert_eq!(ask(partials), "10 10", "{moments}");
     let unended = "SELECT count(*) || '' FROM run WHERE ended IS NULL AND job = 'ten'";
     assert_eq!(ask(unended), "0", "{moments}");
+    let targets = "SELECT count(*) || ' ' || count(DISTINCT idx) || ' ' || count(DISTINCT key) FROM every_target";
+    assert_eq!(ask(targets), format!("{planned} {planned} {planned}"), "{moments}");
     site.ask(&["audit", "--since", "1h"]);
+    site.ask(&["state", "check"]);
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "how many there were must be seen")]
 fn a_kill_at_any_sync_loses_and_doubles_nothing() {
+    kill_at_each_sync(&ten("{ range = \"0..10\" }"), 0);
+}
+
+#[test]
+fn a_kill_at_any_sync_of_a_reading_leaves_one_plan() {
+    kill_at_each_sync(&ten("{ command = [\"/usr/bin/seq\", \"10\"] }"), 10);
+}
+
+#[expect(clippy::print_stdout, reason = "how many there were must be seen")]
+fn kill_at_each_sync(jobs: &str, planned: usize) {
     let mut killed = 0;
     for first in 1..NEVER {
         let seconds = if std::env::var_os("KILL_PAIRS").is_some() { 1..12 } else { NEVER..NEVER + 1 };
         for second in seconds {
-            let site = Site::new(TEN);
+            let site = Site::new(jobs);
             if !live(&site, killed_at(&site, first)) {
                 println!("{killed} kills");
                 assert!(killed > 10, "{killed} kills prove nothing");
@@ -85,7 +103,7 @@ fn a_kill_at_any_sync_loses_and_doubles_nothing() {
                 killed += usize::from(live(&site, killed_at(&site, second)));
             }
             settle(&site);
-            check(&site, &format!("killed at sync {first}, then {second}"));
+            check(&site, planned, &format!("killed at sync {first}, then {second}"));
         }
     }
 }

@@ -31,6 +31,9 @@ impl Batch for Count {
             "panic" => panic!("no list"),
             "fail" => Err("the directory is closed".into()),
             "deaf" => std::future::pending().await,
+            "flood" => loop {
+                targets.add("1").await?;
+            },
             target => targets.add(target).await,
         }
     }
@@ -70,10 +73,14 @@ impl PlanKeeper for Keys {
         Ok(())
     }
 
+    fn at_once(&self) -> usize {
+        100
+    }
+
     fn keep(&mut self, targets: Vec<Target>) -> Result<Kept, String> {
         for (position, target) in targets.iter().enumerate() {
             if let Some(first) = self.0.iter().position(|key| *key == target.key) {
-                return Ok(Kept::Duplicate { position, first: u32::try_from(first).expect("few") });
+                return Ok(Kept::Duplicate { position, key: Arc::clone(&target.key), first: u32::try_from(first).expect("few") });
             }
             self.0.push(Arc::clone(&target.key));
         }
@@ -113,10 +120,56 @@ fn a_handler_lists_the_targets_of_a_run() {
     assert_eq!(planned(3, "fail"), "`work`: the directory is closed");
     assert_eq!(planned(3, "panic"), "`work`: handler panicked: no list");
     assert_eq!(planned(3, "1"), "`work`: target 4: duplicate target `1`, which is the same as target 2");
+    assert_eq!(planned(3, "flood"), "`work`: target 4: duplicate target `1`, which is the same as target 2", "`add` says no in the end");
     let long = "x".repeat(2_000).leak();
     assert_eq!(planned(3, long), "`work`: target 4: the target's key is too long: 2000 bytes, at most 1024 are allowed");
     let deaf = plan(Count { targets: 3, last: "deaf" }, &[Stop::Polite, Stop::Kill]);
     assert_eq!(deaf, "`work`: handler aborted: it did not end when asked to");
+}
+
+/// Lists its targets from several tasks at once, some of which never end.
+struct Crowd;
+
+impl Batch for Crowd {
+    async fn plan(&self, _: Context, targets: TargetList) -> Result<(), HandlerError> {
+        let targets = Arc::new(targets);
+        let listing = ["a", "b", "c", "d"].map(|task| {
+            let targets = Arc::clone(&targets);
+            tokio::spawn(async move {
+                for number in 0..2_000 {
+                    targets.add(format!("{task}{number}")).await?;
+                }
+                Ok::<_, HandlerError>(())
+            })
+        });
+        for listing in listing {
+            listing.await??;
+        }
+        tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(targets);
+        });
+        Ok(())
+    }
+
+    async fn partial(&self, _: Context) -> HandlerResult {
+        Ok(json!(null))
+    }
+
+    async fn finish(&self, _: Context, _: Results) -> HandlerResult {
+        Ok(json!(null))
+    }
+}
+
+#[test]
+fn targets_that_several_tasks_list_keep_the_order_of_each() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().expect("a runtime");
+    let tried = runtime.block_on(Trial::of(Crowd).run()).expect("it runs");
+    let of = |task| tried.partials.iter().filter_map(move |partial| partial.target.as_str()?.strip_prefix(task)).collect::<Vec<_>>();
+    let expected: Vec<String> = (0..2_000).map(|number| number.to_string()).collect();
+    for task in ["a", "b", "c", "d"] {
+        assert_eq!(of(task), expected, "{task}");
+    }
 }
 
 fn gather(last: &'static str, count: u32, lines: ResultLines) -> AttemptEnd {

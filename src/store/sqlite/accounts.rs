@@ -50,9 +50,14 @@ impl Reader {
         }
         let targets = planned.into_iter().next().unwrap_or_default();
         if let Targets::Planned { count } = targets {
-            let sql = "SELECT key, idx FROM planned WHERE run = ?1 AND idx < ?2 ORDER BY idx";
-            let keys = self.all(sql, params![run.0, count], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?)))?;
-            return Ok(keys.into_iter().filter(|(_, index)| !succeeded.contains(*index)).map(|(key, _)| key).collect());
+            let mut keys = Vec::new();
+            self.each_planned(run, 0..count, |index, target| {
+                if !succeeded.contains(index) {
+                    keys.push(target.key()?.into_owned());
+                }
+                Ok(())
+            })?;
+            return Ok(keys);
         }
         let open = (0..targets.partials()).filter(|index| !succeeded.contains(*index));
         Ok(open.filter_map(|index| targets.get(index)).map(|target| target.key.to_string()).collect())

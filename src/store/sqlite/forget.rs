@@ -12,8 +12,9 @@ use crate::store::{Epoch, Retention};
 /// Rows that one step deletes, about.
 const STEP: u32 = 1_000;
 
-/// A row of many partials is as large as so many others.
+/// A row of many partials is as large as so many others, and one of many targets.
 const STREAK_ROWS: u32 = 32;
+const LISTED_ROWS: u32 = 8;
 
 /// Bytes of captured output that one step cuts or deletes, about.
 const STEP_OUTPUT: i64 = 16 << 20;
@@ -35,6 +36,11 @@ const OLDEST_OUTPUTS: &str = "SELECT rowid, length(head) + length(tail) FROM out
 const CUT_OUTPUTS: &str = "
     UPDATE output SET cut = cut + length(head) + length(tail), head = x'', tail = x''
     WHERE rowid > ?1 AND rowid <= ?2 AND length(head) + length(tail) > 0";
+
+const PARTIALS: &str = "DELETE FROM partial WHERE run = ?1 AND idx IN (SELECT idx FROM partial WHERE run = ?1 LIMIT ?2)";
+const PLANNED: &str = "DELETE FROM planned WHERE run = ?1 AND idx IN (SELECT idx FROM planned WHERE run = ?1 LIMIT ?2)";
+const STREAKS: &str = "DELETE FROM streak WHERE run = ?1 AND first IN (SELECT first FROM streak WHERE run = ?1 LIMIT ?2)";
+const LISTED: &str = "DELETE FROM listed WHERE run = ?1 AND first IN (SELECT first FROM listed WHERE run = ?1 LIMIT ?2)";
 
 /// What a step came to.
 pub(super) struct Step {
@@ -148,14 +154,10 @@ fn forget_run(connection: &Connection, run: i64, left: &mut Left) -> rusqlite::R
     for first in ["DELETE FROM partial WHERE run = ?1 AND idx = 0", "DELETE FROM streak WHERE run = ?1 AND first = 0"] {
         connection.prepare_cached(first)?.execute([run])?;
     }
-    let partials = "DELETE FROM partial WHERE run = ?1 AND idx IN (SELECT idx FROM partial WHERE run = ?1 LIMIT ?2)";
-    let planned = "DELETE FROM planned WHERE run = ?1 AND idx IN (SELECT idx FROM planned WHERE run = ?1 LIMIT ?2)";
-    for rows in [partials, planned] {
-        left.take(connection.prepare_cached(rows)?.execute(params![run, left.rows])?, 0);
+    for (rows, weight) in [(PARTIALS, 1), (PLANNED, 1), (STREAKS, STREAK_ROWS), (LISTED, LISTED_ROWS)] {
+        let gone = connection.prepare_cached(rows)?.execute(params![run, left.rows.div_ceil(weight)])?;
+        left.take(gone * weight as usize, 0);
     }
-    let streaks = "DELETE FROM streak WHERE run = ?1 AND first IN (SELECT first FROM streak WHERE run = ?1 LIMIT ?2)";
-    let gone = connection.prepare_cached(streaks)?.execute(params![run, left.rows.div_ceil(STREAK_ROWS)])?;
-    left.take(gone * STREAK_ROWS as usize, 0);
     if !left.is_nothing() {
         left.take(connection.prepare_cached("DELETE FROM run WHERE key = ?1")?.execute([run])?, 0);
     }

@@ -25,7 +25,7 @@ pub struct Inspection {
 }
 
 /// What is wrong with each thing that the question names. A run whose first partials are gone is being forgotten.
-const RULES: [(&str, &str); 17] = [
+const RULES: [(&str, &str); 19] = [
     (
         "the run has an end without an outcome, or an outcome without an end",
         "SELECT id FROM run WHERE (ended IS NULL) <> (outcome IS NULL)",
@@ -61,6 +61,19 @@ const RULES: [(&str, &str); 17] = [
                  OR EXISTS (SELECT 1 FROM partial WHERE run = key AND idx >= first AND idx < first + count)
                  OR EXISTS (SELECT 1 FROM streak AS other WHERE other.run = key AND other.first > streak.first
                      AND other.first < streak.first + streak.count)))",
+    ),
+    (
+        "the run has a target twice",
+        "SELECT id FROM run WHERE EXISTS (
+             SELECT 1 FROM listed WHERE run = key AND (count <> json_array_length(listed.targets)
+                 OR EXISTS (SELECT 1 FROM planned WHERE run = run.key AND idx >= first AND idx < first + count)
+                 OR EXISTS (SELECT 1 FROM listed AS other WHERE other.run = run.key AND other.first > listed.first
+                     AND other.first < listed.first + listed.count)))",
+    ),
+    (
+        "the run has a target beyond their number",
+        "SELECT id FROM run WHERE targets ->> 'planned' IS NOT NULL
+             AND EXISTS (SELECT 1 FROM listed WHERE run = key AND first + count > run.partials)",
     ),
     (
         "the run has ended, and one of its partials has not",

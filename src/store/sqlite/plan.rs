@@ -1,24 +1,41 @@
-//! The plan of a run whose targets come from elsewhere: a row a target, its key unique in the run.
+//! The plan of a run whose targets come from elsewhere. What a first reading lists stands side by side (`listed.rs`); before a further
+//! one compares, each target gets a row, its key unique in the run.
 //!
 //! Every reading has a number, and each row that of the reading which listed it last. So one statement compares a list of any
 //! length with the one on record: what a reading leaves with an older number is listed no more.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
+use std::ops::Range;
+use std::sync::Arc;
 
-use super::append::{Refusal, is_violation, refuse_fenced};
-use super::{Reader, values};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::append::{Refusal, refuse_fenced};
+use super::listed::{Listed, Neighbours, PackedTargets, PlannedTargets};
+use super::{Reader, fault, values};
 use crate::config::{Target, TargetValue};
 use crate::engine::{Indexes, RunKey};
-use crate::store::{Epoch, PlanAnswer, PlanStep, StoreError};
+use crate::store::{Epoch, PartialView, PlanAnswer, PlanStep, StoreError};
 
 /// Rows that one step clears away, at most.
 const STEP: u32 = 1_000;
+
+/// Rows of many targets that one step clears away or unpacks, at most: some 4,000 targets.
+const STEP_LISTED: u32 = 8;
+
+/// The number of a reading before all others.
+const EARLIER: i64 = 0;
 
 const CLEAR: &str = "
     DELETE FROM planned WHERE run = ?1 AND idx IN (
         SELECT idx FROM planned WHERE run = ?1 AND idx >= (SELECT partials FROM run WHERE key = ?1) LIMIT ?2)";
 
-const LIST: &str = "INSERT INTO planned (run, idx, key, target, listing) VALUES (?1, ?2, ?3, ?4, ?5)";
+const CLEAR_LISTED: &str = "
+    DELETE FROM listed WHERE run = ?1 AND first IN (
+        SELECT first FROM listed WHERE run = ?1 AND first >= (SELECT partials FROM run WHERE key = ?1) LIMIT ?2)";
+
+const OLDEST_LISTED: &str = "SELECT first, targets FROM listed WHERE run = ?1 ORDER BY first LIMIT ?2";
+
+const UNPACK: &str = "INSERT INTO planned (run, idx, key, target, listing) VALUES (?1, ?2, ?3, ?4, ?5)";
 
 /// Gives the place back, an older one where the target was on record; nothing where this reading has listed it already.
 const KEEP: &str = "
@@ -33,7 +50,10 @@ pub(super) fn step(connection: &mut Connection, node: &str, epoch: Epoch, step: 
     refuse_fenced(&transaction, node, epoch)?;
     let answer = match step {
         PlanStep::Begin { run } => begin(&transaction, *run),
-        PlanStep::List { run, listing, next, targets } => list(&transaction, *run, *listing, *next, targets),
+        PlanStep::List { run, next, targets } => list(&transaction, *run, *next, targets),
+        PlanStep::Unpack { run, listing } => {
+            unpack(&transaction, *run, *listing).map(|more| if more { PlanAnswer::More } else { PlanAnswer::Unpacked })
+        }
         PlanStep::Keep { run, listing, next, grows: true, targets } => keep(&transaction, *run, *listing, *next, targets),
         PlanStep::Keep { run, listing, next, grows: false, targets } => refresh(&transaction, *run, *listing, *next, targets),
     }?;
@@ -44,8 +64,9 @@ pub(super) fn step(connection: &mut Connection, node: &str, epoch: Epoch, step: 
 }
 
 fn begin(transaction: &Transaction<'_>, run: RunKey) -> Result<PlanAnswer, Refusal> {
-    if transaction.prepare_cached(CLEAR)?.execute(params![run.0, STEP])? == STEP as usize {
-        return Ok(PlanAnswer::Clearing);
+    let clear = |rows, most: u32| Ok::<_, Refusal>(transaction.prepare_cached(rows)?.execute(params![run.0, most])? == most as usize);
+    if clear(CLEAR, STEP)? || clear(CLEAR_LISTED, STEP_LISTED)? || unpack(transaction, run, EARLIER)? {
+        return Ok(PlanAnswer::More);
     }
     let begun = "UPDATE run SET listing = listing + 1 WHERE key = ?1 AND ended IS NULL RETURNING listing, partials";
     let begun = transaction.prepare_cached(begun)?.query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
@@ -53,23 +74,31 @@ fn begin(transaction: &Transaction<'_>, run: RunKey) -> Result<PlanAnswer, Refus
     Ok(PlanAnswer::Begun { listing, recorded })
 }
 
-fn list(transaction: &Transaction<'_>, run: RunKey, listing: i64, next: u32, targets: &[Target]) -> Result<PlanAnswer, Refusal> {
-    let mut statement = transaction.prepare_cached(LIST)?;
-    let mut place = next;
-    for (position, target) in targets.iter().enumerate() {
-        match statement.execute(params![run.0, place, &*target.key, value_text(target)?, listing]) {
-            Err(error) if is_violation(&error, ffi::SQLITE_CONSTRAINT_UNIQUE) => return duplicate(transaction, run, target, position),
-            inserted => drop(inserted?),
+fn list(transaction: &Transaction<'_>, run: RunKey, next: u32, targets: &PackedTargets) -> Result<PlanAnswer, Refusal> {
+    targets.insert(transaction, run, next)?;
+    Ok(PlanAnswer::Kept { next: next.saturating_add(targets.count()) })
+}
+
+/// Gives the targets of some rows of `listed` a row each; whether there may be more.
+fn unpack(transaction: &Transaction<'_>, run: RunKey, listing: i64) -> Result<bool, Refusal> {
+    let mut oldest = transaction.prepare_cached(OLDEST_LISTED)?;
+    let rows = oldest.query_map(params![run.0, STEP_LISTED], Neighbours::read)?.collect::<Result<Vec<_>, _>>()?;
+    let mut insert = transaction.prepare_cached(UNPACK)?;
+    let mut delete = transaction.prepare_cached("DELETE FROM listed WHERE run = ?1 AND first = ?2")?;
+    for row in &rows {
+        for (index, target) in row.places().zip(&row.targets) {
+            let (key, target) = target.columns()?;
+            insert.execute(params![run.0, index, key, target, listing])?;
         }
-        place += 1;
+        delete.execute([run.0, row.first.into()])?;
     }
-    Ok(PlanAnswer::Kept { next: place })
+    Ok(rows.len() == STEP_LISTED as usize)
 }
 
 fn duplicate(transaction: &Transaction<'_>, run: RunKey, target: &Target, position: usize) -> Result<PlanAnswer, Refusal> {
     let first = "SELECT idx FROM planned WHERE run = ?1 AND key = ?2";
     let first = transaction.prepare_cached(first)?.query_row(params![run.0, &*target.key], |row| row.get(0))?;
-    Ok(PlanAnswer::Duplicate { position, first })
+    Ok(PlanAnswer::Duplicate { position, key: Arc::clone(&target.key), first })
 }
 
 fn keep(transaction: &Transaction<'_>, run: RunKey, listing: i64, mut next: u32, targets: &[Target]) -> Result<PlanAnswer, Refusal> {
@@ -102,8 +131,58 @@ fn value_text(target: &Target) -> Result<Option<String>, Refusal> {
 impl Reader {
     /// The planned targets of a run with the places from `from` up to but not including `upto`, in order.
     pub fn planned(&self, run: RunKey, from: u32, upto: u32) -> Result<Vec<(u32, Target)>, StoreError> {
-        let sql = "SELECT idx, key, target FROM planned WHERE run = ?1 AND idx >= ?2 AND idx < ?3 ORDER BY idx";
-        self.all(sql, params![run.0, from, upto], |row| Ok((row.get(0)?, values::planned_target(row, 1)?)))
+        let mut targets = Vec::new();
+        self.each_planned(run, from..upto, |index, target| {
+            targets.push((index, target.target()?));
+            Ok(())
+        })?;
+        Ok(targets)
+    }
+
+    /// Has `seen` see the planned targets of a run at these places, in order.
+    pub(super) fn each_planned(
+        &self,
+        run: RunKey,
+        places: Range<u32>,
+        mut seen: impl FnMut(u32, &Listed) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let mut see = || {
+            let (mut planned, mut from) = (PlannedTargets::of(&self.connection, run)?, places.start);
+            while let Some((index, target)) = planned.next(from)?.filter(|(index, _)| *index < places.end) {
+                seen(index, target)?;
+                from = index + 1;
+            }
+            Ok(())
+        };
+        see().map_err(|error| fault(&self.path, error))
+    }
+
+    /// The place of the planned target with this key. Reads them all: some milliseconds for a hundred thousand.
+    pub fn place_of(&self, run: RunKey, key: &str) -> Result<Option<u32>, StoreError> {
+        let mut place = None;
+        self.each_planned(run, 0..u32::MAX, |index, target| {
+            if place.is_none() && target.key()? == key {
+                place = Some(index);
+            }
+            Ok(())
+        })?;
+        Ok(place)
+    }
+
+    /// Names the planned target of each of these partials that has no other.
+    pub(super) fn add_planned_targets(&self, run: RunKey, partials: &mut [PartialView]) -> Result<(), StoreError> {
+        let mut nameless = partials.iter_mut().filter(|partial| partial.target.is_none()).peekable();
+        if nameless.peek().is_none() {
+            return Ok(());
+        }
+        let mut add = || {
+            let mut planned = PlannedTargets::of(&self.connection, run)?;
+            nameless.try_for_each(|partial| {
+                partial.target = planned.get(partial.index)?.map(Listed::json).transpose()?;
+                Ok(())
+            })
+        };
+        add().map_err(|error| fault(&self.path, error))
     }
 
     /// The planned targets of a run that its latest reading did not list.

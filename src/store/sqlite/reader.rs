@@ -19,9 +19,8 @@ pub const MAX_CANDIDATES: usize = 5;
 const RUN_COLUMNS: &str = "key, id, job, cause, nominal, zone, fired, started, ended, outcome, partials, succeeded, failed, \
                            cancelled, reason, result, args";
 
-const PARTIAL_COLUMNS: &str = "idx, coalesce(target, (SELECT coalesce(planned.target, json_quote(planned.key)) FROM planned \
-     WHERE planned.run = partial.run AND planned.idx = partial.idx)), coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, result, error, \
-     cpu_us, max_rss";
+const PARTIAL_COLUMNS: &str = "idx, target, coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, \
+                               result, error, cpu_us, max_rss";
 
 const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY partial_not_succeeded \
                                WHERE run = ?1 AND outcome IS NOT 'succeeded' GROUP BY outcome";
@@ -79,12 +78,15 @@ impl Reader {
             page.sort_unstable_by_key(|partial| partial.index);
             page.truncate(limit);
         }
+        self.add_planned_targets(run, &mut page)?;
         Ok(page)
     }
 
     /// The `count` partials whose last attempt took longest, longest first. Those under a millisecond are not ranked.
     pub fn slowest(&self, run: RunKey, count: u32) -> Result<Vec<PartialView>, StoreError> {
-        self.all(&slowest_question(), params![run.0, count.min(MAX_PAGE)], partial_view)
+        let mut slowest = self.all(&slowest_question(), params![run.0, count.min(MAX_PAGE)], partial_view)?;
+        self.add_planned_targets(run, &mut slowest)?;
+        Ok(slowest)
     }
 
     /// The outputs of a partial (or, with `None`, of the gather command), in the order of attempts.

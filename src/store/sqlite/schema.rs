@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x6274_6364;
 
 /// The script at position N takes a database from version N to N + 1. Released scripts are never edited.
-const MIGRATIONS: [&str; 8] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8];
+const MIGRATIONS: [&str; 9] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8, VERSION_9];
 
 const VERSION_1: &str = "
 -- Who writes. `epoch` fences the earlier writers of a node.
@@ -225,12 +225,35 @@ CREATE VIEW every_partial AS
     FROM streak, json_each(streak.partials) AS each;
 ";
 
+const VERSION_9: &str = "
+-- The targets that the first reading of a run has listed, side by side: `count` of them from the place `first` on, with `targets`, a
+-- JSON array: each a text that is its own key, or an array of its key and itself. Before a further reading they are moved to `planned`.
+CREATE TABLE listed (
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    first INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    targets TEXT NOT NULL,
+    PRIMARY KEY (run, first)
+) STRICT, WITHOUT ROWID;
+
+-- The targets of runs that read them from elsewhere, a row each; `target` as in `planned`.
+CREATE VIEW every_target AS
+    SELECT run, idx, key, target FROM planned
+    UNION ALL
+    SELECT run, first + each.key, CASE each.type WHEN 'array' THEN each.value ->> 0 ELSE each.value END,
+        CASE each.type WHEN 'array' THEN each.value -> 1 END
+    FROM listed, json_each(listed.targets) AS each;
+";
+
 /// The version this release writes and reads.
-pub(super) const VERSION: i64 = 8;
-const _: () = assert!(MIGRATIONS.len() == 8 && VERSION == 8, "each version has its script");
+pub(super) const VERSION: i64 = 9;
+const _: () = assert!(MIGRATIONS.len() == 9 && VERSION == 9, "each version has its script");
 
 /// The first version in which partials may be in the table `streak`; the view `every_partial` has them all.
 pub(super) const WITH_STREAKS: i64 = 8;
+
+/// The first version in which planned targets may be in the table `listed`; the view `every_target` has them all.
+pub(super) const WITH_LISTED: i64 = 9;
 
 /// What a file says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,9 +28,6 @@ const FROM_PLACE: &str = "
     WHERE run = ?1 AND first >= coalesce((SELECT first FROM streak WHERE run = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1), 0)
     ORDER BY first";
 
-const PLANNED: &str = "
-    SELECT idx, coalesce(target, json_quote(key)) FROM planned WHERE run = ?1 AND idx >= ?2 AND idx < ?3 ORDER BY idx";
-
 /// One partial as it is written: an array of these, times in microseconds.
 #[derive(Serialize)]
 pub(super) struct Written<'a>(i64, i64, i64, Option<&'a TargetValue>, Option<&'a str>, Option<&'a RawValue>);
@@ -105,7 +102,7 @@ impl Reader {
         places(&self.connection, run).map_err(|error| super::fault(&self.path, error))
     }
 
-    /// The first partials of the run, at most `limit`, that streaks have from the place `from` on.
+    /// The first partials of the run, at most `limit`, that streaks have from the place `from` on; those with a planned target without it.
     pub(super) fn partials_of_streaks(&self, run: RunKey, from: u32, limit: usize) -> Result<Vec<PartialView>> {
         let mut statement = self.connection.prepare_cached(FROM_PLACE)?;
         let mut rows = statement.query(params![run.0, from])?;
@@ -116,26 +113,7 @@ impl Reader {
             let left = limit - found.len();
             found.extend(Streak::read(row)?.into_columns().skip_while(|columns| columns.index < from).take(left));
         }
-        self.add_planned_targets(run, &mut found)?;
         found.into_iter().map(view).collect()
-    }
-
-    fn add_planned_targets(&self, run: RunKey, found: &mut [Columns]) -> Result<()> {
-        let [first, .., last] = &*found else { return Ok(()) };
-        if first.target.is_some() {
-            return Ok(());
-        }
-        let mut statement = self.connection.prepare_cached(PLANNED)?;
-        let mut planned = statement.query(params![run.0, first.index, i64::from(last.index) + 1])?;
-        // Between streaks there are partials with a row of their own.
-        let mut found = found.iter_mut().peekable();
-        while let Some(row) = planned.next()? {
-            let index: u32 = row.get(0)?;
-            if let Some(columns) = found.next_if(|columns| columns.index == index) {
-                columns.target = values::optional_json(row, 1)?;
-            }
-        }
-        Ok(())
     }
 }
 

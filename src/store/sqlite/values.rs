@@ -54,7 +54,7 @@ pub(super) fn target_key(target: &Target) -> Option<&str> {
 }
 
 /// Puts the same behind `text`, which stays UTF-8.
-pub(super) fn push_json(text: &mut Vec<u8>, value: &impl Serialize) -> Result<()> {
+pub(super) fn push_json(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<()> {
     serde_json::to_writer(text, value).map_err(|error| Error::ToSqlConversionFailure(error.into()))
 }
 
@@ -68,16 +68,6 @@ pub(super) fn targets(row: &Row<'_>, column: usize) -> Result<Targets> {
         Ok(StoredTargets::Planned(count)) => Ok(Targets::Planned { count }),
         Err(_) => Err(unreadable(column, "targets", text)),
     }
-}
-
-/// The columns `key` and `target` of a planned target, in this order.
-pub(super) fn planned_target(row: &Row<'_>, column: usize) -> Result<Target> {
-    let key: Arc<str> = row.get(column)?;
-    let value = match row.get_ref(column + 1)?.as_str_or_null()? {
-        None => TargetValue::Text(Arc::clone(&key)),
-        Some(text) => serde_json::from_str(text).map_err(|_| unreadable(column + 1, "target", text))?,
-    };
-    Ok(Target { key, value })
 }
 
 /// Whole microseconds, so that a time reads back as it was written to that precision.
@@ -140,7 +130,7 @@ pub(super) fn is_unreadable(error: &Error) -> bool {
     matches!(error, Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..))
 }
 
-fn unreadable(column: usize, what: &'static str, found: &str) -> Error {
+pub(super) fn unreadable(column: usize, what: &'static str, found: &str) -> Error {
     /// Enough to recognise it by.
     const SHOWN: usize = 60;
     let found = found.chars().take(SHOWN).collect();

@@ -66,7 +66,7 @@ fn a_database_of_version_1_is_taken_over() {
     let Opened { dir, store, .. } = opened;
     drop(store);
     let connection = rusqlite::Connection::open(dir.path().join(DATABASE_FILE)).expect("opens");
-    let as_version_1 = "DROP VIEW every_partial; DROP TABLE streak; DROP TABLE planned; ALTER TABLE run DROP COLUMN listing; ALTER TABLE run DROP COLUMN args; DROP TABLE captured; DROP TABLE accounting; DROP TABLE joined; DROP TABLE pruned; ALTER TABLE job DROP COLUMN paused; ALTER TABLE decision DROP COLUMN accounting; ALTER TABLE job DROP COLUMN repeats_until;
+    let as_version_1 = "DROP VIEW every_target; DROP TABLE listed; DROP VIEW every_partial; DROP TABLE streak; DROP TABLE planned; ALTER TABLE run DROP COLUMN listing; ALTER TABLE run DROP COLUMN args; DROP TABLE captured; DROP TABLE accounting; DROP TABLE joined; DROP TABLE pruned; ALTER TABLE job DROP COLUMN paused; ALTER TABLE decision DROP COLUMN accounting; ALTER TABLE job DROP COLUMN repeats_until;
         ALTER TABLE job DROP COLUMN repeat; ALTER TABLE partial DROP COLUMN cpu_us; ALTER TABLE partial DROP COLUMN max_rss;
         DROP TABLE outbox; ALTER TABLE job DROP COLUMN failures; ALTER TABLE job DROP COLUMN heard; PRAGMA user_version = 1;";
     connection.execute_batch(as_version_1).expect("is as version 1 left it");

@@ -102,7 +102,7 @@ fn a_cut_off_file_is_damage() {
 #[test]
 fn a_newer_schema_is_refused() {
     let refused = refusal(|path| Ok(rusqlite::Connection::open(path)?.pragma_update(None, "user_version", 9999)?));
-    assert_eq!(refused, "the database `PATH` has schema version 9999, this batchd knows up to 8; start the newer batchd that wrote it");
+    assert_eq!(refused, "the database `PATH` has schema version 9999, this batchd knows up to 9; start the newer batchd that wrote it");
 }
 
 #[test]

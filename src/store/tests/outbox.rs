@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::{Kind, Notice, Posted, Tell};
 use crate::store::outbox::{MAX_WAITING, MAX_WAITING_PINGS};
 
-fn tell(kind: Kind, to: &[&str], about: &str, run: Option<i64>) -> Tell {
+pub(super) fn tell(kind: Kind, to: &[&str], about: &str, run: Option<i64>) -> Tell {
     let notice = Notice { event: kind, job: "sync".to_owned(), ..Notice::test("sync", at(70)) };
     Tell { to: to.iter().map(|name| Arc::from(*name)).collect(), about: about.to_owned(), run: run.map(RunKey), notice }
 }

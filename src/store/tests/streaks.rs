@@ -138,8 +138,9 @@ fn targets_that_were_planned_are_shown() {
     let mut opened = Opened::with(&[fired(1, "sync", 60, Targets::Unplanned(crate::config::Selection::All))]);
     opened.store.plan(opened.epoch, &PlanStep::Begin { run: RunKey(1) }).expect("begins");
     let targets: Vec<Target> = hosts().into_iter().chain((2..30).filter_map(|index| range(30).get(index))).collect();
-    let list = PlanStep::List { run: RunKey(1), listing: 1, next: 0, targets };
-    opened.store.plan(opened.epoch, &list).expect("is kept");
+    let mut packed = PackedTargets::default();
+    targets.iter().try_for_each(|target| packed.push(target)).expect("is JSON");
+    opened.store.plan(opened.epoch, &PlanStep::List { run: RunKey(1), next: 0, targets: packed }).expect("is kept");
     let Record::Fired { run, .. } = fired(1, "sync", 60, Targets::Planned { count: 30 }) else { unreachable!("it is a fire") };
     opened.append(&[Record::Planned { run }, claimed(1, 30)]).expect("is recorded");
     let planned = |partial: PartialRecord| Record::Partials(vec![PartialRecord { planned: true, ..partial }]);
@@ -151,6 +152,7 @@ fn targets_that_were_planned_are_shown() {
         let page = opened.reader().partials(RunKey(1), false, after, limit).expect("reads");
         page.iter().map(|partial| partial.target.as_ref().map_or("none", |target| target.get())).collect::<Vec<_>>().join(" ")
     };
+    assert_eq!((targets(None, 1), targets(Some(0), 1)), (r#""a""#.into(), r#"{"key":"b","port":5432}"#.into()), "also on a page of one");
     assert_eq!(targets(None, 4), r#""a" {"key":"b","port":5432} "12" "13""#);
     assert_eq!(targets(Some(26), 9), r#""37" "38" "39""#);
     let behind: Vec<_> = (12..40).map(|number| format!("\"{number}\"")).collect();

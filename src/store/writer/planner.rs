@@ -21,6 +21,11 @@ impl Planner {
     /// Has the step done, and waits until it is on disk; `None`: the store has ended. What fails is not tried again: records
     /// must not wait behind it.
     pub fn take(&self, step: PlanStep) -> Option<Result<PlanAnswer, StoreError>> {
+        self.hand_over(step)?.wait()
+    }
+
+    /// The same, and the answer is waited for later. Steps are done in their order.
+    pub fn hand_over(&self, step: PlanStep) -> Option<PendingStep> {
         let (reply, answer) = mpsc::sync_channel(1);
         let mut queue = self.shared.queue();
         if queue.ended {
@@ -30,7 +35,18 @@ impl Planner {
         queue.awaited += 1;
         drop(queue);
         self.shared.changed.notify_all();
-        answer.recv().ok()
+        Some(PendingStep(answer))
+    }
+}
+
+/// A step that the store has not answered yet.
+#[derive(Debug)]
+pub struct PendingStep(mpsc::Receiver<Result<PlanAnswer, StoreError>>);
+
+impl PendingStep {
+    /// Until it is on disk; `None`: the store has ended.
+    pub fn wait(self) -> Option<Result<PlanAnswer, StoreError>> {
+        self.0.recv().ok()
     }
 }
 

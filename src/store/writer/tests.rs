@@ -65,7 +65,7 @@ impl Store for Scripted {
             return Err(failure);
         }
         self.seen.send(Seen::Plan).expect("the test listens");
-        Ok(PlanAnswer::Clearing)
+        Ok(PlanAnswer::More)
     }
 
     fn finish_abandoned(&mut self, _: Epoch, _: jiff::Timestamp, _: &dyn Fn(u32, &str) -> bool) -> Result<Vec<RunId>, StoreError> {
@@ -226,7 +226,7 @@ fn a_step_of_a_plan_comes_behind_what_was_recorded_before() {
     writer.record(missed());
     let planner = writer.planner();
     let answer = planner.take(PlanStep::Begin { run: RunKey(1) });
-    assert!(matches!(answer, Some(Ok(PlanAnswer::Clearing))), "{answer:?}");
+    assert!(matches!(answer, Some(Ok(PlanAnswer::More))), "{answer:?}");
     writer.close(PATIENCE).expect("closes");
     let seen: Vec<Seen> = seen.try_iter().filter(|seen| matches!(seen, Seen::Commit(_) | Seen::Plan)).collect();
     assert_eq!(seen, [Seen::Commit(1), Seen::Plan]);

@@ -1,8 +1,11 @@
 //! Messages that go to people: put into the outbox in the transaction of what they tell of, and followed to their end.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use rusqlite::params;
 
+use super::super::listed::{Listed, PlannedTargets};
 use super::super::values;
 use super::{Append, Refusal};
 use crate::engine::{FailedTarget, Kind, LetterKey, MAX_NAMED_TARGETS, Notice, Outcome, Posted, RunKey, Standing, Tell};
@@ -19,8 +22,7 @@ const INSERT: &str = "
     FROM (SELECT count(*) AS waiting FROM outbox WHERE lane = ?1 AND ended IS NULL)";
 
 const FAILED_TARGETS: &str = "
-    SELECT coalesce(target_key, target ->> '$',
-        (SELECT planned.key FROM planned WHERE planned.run = partial.run AND planned.idx = partial.idx)), outcome, error FROM partial INDEXED BY partial_not_succeeded
+    SELECT coalesce(target_key, target ->> '$'), outcome, error, idx FROM partial INDEXED BY partial_not_succeeded
     WHERE run = ?1 AND outcome IS NOT 'succeeded' AND outcome <> 'cancelled' ORDER BY idx LIMIT ?2";
 
 /// The end of the output of the gather command, else of the last attempt of the first partial that failed.
@@ -53,8 +55,13 @@ impl Append<'_, '_> {
 
     fn failed_targets(&self, run: RunKey) -> Result<Vec<FailedTarget>, Refusal> {
         let mut statement = self.transaction.prepare_cached(FAILED_TARGETS)?;
+        let mut planned = PlannedTargets::of(self.transaction, run)?;
         let rows = statement.query_map(params![run.0, MAX_NAMED_TARGETS], |row| {
-            Ok(FailedTarget { target: row.get(0)?, outcome: values::named(row, 1, Outcome::from_name)?, error: row.get(2)? })
+            let target = match row.get(0)? {
+                None => planned.get(row.get(3)?)?.map(Listed::key).transpose()?.map(Cow::into_owned),
+                target => target,
+            };
+            Ok(FailedTarget { target, outcome: values::named(row, 1, Outcome::from_name)?, error: row.get(2)? })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
