@@ -58,3 +58,23 @@ impl<S: BuildHasher> Fingerprints<S> {
         suspects
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+
+    use super::*;
+
+    #[test]
+    fn as_many_as_are_held_take_no_more_than_is_said() {
+        let mut fingerprints = Fingerprints::new(RandomState::new(), MOST_FINGERPRINTS);
+        let mut number = 0;
+        while fingerprints.have_room(1_000) {
+            let keys: Vec<String> = (number..number + 1_000).map(|number| number.to_string()).collect();
+            assert!(fingerprints.insert(keys.iter().map(String::as_str)).is_empty());
+            number += 1_000;
+        }
+        let bytes: usize = fingerprints.tables.iter().map(HashTable::allocation_size).sum();
+        assert_eq!((number, bytes >> 20), (MOST_FINGERPRINTS, 18));
+    }
+}

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use serde::de::IgnoredAny;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{schema, values};
@@ -120,7 +121,7 @@ impl Listed {
 
     /// The target alone.
     pub(super) fn json(&self) -> Result<Box<RawValue>> {
-        if self.is_text() { Ok(self.0.clone()) } else { self.parse().map(|(_, target): (String, _)| target) }
+        if self.is_text() { Ok(self.0.clone()) } else { self.parse().map(|(_, target): (IgnoredAny, _)| target) }
     }
 
     fn is_text(&self) -> bool {
