@@ -37,11 +37,12 @@ const OLDEST_LISTED: &str = "SELECT first, targets FROM listed WHERE run = ?1 OR
 
 const UNPACK: &str = "INSERT INTO planned (run, idx, key, target, listing) VALUES (?1, ?2, ?3, ?4, ?5)";
 
-/// Gives the place back, an older one where the target was on record; nothing where this reading has listed it already.
-const KEEP: &str = "
-    INSERT INTO planned (run, idx, key, target, listing) VALUES (?1, ?2, ?3, ?4, ?5)
-    ON CONFLICT (run, key) DO UPDATE SET target = excluded.target, listing = excluded.listing WHERE listing <> excluded.listing
-    RETURNING idx";
+/// Changes nothing where the key is on record. Two statements and their counts of changes: one with `RETURNING`, which makes a table of its
+/// own for each row, takes several times as long.
+const JOIN: &str = "INSERT INTO planned (run, idx, key, target, listing) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (run, key) DO NOTHING";
+
+/// Changes nothing where this reading has listed it already.
+const KEEP: &str = "UPDATE planned SET target = ?3, listing = ?4 WHERE run = ?1 AND key = ?2 AND listing <> ?4";
 
 const REFRESH: &str = "UPDATE planned SET target = ?3, listing = ?4 WHERE run = ?1 AND key = ?2";
 
@@ -102,12 +103,14 @@ fn duplicate(transaction: &Transaction<'_>, run: RunKey, target: &Target, positi
 }
 
 fn keep(transaction: &Transaction<'_>, run: RunKey, listing: i64, mut next: u32, targets: &[Target]) -> Result<PlanAnswer, Refusal> {
-    let mut statement = transaction.prepare_cached(KEEP)?;
+    let (mut join, mut keep) = (transaction.prepare_cached(JOIN)?, transaction.prepare_cached(KEEP)?);
     for (position, target) in targets.iter().enumerate() {
-        let columns = params![run.0, next, &*target.key, value_text(target)?, listing];
-        let place: Option<u32> = statement.query_row(columns, |row| row.get(0)).optional()?;
-        let Some(place) = place else { return duplicate(transaction, run, target, position) };
-        next += u32::from(place == next);
+        let (key, value) = (&*target.key, value_text(target)?);
+        if join.execute(params![run.0, next, key, value, listing])? == 1 {
+            next += 1;
+        } else if keep.execute(params![run.0, key, value, listing])? == 0 {
+            return duplicate(transaction, run, target, position);
+        }
     }
     Ok(PlanAnswer::Kept { next })
 }
