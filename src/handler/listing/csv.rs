@@ -40,7 +40,8 @@ pub(super) fn read(input: impl Read, delimiter: u8, key: Option<&str>, take: &mu
 }
 
 struct Header {
-    names: Vec<String>,
+    /// A row without values, in the order of the columns: to fill a copy takes less than to build one.
+    empty: Map<String, Value>,
     key: usize,
 }
 
@@ -56,16 +57,20 @@ impl Header {
             }
         }
         let place = key_names(key).into_iter().find_map(|wanted| names.iter().position(|name| name == wanted));
-        Ok(Self { key: place.ok_or_else(|| no_key(key, &names.join(", ")))?, names })
+        let key = place.ok_or_else(|| no_key(key, &names.join(", ")))?;
+        Ok(Self { key, empty: names.into_iter().map(|name| (name, Value::Null)).collect() })
     }
 
     fn target(&self, row: &StringRecord) -> Result<Target, String> {
-        if row.len() != self.names.len() {
-            return Err(format!("{} where the header has {}", fields(row.len()), self.names.len()));
+        if row.len() != self.empty.len() {
+            return Err(format!("{} where the header has {}", fields(row.len()), self.empty.len()));
         }
         let key = row.get(self.key).unwrap_or_default();
         fit_key(key)?;
-        let table: Map<String, Value> = self.names.iter().cloned().zip(row.iter().map(Value::from)).collect();
+        let mut table = self.empty.clone();
+        for (value, field) in table.values_mut().zip(row) {
+            *value = field.into();
+        }
         Ok(Target { key: key.into(), value: TargetValue::Table(Arc::new(table)) })
     }
 }
