@@ -10,13 +10,13 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 use super::plans::{Keeper, Loader};
-use super::{Progress, clock, foreground, narrate};
-use crate::config::{Config, HistoryConfig};
+use super::{Progress, clock, foreground, narrate, results};
+use crate::config::{Config, Gather, HistoryConfig};
 use crate::engine::{self, Answer, Effect, Engine, Event, Outcome, PlanEnd, Record, RunId, RunInfo, RunKey, RunOutcome, Ticket};
 use crate::handler::Spoken;
 use crate::notify::Bell;
-use crate::runner::{ResultLines, Runner};
-use crate::store::{PartialView, Reader, Recorder, Retention, Unwritten, Writer};
+use crate::runner::{ResultSource, Runner};
+use crate::store::{Reader, Recorder, Retention, Unwritten, Writer};
 
 /// What is not kept is looked for so often, while runs end.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
@@ -217,6 +217,10 @@ impl Core {
                 }
                 partials.first().and_then(|partial| self.live.get(&partial.run)).cloned()
             }
+            Record::Streak(streak) => {
+                self.ended.partials += streak.ends.len() as u64;
+                self.live.get(&streak.run).cloned()
+            }
             Record::Finished(summary) => {
                 self.last_outcome = Some(summary.outcome);
                 self.live.extend(summary.runs().map(|run| (run.key, Arc::clone(run))));
@@ -265,8 +269,11 @@ impl Core {
     fn gather(&mut self, run: Arc<RunInfo>, until: Option<Timestamp>) {
         match Reader::open(&self.state_dir) {
             Ok(reader) => {
-                let lines = result_lines(reader, run.key);
-                self.runner.gather(run, lines, until);
+                let results = match run.job.gather {
+                    Some(Gather::Handler) => ResultSource::Pages(results::pages(reader, run.key)),
+                    _ => ResultSource::Lines(results::lines(reader, run.key)),
+                };
+                self.runner.gather(run, results, until);
             }
             Err(error) => {
                 error!(job = &*run.job.name, run = &*run.id.0, "cannot read the results to gather: {error}");
@@ -284,23 +291,4 @@ fn tell_ended(waiting: impl IntoIterator<Item = oneshot::Sender<()>>) {
         // Whoever waited may have given up.
         let _ = reply.send(());
     }
-}
-
-/// Results are read in pages of so many: a row of the store may have as many, and is read whole.
-const PAGE: u32 = 4_096;
-
-/// The recorded results of a run as JSON lines, one a partial, in target order.
-fn result_lines(reader: Reader, run: RunKey) -> ResultLines {
-    let mut page = Vec::new().into_iter();
-    let mut after = None;
-    Box::new(move || {
-        if page.len() == 0 {
-            let read = reader.partials(run, false, after, PAGE);
-            page =
-                read.inspect_err(|error| error!("the results of run {} cannot be read on: {error}", run.0)).unwrap_or_default().into_iter();
-        }
-        let partial: PartialView = page.next()?;
-        after = Some(partial.index);
-        serde_json::to_vec(&partial).ok()
-    })
 }

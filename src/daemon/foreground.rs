@@ -13,7 +13,7 @@ use super::events::{Event, Sources};
 use super::signals::{Signal, SignalStream};
 use super::{Progress, RunOptions, open};
 use crate::config::{ArgError, Config, JobName, Targets};
-use crate::engine::{self, Answer, Engine, Record, RunId, RunOutcome};
+use crate::engine::{self, Answer, Engine, PartialRecord, Record, RunId, RunOutcome};
 use crate::handler::{self, Registry};
 use crate::store::{Health, StoreError};
 
@@ -134,11 +134,8 @@ pub(super) fn report(progress: &mut dyn Progress, record: &Record) {
         // Until its targets have been read, nobody knows how many there are.
         Record::Fired { run, .. } if matches!(run.targets, Targets::Unplanned(_)) => {}
         Record::Fired { run, .. } | Record::Planned { run } => progress.planned(run),
-        Record::Partials(partials) => partials.iter().for_each(|partial| {
-            let retry = partial.retry.is_some();
-            let (target, error) = (partial.target.as_ref(), partial.error.as_deref());
-            progress.partial_ended(partial.index, target, partial.outcome, partial.attempt, retry, error);
-        }),
+        Record::Partials(partials) => partials.iter().for_each(|partial| partial_ended(progress, partial)),
+        Record::Streak(streak) => streak.partials().for_each(|partial| partial_ended(progress, &partial)),
         Record::Finished(summary) => progress.finished(summary),
         Record::Accounting { .. }
         | Record::Paused { .. }
@@ -152,4 +149,10 @@ pub(super) fn report(progress: &mut dyn Progress, record: &Record) {
         | Record::Posted(_)
         | Record::Replanned { .. } => {}
     }
+}
+
+fn partial_ended(progress: &mut dyn Progress, partial: &PartialRecord) {
+    let retry = partial.retry.is_some();
+    let (target, error) = (partial.target.as_ref(), partial.error.as_deref());
+    progress.partial_ended(partial.index, target, partial.outcome, partial.attempt, retry, error);
 }

@@ -19,6 +19,7 @@ mod open;
 mod plans;
 mod progress;
 mod reload;
+mod results;
 mod serve;
 mod signals;
 pub mod source;

@@ -38,12 +38,10 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             Some(Box::new(move || replanned(&run, dropped)))
         }
         (Record::Partials(partials), Some(run)) => {
-            let ended: Vec<Ended> = partials.iter().filter(|partial| !is_untold(partial, run)).map(Ended::new).collect();
-            if ended.is_empty() {
-                return None;
-            }
-            let run = Arc::clone(run);
-            Some(Box::new(move || ended.iter().for_each(|ended| partial_ended(ended, &run))))
+            partials_ended(partials.iter().filter(|partial| !is_untold(partial.outcome, run)).map(Ended::new).collect(), run)
+        }
+        (Record::Streak(streak), Some(run)) if !is_untold(Outcome::Succeeded, run) => {
+            partials_ended(streak.partials().map(|partial| Ended::new(&partial)).collect(), run)
         }
         (Record::Finished(summary), run) => {
             let (run, summary) = (run.map(Arc::clone), RunSummary { output: None, result: None, tells: Vec::new(), ..(**summary).clone() });
@@ -62,15 +60,21 @@ pub(super) fn record(record: &Record, run: Option<&Arc<RunInfo>>, job: Option<&A
             | Record::Told(_)
             | Record::Standing { .. }
             | Record::Posted(_)
-            | Record::Partials(_),
+            | Record::Partials(_)
+            | Record::Streak(_),
             _,
         ) => None,
     }
 }
 
 /// Whether nobody hears of the end: of a million successes, not even that they are not told is worth the time.
-fn is_untold(partial: &PartialRecord, run: &RunInfo) -> bool {
-    partial.outcome == Outcome::Succeeded && run.targets.partials() > MANY_PARTIALS && !tracing::enabled!(tracing::Level::DEBUG)
+fn is_untold(outcome: Outcome, run: &RunInfo) -> bool {
+    outcome == Outcome::Succeeded && run.targets.partials() > MANY_PARTIALS && !tracing::enabled!(tracing::Level::DEBUG)
+}
+
+fn partials_ended(ended: Vec<Ended>, run: &Arc<RunInfo>) -> Option<Tell> {
+    let run = Arc::clone(run);
+    (!ended.is_empty()).then(|| -> Tell { Box::new(move || ended.iter().for_each(|ended| partial_ended(ended, &run))) })
 }
 
 /// What the log tells of the end of an attempt.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::ending::later;
 use super::pace::Pace;
-use super::run::{Flight, Phase};
+use super::run::Phase;
 use super::timers::Timer;
-use super::{Effect, Engine, Indexes, Now, Part, Record, RunKey, Then};
+use super::{Effect, Engine, Indexes, Now, Record, RunKey, Then};
 
 impl Engine {
     /// The run may start when its instant has come; its first targets are claimed before.
@@ -133,14 +133,7 @@ impl Engine {
         }
         let timeout = policies.partial_timeout;
         let until = timeout.map(|timeout| later(now.wall, timeout)).into_iter().chain(run.until).min();
-        let chunk = policies.chunk as usize;
-        for attempted in parts.chunks(chunk.max(1)) {
-            let Some((Part { index, attempt, target }, others)) = attempted.split_first() else { continue };
-            let timer = timeout.map(|timeout| self.timers.set(now.monotonic + timeout, Timer::Attempt { run: key, index: *index }));
-            let (target, others) = (target.clone(), others.to_vec());
-            run.flights.insert(*index, Flight { attempt: *attempt, since: now.wall, target, others, timer, stopped: None });
-            self.in_flight += 1;
-        }
+        self.in_flight += run.take_off(&parts, timeout.map(|timeout| now.monotonic + timeout), now.wall, &mut self.timers);
         effects.push(Effect::Start { run: Arc::clone(&run.info), parts, until });
         self.claim(key, now, effects);
     }
@@ -154,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Args, Config, Context, Host, parse};
-    use crate::engine::{AttemptEnd, Event, Ticket};
+    use crate::engine::{AttemptEnd, Event, Success, Successes, Ticket};
     use crate::schedule::Zone;
 
     fn config(keys: &str) -> Config {
@@ -250,5 +243,44 @@ mod tests {
         let run = engine.runs().next().expect("it is live").info.key;
         let ended = Event::AttemptsEnded { run, ends: vec![succeeded(3), succeeded(0), succeeded(5)] };
         assert_eq!(starts(&mut engine, ended), ["a 6", "b 0", "a 7"]);
+    }
+
+    fn successes(count: usize) -> Successes {
+        std::iter::repeat_n(Success { started: NOW.wall, ended: NOW.wall, duration: Duration::ZERO, result: None }, count).collect()
+    }
+
+    #[test]
+    fn successes_told_together_are_as_each_by_itself() {
+        for (keys, first, count) in [("concurrency = 6", 0, 4), ("concurrency = 6", 2, 3), ("concurrency = 6\ncanary = 2", 0, 2)] {
+            let told = |event: &dyn Fn(RunKey) -> Event| {
+                let mut engine = two_jobs(keys);
+                starts(&mut engine, trigger("a"));
+                let run = engine.runs().next().expect("it is live").info.key;
+                let next = starts(&mut engine, event(run));
+                let snapshot = engine.runs().next().expect("it is live");
+                let live: Vec<_> = snapshot.oldest_flights(9).iter().map(|flight| flight.index).collect();
+                (next, snapshot.counts, live)
+            };
+            let together = told(&|run| Event::Succeeded { run, first, ends: successes(count) });
+            let ends = || (first..).take(count).map(succeeded).collect();
+            assert_eq!(together, told(&|run| Event::AttemptsEnded { run, ends: ends() }), "{keys} {first} {count}");
+            assert_eq!(together.1.succeeded as usize, count);
+        }
+    }
+
+    #[test]
+    fn each_that_was_started_together_has_its_timeout() {
+        let mut engine = two_jobs("concurrency = 6\npartial_timeout = \"10s\"");
+        starts(&mut engine, trigger("a"));
+        let run = engine.runs().next().expect("it is live").info.key;
+        engine.handle(NOW, Event::Succeeded { run, first: 1, ends: successes(2) });
+        let at = |seconds| Now { wall: NOW.wall + Duration::from_secs(seconds), monotonic: NOW.monotonic + Duration::from_secs(seconds) };
+        let mut stopped = |seconds| -> Vec<u32> {
+            let effects = engine.handle(at(seconds), Event::Tick);
+            effects.iter().filter_map(|effect| if let Effect::Stop { index, .. } = effect { Some(*index) } else { None }).collect()
+        };
+        assert_eq!(stopped(9), Vec::<u32>::new());
+        // Those after them were started at the same instant.
+        assert_eq!(stopped(10), [0, 3, 4, 5, 6, 7]);
     }
 }

@@ -9,7 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::retry::Failure;
 use super::run::{Phase, Run, StopReason, Tried};
 use super::timers::Timer;
-use super::{AttemptEnd, Effect, Engine, GatherEnd, Now, Outcome, Part, PartEnd, PartialRecord, Record, RunKey, RunSummary, Then, retry};
+use super::{
+    AttemptEnd, Effect, Engine, GatherEnd, Now, Outcome, Part, PartEnd, PartialRecord, Record, RunKey, RunSummary, Streak, Successes, Then,
+    retry,
+};
 
 impl Engine {
     pub(super) fn attempts_ended(&mut self, key: RunKey, ends: Vec<(u32, AttemptEnd)>, now: Now, effects: &mut Vec<Effect>) {
@@ -32,6 +35,21 @@ impl Engine {
         self.end_if_complete(key, now, effects);
     }
 
+    /// As [`Self::attempts_ended`], which it leaves it to where one of them is not like the others.
+    pub(super) fn succeeded(&mut self, key: RunKey, first: u32, ends: Successes, now: Now, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        let count = u32::try_from(ends.len()).unwrap_or(u32::MAX);
+        let Some(targets) = run.succeeded_together(first..first.saturating_add(count), &mut self.timers) else {
+            let ends = (first..).zip(ends.iter()).map(|(index, success)| (index, success.into())).collect();
+            return self.attempts_ended(key, ends, now, effects);
+        };
+        self.in_flight -= targets.len();
+        let streak = Streak { run: key, first, planned: run.is_planned(), targets, ends };
+        effects.push(Effect::Record(Record::Streak(streak)));
+        self.stand_in_line(key, now);
+        self.end_if_complete(key, now, effects);
+    }
+
     /// Records the end of each partial of an attempt; why the run cannot go on, if it cannot.
     fn attempt_ended(
         &mut self,
@@ -42,9 +60,8 @@ impl Engine {
         records: &mut Vec<PartialRecord>,
     ) -> Option<StopReason> {
         let run = self.runs.get_mut(&key)?;
-        let flight = run.flights.remove(&index)?;
+        let flight = run.flights.remove(index, key, &mut self.timers)?;
         self.in_flight -= 1;
-        self.timers.cancel(flight.timer);
         let (stopped, lead) = (flight.stopped, Part { index, attempt: flight.attempt, target: flight.target });
         if flight.others.is_empty() {
             return self.part_ended(key, lead, end, stopped, now, records);

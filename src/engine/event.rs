@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::{Outcome, PlanEnd, Record, RunId, RunInfo, RunKey};
+use super::{Outcome, PlanEnd, Record, RunId, RunInfo, RunKey, Successes};
 use crate::config::{ArgError, Args, Config, JobName, Target};
 
 /// The time, of both kinds: wall for nominal times, monotonic (since any fixed origin) for timeouts.
@@ -35,6 +35,9 @@ pub enum Event {
     /// Attempts of a run have ended, by the index of their partial: their processes are gone. That of the first partial of a chunk
     /// stands for the whole chunk.
     AttemptsEnded { run: RunKey, ends: Vec<(u32, AttemptEnd)> },
+    /// Attempts of neighbours have succeeded, from the partial `first` on: the same as `AttemptsEnded`, in a form in which a million
+    /// of them take less time and memory.
+    Succeeded { run: RunKey, first: u32, ends: Successes },
     /// The reading of a run's targets has ended.
     PlanEnded { run: RunKey, end: PlanEnd },
     /// Targets that were asked for with [`Effect::Load`], or why they cannot be had.

@@ -9,7 +9,7 @@
 //! - `recovery`: what a restart takes up again; `replan`: of a run whose targets were edited meanwhile.
 //!
 //! **Invariants.** Nothing is started before the claim that covers it is on disk. Every nominal time up to a job's watermark
-//! has exactly one recorded decision. Every part of a `Start` is answered by exactly one end in `AttemptsEnded`.
+//! has exactly one recorded decision. Every part of a `Start` is answered by exactly one end, in `AttemptsEnded` or `Succeeded`.
 
 mod accounting;
 mod by_hand;
@@ -31,6 +31,7 @@ mod replan;
 mod retry;
 mod run;
 mod stopping;
+mod successes;
 mod telling;
 mod timers;
 
@@ -52,9 +53,12 @@ pub use self::outcome::{Beginning, Cause, Decision, Outcome, RunOutcome};
 pub use self::overlap::MAX_RUNS_PER_JOB;
 pub use self::planning::PlanEnd;
 pub use self::posted::{LetterKey, Posted};
-pub use self::record::{Decides, Follow, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary};
+pub use self::record::{
+    Decides, Follow, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary, Streak,
+};
 pub use self::run::{Counts, MAX_WAITING_RETRIES, Phase};
-use self::run::{Flight, Run};
+use self::run::{Flights, Run};
+pub use self::successes::{Success, Successes};
 pub use self::telling::{FailedTarget, Kind, MAX_NAMED_TARGETS, Notice, Standing, Tell};
 use self::timers::{Timer, Timers};
 use crate::config::{Config, Job, JobName, Target};
@@ -147,7 +151,7 @@ pub struct RunSnapshot<'a> {
     pub in_flight: usize,
     pub counts: Counts,
     pub stopping: bool,
-    flights: &'a BTreeMap<u32, Flight>,
+    flights: &'a Flights,
 }
 
 /// An attempt under way, as `status` shows it.
@@ -162,15 +166,7 @@ pub struct FlightSnapshot {
 impl RunSnapshot<'_> {
     /// The attempts under way that were started first, at most so many, the oldest first.
     pub fn oldest_flights(&self, at_most: usize) -> Vec<FlightSnapshot> {
-        let mut flights: Vec<(&u32, &Flight)> = self.flights.iter().collect();
-        flights.sort_unstable_by_key(|(index, flight)| (flight.since, **index));
-        let snapshot = |(index, flight): (&u32, &Flight)| FlightSnapshot {
-            index: *index,
-            target: flight.target.clone(),
-            attempt: flight.attempt,
-            since: flight.since,
-        };
-        flights.into_iter().take(at_most).map(snapshot).collect()
+        self.flights.oldest(at_most)
     }
 }
 
@@ -242,6 +238,7 @@ impl Engine {
             Event::Held(held) => self.hold(held, now, effects),
             Event::Durable(then) => self.durable(then, now, effects),
             Event::AttemptsEnded { run, ends } => self.attempts_ended(run, ends, now, effects),
+            Event::Succeeded { run, first, ends } => self.succeeded(run, first, ends, now, effects),
             Event::PlanEnded { run, end } => self.plan_ended(run, end, now, effects),
             Event::Loaded { run, targets } => self.loaded(run, targets, now, effects),
             Event::GatherEnded { run, end } => self.gather_ended(run, *end, now, effects),
@@ -337,6 +334,7 @@ impl Engine {
     fn timer_due(&mut self, timer: Timer, now: Now, effects: &mut Vec<Effect>) {
         match timer {
             Timer::Attempt { run, index } => self.attempt_timed_out(run, index, now, effects),
+            Timer::Bundle { run, first } => self.bundle_timed_out(run, first),
             Timer::Kill { run, index } => effects.push(Effect::Stop { run, index, stop: Stop::Kill }),
             Timer::Retry { run } => self.claim(run, now, effects),
             Timer::Pace { run } => {

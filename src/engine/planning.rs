@@ -70,7 +70,7 @@ impl Engine {
         let Some(run) = self.runs.get_mut(&key).filter(|run| run.stopping.is_none()) else { return };
         match targets {
             Ok(targets) => {
-                run.loaded.extend(targets);
+                run.loaded.add(targets);
                 self.stand_in_line(key, now);
             }
             Err(reason) => {

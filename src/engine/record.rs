@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Accounted, Beginning, CapturedOutput, Cause, Decision, Indexes, Outcome, Posted, Repeat, RunOutcome, Standing, Tell, Usage};
+use super::{
+    Accounted, Beginning, CapturedOutput, Cause, Decision, Indexes, Outcome, Posted, Repeat, RunOutcome, Standing, Successes, Tell, Usage,
+};
 use crate::config::{Args, Job, JobName, Target, Targets};
 
 /// A run's short name inside the program and the database: ascending in the order of creation.
@@ -103,6 +105,8 @@ pub enum Record {
     Released { run: RunKey, index: u32 },
     /// Attempts of partials of one run have ended, in this order; with `retry` the partial goes on, else it has ended too.
     Partials(Vec<PartialRecord>),
+    /// Neighbours have succeeded at their first attempts.
+    Streak(Streak),
     /// A run has ended.
     Finished(Box<RunSummary>),
     /// Somebody is to be told, of what is no record of its own.
@@ -148,6 +152,49 @@ pub struct PartialRecord {
     pub usage: Option<Usage>,
 }
 
+/// Neighbours that have succeeded at their first attempts, with nothing to tell of each but its result.
+#[derive(Debug)]
+pub struct Streak {
+    pub run: RunKey,
+    /// The index of the first; the others follow.
+    pub first: u32,
+    /// The store has their targets already, in the run's plan.
+    pub planned: bool,
+    /// As many as there are ends.
+    pub targets: Vec<Option<Target>>,
+    pub ends: Successes,
+}
+
+impl Streak {
+    /// The same, each by itself.
+    pub fn partials(&self) -> impl Iterator<Item = PartialRecord> + '_ {
+        (0..self.ends.len()).filter_map(|place| self.partial(place))
+    }
+
+    /// The one at this place, from 0, by itself.
+    pub fn partial(&self, place: usize) -> Option<PartialRecord> {
+        let success = self.ends.get(place)?;
+        Some(PartialRecord {
+            run: self.run,
+            index: self.first.saturating_add(u32::try_from(place).unwrap_or(u32::MAX)),
+            target: self.targets.get(place).cloned().flatten(),
+            planned: self.planned,
+            attempt: 1,
+            outcome: Outcome::Succeeded,
+            retry: None,
+            started: success.started,
+            ended: success.ended,
+            duration: success.duration,
+            exit_code: None,
+            signal: None,
+            result: success.result.and_then(|json| RawValue::from_string(json.to_owned()).ok()),
+            error: None,
+            output: None,
+            usage: None,
+        })
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub struct RunSummary {
@@ -178,6 +225,7 @@ impl Record {
     pub fn facts(&self) -> usize {
         match self {
             Self::Partials(partials) => partials.len(),
+            Self::Streak(streak) => streak.ends.len(),
             _ => 1,
         }
     }

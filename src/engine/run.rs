@@ -2,6 +2,8 @@
 
 mod chunk;
 mod claim;
+mod flights;
+mod loaded;
 mod plan;
 mod stop_reason;
 
@@ -13,11 +15,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub(super) use self::flights::{Flight, Flights};
+use self::loaded::Loaded;
 pub(super) use self::stop_reason::StopReason;
 use super::pace::Pace;
 use super::retry::Tries;
-use super::timers::TimerKey;
-use super::{Hindrance, Indexes, Outcome, Part, RunInfo, RunOutcome};
+use super::timers::{TimerKey, Timers};
+use super::{Hindrance, Indexes, Outcome, RunInfo, RunOutcome};
 use crate::config::{MaxFailures, Target};
 
 /// While so many partials of a run wait for another attempt, no fresh one is started: the wait list stays bounded.
@@ -34,21 +38,6 @@ pub enum Phase {
     Running,
     /// All partials have ended; the gather command runs.
     Gathering,
-}
-
-/// An attempt in flight.
-#[derive(Debug)]
-pub(super) struct Flight {
-    pub attempt: u32,
-    /// When it was started, on the wall clock: for people.
-    pub since: Timestamp,
-    pub target: Option<Target>,
-    /// The rest of its chunk.
-    pub others: Vec<Part>,
-    /// The timeout, or the kill after the grace.
-    pub timer: Option<TimerKey>,
-    /// Set once it has been signalled: how it will have ended.
-    pub stopped: Option<Outcome>,
 }
 
 /// The last attempt of a partial that goes on.
@@ -82,7 +71,7 @@ pub(super) struct Run {
     pub claiming: u32,
     /// How much larger claims are than at first, because starts had to wait for them.
     claim_scale: u32,
-    pub flights: BTreeMap<u32, Flight>,
+    pub flights: Flights,
     /// Due time, index: the partials that wait for another attempt.
     retries: BinaryHeap<Reverse<(Duration, u32)>>,
     /// Retries that are due, and on their way to the disk.
@@ -97,7 +86,7 @@ pub(super) struct Run {
     shortages: BTreeMap<u32, u32>,
     pub counts: Counts,
     /// Targets that have come from the store and have not started.
-    pub loaded: BTreeMap<u32, Target>,
+    pub loaded: Loaded,
     /// The targets are being read.
     pub reading: bool,
     /// Partials with a success on record, until the targets have been read again.
@@ -137,7 +126,7 @@ impl Run {
             claimed: 0,
             claiming: 0,
             claim_scale: 1,
-            flights: BTreeMap::new(),
+            flights: Flights::default(),
             retries: BinaryHeap::new(),
             retrying: VecDeque::new(),
             retried: VecDeque::new(),
@@ -145,7 +134,7 @@ impl Run {
             attempts_before: BTreeMap::new(),
             shortages: BTreeMap::new(),
             counts: Counts::default(),
-            loaded: BTreeMap::new(),
+            loaded: Loaded::default(),
             reading: false,
             recorded: Indexes::default(),
             dropped: 0,
@@ -263,6 +252,16 @@ impl Run {
         self.count_outcome(outcome);
         let partials = self.info.targets.partials() - self.dropped;
         too_many(self.info.job.policies.max_failures, self.counts.failed, partials).then_some(StopReason::TooManyFailures)
+    }
+
+    /// Takes out first attempts that have all succeeded, and counts them: their targets. `None` where each is to be looked at by itself.
+    pub(super) fn succeeded_together(&mut self, indexes: Range<u32>, timers: &mut Timers) -> Option<Vec<Option<Target>>> {
+        if indexes.start < self.info.job.policies.canary {
+            return None;
+        }
+        let targets = self.flights.remove_together(indexes, self.info.key, timers)?;
+        self.counts.succeeded += u32::try_from(targets.len()).unwrap_or(u32::MAX);
+        Some(targets)
     }
 
     fn count_outcome(&mut self, outcome: Outcome) {

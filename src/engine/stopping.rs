@@ -9,11 +9,19 @@ impl Engine {
         self.stop_attempt(key, index, Outcome::TimedOut, now, effects);
     }
 
+    /// The timeout of each is due at the same instant, and comes next.
+    pub(super) fn bundle_timed_out(&mut self, key: RunKey, first: u32) {
+        if let Some(run) = self.runs.get_mut(&key) {
+            run.flights.scatter(first, key, &mut self.timers);
+        }
+    }
+
     /// Signals an attempt once, and sets the kill for after the grace.
     fn stop_attempt(&mut self, key: RunKey, index: u32, outcome: Outcome, now: Now, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get_mut(&key) else { return };
         let grace = run.info.job.policies.stop.grace;
-        let Some(flight) = run.flights.get_mut(&index).filter(|flight| flight.stopped.is_none()) else { return };
+        let flight = run.flights.get_mut(index, key, &mut self.timers);
+        let Some(flight) = flight.filter(|flight| flight.stopped.is_none()) else { return };
         flight.stopped = Some(outcome);
         self.timers.cancel(flight.timer.take());
         flight.timer = Some(self.timers.set(now.monotonic + grace, Timer::Kill { run: key, index }));
@@ -30,7 +38,7 @@ impl Engine {
         }
         let grace = run.info.job.policies.stop.grace;
         let (phase, gathering, run_is_reading) = (run.phase, run.gathering, run.reading);
-        for index in run.flights.keys().copied().collect::<Vec<_>>() {
+        for index in run.flights.indexes() {
             self.stop_attempt(key, index, reason.attempt_outcome(), now, effects);
         }
         match phase {
@@ -97,7 +105,7 @@ impl Engine {
 
     fn kill_all(&mut self, effects: &mut Vec<Effect>) {
         for (key, run) in &self.runs {
-            effects.extend(run.flights.keys().map(|&index| Effect::Stop { run: *key, index, stop: Stop::Kill }));
+            effects.extend(run.flights.indexes().into_iter().map(|index| Effect::Stop { run: *key, index, stop: Stop::Kill }));
             if run.reading {
                 effects.push(Effect::StopPlan { run: *key, stop: Stop::Kill });
             }

@@ -10,6 +10,8 @@ use super::RunKey;
 pub(super) enum Timer {
     /// The attempt of the partial has run for `partial_timeout`.
     Attempt { run: RunKey, index: u32 },
+    /// The attempts that were started together, from the partial `first` on, have.
+    Bundle { run: RunKey, first: u32 },
     /// The stopped attempt has had its grace.
     Kill { run: RunKey, index: u32 },
     /// A partial's next attempt is due.
@@ -31,6 +33,12 @@ pub(super) enum Timer {
 /// Names a timer that was set, so that it can be cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TimerKey(Duration, u64);
+
+impl TimerKey {
+    pub(super) fn due(self) -> Duration {
+        self.0
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {

@@ -12,7 +12,7 @@ use serde_json::value::to_raw_value;
 
 use super::result::RESULT_MAX_BYTES;
 use super::rust::{Around, Spoken};
-use super::{Attempt, Context, Ended, Handler, HandlerResult, Part, Registry, ResultLines, Results, StopLine};
+use super::{Attempt, Context, Ended, Handler, HandlerResult, Part, Registry, ResultPages, Results, StopLine};
 use crate::config::TargetValue;
 
 /// The built-in handler `echo`: its result is its target.
@@ -38,10 +38,10 @@ pub(super) async fn carry_out(attempt: &Attempt, registry: &Registry, name: &str
 }
 
 /// Has the handler `name` fold the results of its run.
-pub(super) async fn finish(attempt: &Attempt, registry: &Registry, name: &str, lines: ResultLines, stops: &StopLine) -> Ended {
+pub(super) async fn finish(attempt: &Attempt, registry: &Registry, name: &str, pages: ResultPages, stops: &StopLine) -> Ended {
     let Some(handler) = registry.steps(name) else { return Ended::spawn_failed(&registry.unknown(name), None) };
     let context = context(attempt, stops, None);
-    let results = Results::new(lines, context.count);
+    let results = Results::new(pages, context.count);
     match Begun::new(|| handler.finish(context, results), stops) {
         Ok(begun) => begun.end().await,
         Err(ended) => *ended,
@@ -76,9 +76,13 @@ impl<'a> Begun<'a> {
     }
 
     /// How it has ended, if it ends at once. Nothing wakes it else: [`Self::end`] polls it again.
-    pub(crate) fn end_at_once(&mut self) -> Option<Ended> {
+    pub(crate) fn end_at_once(&mut self) -> Option<AtOnce> {
         match self.work.poll_unpin(&mut task::Context::from_waker(Waker::noop())) {
-            Poll::Ready(end) => Some(self.ended(end)),
+            Poll::Ready(Ok(Ok(result))) => {
+                self.stops.end();
+                Some(AtOnce::Succeeded(result))
+            }
+            Poll::Ready(end) => Some(AtOnce::Ended(Box::new(self.ended(end)))),
             Poll::Pending => None,
         }
     }
@@ -99,6 +103,21 @@ impl<'a> Begun<'a> {
     fn ended(&self, end: Result<HandlerResult, Panic>) -> Ended {
         self.stops.end();
         end.map_or_else(|panic| panicked(&panic), ended)
+    }
+}
+
+/// How a step has ended that ended at once.
+pub(crate) enum AtOnce {
+    Succeeded(Value),
+    Ended(Box<Ended>),
+}
+
+impl AtOnce {
+    pub(crate) fn into_ended(self) -> Ended {
+        match self {
+            Self::Succeeded(result) => ended(Ok(result)),
+            Self::Ended(ended) => *ended,
+        }
     }
 }
 

@@ -41,7 +41,7 @@ use account::{Account, AccountError};
 use command::Source;
 pub use environment::DEFAULT_PATH;
 pub use environment_of::{Inherited, Shown, environment_of};
-pub(crate) use in_process::{Begun, panic_message};
+pub(crate) use in_process::{AtOnce, Begun, panic_message};
 use process::Streams;
 pub use process::cgroup::{NoCgroups, divide_cgroup, no_controller, no_controller_here};
 pub use process::descriptors::raise_open_files;
@@ -49,12 +49,12 @@ pub(crate) use process::feed::ResultLines;
 pub use process::orphans::{become_subreaper, orphans_may_come, reap_orphans};
 pub use process::tree::Killed;
 pub use process::{leaders, leftovers};
-pub(crate) use result::ResultFiles;
-pub(crate) use rust::Spoken;
+pub(crate) use result::{RESULT_MAX_BYTES, ResultFiles};
 pub use rust::{
     Arg, Batch, Blocking, Context, Handler, HandlerError, HandlerResult, IntoHandler, Lane, PartialResult, Registry, Results, TargetList,
     Trial, blocking,
 };
+pub(crate) use rust::{Recorded, ResultPages, Spoken};
 pub(crate) use secrets::Secrets;
 pub(crate) use stop_line::StopLine;
 pub(crate) use vault::render as render_with_credentials;
@@ -211,12 +211,20 @@ pub(crate) async fn carry_out(attempt: &Attempt, rooms: &Rooms, stops: &StopLine
     Box::pin(run_process(attempt, source, chunk::lines(attempt), &rooms.results, stops)).await
 }
 
+/// The recorded results of a run: lines for a command, pages for a handler.
+pub(crate) enum ResultSource {
+    Lines(ResultLines),
+    Pages(ResultPages),
+}
+
 /// Folds the results of a run: with the gather command of its job, or with its handler.
-pub(crate) async fn finish(attempt: &Attempt, lines: ResultLines, rooms: &Rooms, stops: &StopLine) -> Ended {
-    match (&attempt.run.job.gather, &attempt.run.job.work) {
-        (Some(Gather::Command(argv)), _) => gather(attempt, argv, lines, &rooms.results, stops).await,
-        (Some(Gather::Handler), Work::Handler(name)) => in_process::finish(attempt, &rooms.handlers, name, lines, stops).await,
-        (Some(Gather::Handler) | None, _) => Ended::spawn_failed(&"the job has nothing that gathers", None),
+pub(crate) async fn finish(attempt: &Attempt, results: ResultSource, rooms: &Rooms, stops: &StopLine) -> Ended {
+    match (&attempt.run.job.gather, &attempt.run.job.work, results) {
+        (Some(Gather::Command(argv)), _, ResultSource::Lines(lines)) => gather(attempt, argv, lines, &rooms.results, stops).await,
+        (Some(Gather::Handler), Work::Handler(name), ResultSource::Pages(pages)) => {
+            in_process::finish(attempt, &rooms.handlers, name, pages, stops).await
+        }
+        _ => Ended::spawn_failed(&"the job has nothing that gathers", None),
     }
 }
 

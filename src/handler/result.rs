@@ -17,7 +17,7 @@ use crate::engine::RunKey;
 use crate::schedule::fnv_1a;
 
 /// A result may have at most this many bytes.
-pub(super) const RESULT_MAX_BYTES: usize = 1024 * 1024;
+pub(crate) const RESULT_MAX_BYTES: usize = 1024 * 1024;
 
 /// Where results are written. The path also marks the processes of an attempt: it is in the environment of each and names the
 /// daemon's state directory, the run and the partial, so no other daemon's process can have it.

@@ -7,6 +7,7 @@
 //! takes its share as soon as the first has stopped for a while, because it works or blocks its thread.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,9 +18,9 @@ use std::vec;
 use futures::FutureExt;
 use jiff::Timestamp;
 
-use super::{Shared, Slot, add_what_it_said, attempt_end, internal_error, partial, report};
-use crate::engine::{AttemptEnd, Event, Now, Part, RunInfo, RunKey, Stop};
-use crate::handler::{Attempt, Begun, Ended, StopLine};
+use super::{Shared, Slot, attempt_end, internal_error, partial, report};
+use crate::engine::{AttemptEnd, Event, Now, Part, RunInfo, RunKey, Stop, Success, Successes};
+use crate::handler::{AtOnce, Attempt, Begun, RESULT_MAX_BYTES, StopLine};
 
 /// A worker that has nothing to do looks so often, a microsecond apart or less, before it leaves.
 const LINGER: u32 = 50;
@@ -212,43 +213,80 @@ fn take_all(shared: &Arc<Shared>, reports: &mut Reports<'_>) {
     }
 }
 
-/// Ends of one run that are reported together.
+/// Ends of one run that are reported together: successes of neighbours, or others.
 struct Reports<'a> {
     shared: &'a Shared,
     run: RunKey,
-    ends: Vec<(u32, AttemptEnd)>,
+    /// The index of the first success.
+    first: u32,
+    successes: Successes,
+    others: Vec<(u32, AttemptEnd)>,
     /// When the first of them ended.
     since: Duration,
 }
 
 impl<'a> Reports<'a> {
     fn new(shared: &'a Shared) -> Self {
-        Self { shared, run: RunKey(0), ends: Vec::new(), since: Duration::ZERO }
+        Self { shared, run: RunKey(0), first: 0, successes: Successes::default(), others: Vec::new(), since: Duration::ZERO }
     }
 
-    fn add(&mut self, run: RunKey, index: u32, end: AttemptEnd, now: Now) {
-        if run != self.run {
+    fn add(&mut self, attempt: &Attempt, end: AtOnce, started: Now, now: Now) {
+        let (run, index) = (attempt.run.key, attempt.index());
+        let said = self.shared.rooms.spoken.take(run, index);
+        if let (AtOnce::Succeeded(result), None) = (&end, &said) {
+            self.go_on_with(run, index, now, self.others.is_empty() && self.next() == index);
+            let duration = now.monotonic.saturating_sub(started.monotonic);
+            let success = Success { started: started.wall, ended: now.wall, duration, result };
+            if self.successes.push(success, RESULT_MAX_BYTES) {
+                return self.send_if_due(now);
+            }
+        }
+        let mut ended = end.into_ended();
+        ended.output = said.or(ended.output);
+        self.go_on_with(run, index, now, self.successes.is_empty());
+        self.others.push((index, attempt_end(ended, started, now)));
+        self.send_if_due(now);
+    }
+
+    /// Sends what there is, unless the next goes along with it.
+    fn go_on_with(&mut self, run: RunKey, index: u32, now: Now, goes_along: bool) {
+        if self.len() == 0 || run != self.run || !goes_along {
             self.send();
-            self.run = run;
+            (self.run, self.first, self.since) = (run, index, now.monotonic);
         }
-        if self.ends.is_empty() {
-            self.since = now.monotonic;
-        }
-        self.ends.push((index, end));
-        if self.ends.len() >= REPORT || now.monotonic.saturating_sub(self.since) >= REPORT_AFTER {
+    }
+
+    fn send_if_due(&mut self, now: Now) {
+        if self.len() >= REPORT || now.monotonic.saturating_sub(self.since) >= REPORT_AFTER {
             self.send();
         }
+    }
+
+    fn len(&self) -> usize {
+        self.successes.len() + self.others.len()
+    }
+
+    /// The index that would go along with the successes.
+    fn next(&self) -> u32 {
+        self.first.saturating_add(u32::try_from(self.successes.len()).unwrap_or(u32::MAX))
     }
 
     fn send(&mut self) {
-        if !self.ends.is_empty() {
-            // The next report is most likely as long: what waits for the loop holds no memory for more.
-            let next = Vec::with_capacity(self.ends.len());
-            let ends = std::mem::replace(&mut self.ends, next);
-            // Without a receiver the daemon is gone, and nobody wants to know.
-            let _ = self.shared.events.send(Event::AttemptsEnded { run: self.run, ends });
+        let run = self.run;
+        // Without a receiver the daemon is gone, and nobody wants to know.
+        if !self.successes.is_empty() {
+            let _ = self.shared.events.send(Event::Succeeded { run, first: self.first, ends: mem::take(&mut self.successes) });
+        }
+        if !self.others.is_empty() {
+            let _ = self.shared.events.send(Event::AttemptsEnded { run, ends: taken(&mut self.others) });
         }
     }
+}
+
+/// The next report is most likely as long: what waits for the loop holds no memory for more.
+fn taken<T>(ends: &mut Vec<T>) -> Vec<T> {
+    let next = Vec::with_capacity(ends.len());
+    mem::replace(ends, next)
 }
 
 /// Polls the attempt once, and gives it a task when it has not ended then. `started`: now; the time after it is returned.
@@ -257,12 +295,10 @@ fn try_at_once(shared: &Arc<Shared>, slot: Slot, attempt: &Attempt, stop: Option
     if let Some(stop) = stop {
         stops.pull(stop);
     }
-    let (run, index) = (attempt.run.key, attempt.index());
     match begin(shared, attempt, &stops) {
-        Progress::Ended(mut ended) => {
-            add_what_it_said(shared, run, index, &mut ended);
+        Progress::Ended(end) => {
             let now = (shared.clock)();
-            reports.add(run, index, attempt_end(ended, started, now), now);
+            reports.add(attempt, end, started, now);
             now
         }
         Progress::GoesOn(begun) => {
@@ -274,7 +310,7 @@ fn try_at_once(shared: &Arc<Shared>, slot: Slot, attempt: &Attempt, stop: Option
 
 /// How far an attempt has come at once.
 enum Progress {
-    Ended(Ended),
+    Ended(AtOnce),
     GoesOn(Begun<'static>),
 }
 
@@ -282,9 +318,9 @@ enum Progress {
 fn begin(shared: &Shared, attempt: &Attempt, stops: &StopLine) -> Progress {
     let begun = catch_unwind(AssertUnwindSafe(|| match shared.rooms.begin(attempt, stops) {
         Ok(mut begun) => begun.end_at_once().map_or_else(|| Progress::GoesOn(begun), Progress::Ended),
-        Err(ended) => Progress::Ended(*ended),
+        Err(ended) => Progress::Ended(AtOnce::Ended(ended)),
     }));
-    begun.unwrap_or_else(|panic| Progress::Ended(internal_error(&*panic)))
+    begun.unwrap_or_else(|panic| Progress::Ended(AtOnce::Ended(Box::new(internal_error(&*panic)))))
 }
 
 /// Gives the attempt a task of its own.

@@ -24,8 +24,7 @@ use crate::config::{Target, Work};
 use crate::engine::{AttemptEnd, Event, GatherEnd, Now, Part, RunInfo, RunKey, Stop};
 use crate::handler::{self, Attempt, Ended, Registry, ResultFiles, Spoken, StopLine};
 
-/// A blocking source of JSON lines, one a partial, in target order.
-pub type ResultLines = Box<dyn FnMut() -> Option<Vec<u8>> + Send>;
+pub(crate) use crate::handler::{Recorded, ResultLines, ResultPages, ResultSource};
 
 /// What the runner needs of its daemon.
 #[derive(Clone, Debug)]
@@ -89,10 +88,10 @@ impl Runner {
         self.pull(Slot::Partial(run, index), stop);
     }
 
-    /// Starts what gathers the results of a run, over `lines`; it ends with an [`Event::GatherEnded`].
-    pub fn gather(&mut self, run: Arc<RunInfo>, lines: ResultLines, until: Option<Timestamp>) {
+    /// Starts what gathers the `results` of a run; it ends with an [`Event::GatherEnded`].
+    pub(crate) fn gather(&mut self, run: Arc<RunInfo>, results: ResultSource, until: Option<Timestamp>) {
         let slot = Slot::Gather(run.key);
-        self.launch(slot, Attempt { run, part: handler::Part::Gather, until }, Some(lines));
+        self.launch(slot, Attempt { run, part: handler::Part::Gather, until }, Some(results));
     }
 
     /// Stops the gather command of a run.
@@ -137,9 +136,9 @@ impl Runner {
         &self.shared.rooms.spoken
     }
 
-    fn launch(&self, slot: Slot, attempt: Attempt, lines: Option<ResultLines>) {
+    fn launch(&self, slot: Slot, attempt: Attempt, results: Option<ResultSource>) {
         let Some(stops) = self.enter(slot) else { return };
-        tokio::spawn(see_through(self.shared.clone(), slot, attempt, lines, stops));
+        tokio::spawn(see_through(self.shared.clone(), slot, attempt, results, stops));
     }
 
     fn enter(&self, slot: Slot) -> Option<StopLine> {
@@ -175,9 +174,9 @@ impl Shared {
 }
 
 /// Sees one attempt from its start to the report of its end.
-async fn see_through(shared: Arc<Shared>, slot: Slot, attempt: Attempt, lines: Option<ResultLines>, stops: StopLine) {
+async fn see_through(shared: Arc<Shared>, slot: Slot, attempt: Attempt, results: Option<ResultSource>, stops: StopLine) {
     let started = (shared.clock)();
-    let ended = perform(&shared, &attempt, lines, &stops).await;
+    let ended = perform(&shared, &attempt, results, &stops).await;
     // First out of the table, then reported: the engine may start the next attempt at once.
     shared.live().remove(&slot);
     report(&shared, slot, started, ended);
@@ -209,8 +208,8 @@ fn add_what_it_said(shared: &Shared, run: RunKey, index: u32, ended: &mut Ended)
 }
 
 /// Carries out an attempt; a panic is an end too.
-async fn perform(shared: &Shared, attempt: &Attempt, lines: Option<ResultLines>, stops: &StopLine) -> Ended {
-    let ended = AssertUnwindSafe(carry_out(shared, attempt, lines, stops)).catch_unwind().await;
+async fn perform(shared: &Shared, attempt: &Attempt, results: Option<ResultSource>, stops: &StopLine) -> Ended {
+    let ended = AssertUnwindSafe(carry_out(shared, attempt, results, stops)).catch_unwind().await;
     ended.unwrap_or_else(|panic| internal_error(&*panic))
 }
 
@@ -218,9 +217,9 @@ fn internal_error(panic: &(dyn Any + Send)) -> Ended {
     Ended::failed(format!("internal error: {}", handler::panic_message(panic)))
 }
 
-async fn carry_out(shared: &Shared, attempt: &Attempt, lines: Option<ResultLines>, stops: &StopLine) -> Ended {
-    match (&attempt.part, lines) {
-        (handler::Part::Gather, Some(lines)) => Box::pin(handler::finish(attempt, lines, &shared.rooms, stops)).await,
+async fn carry_out(shared: &Shared, attempt: &Attempt, results: Option<ResultSource>, stops: &StopLine) -> Ended {
+    match (&attempt.part, results) {
+        (handler::Part::Gather, Some(results)) => Box::pin(handler::finish(attempt, results, &shared.rooms, stops)).await,
         _ => handler::carry_out(attempt, &shared.rooms, stops).await,
     }
 }

@@ -55,6 +55,7 @@ impl Records {
                 row.retried.retain(|(index, _)| !dropped.contains(*index));
             }),
             Record::Partials(partials) => partials.iter().for_each(|partial| self.partial(partial)),
+            Record::Streak(streak) => streak.partials().for_each(|partial| self.partial(&partial)),
             Record::Standing { job, standing } => self.job(job, |row| row.standing = Some(*standing)),
             Record::Told(_) | Record::Posted(_) => {}
             Record::Finished(summary) => {

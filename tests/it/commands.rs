@@ -423,9 +423,9 @@ fn records_of_a_run_by_hand() {
       "adds_up": true
     }
     $ batchd state check
-    sound: schema version 8, rows: decision 0, output 2, partial 2, run 1
+    sound: schema version 9, rows: decision 0, output 2, partial 2, run 1
     $ batchd state backup copy.db
-    copy.db has all records, 120.0 KiB
+    copy.db has all records, 132.0 KiB
     $ batchd state backup copy.db
     error: there is no backup: `copy.db` exists already; name a file that does not
     exit code 1

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use batchd::config::{JobName, Target, Targets};
 use batchd::engine::{
-    Cause, Decides, Decision, Follow, Kind, Notice, Outcome, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey,
-    RunOutcome, RunSummary, Tell,
+    Cause, Decides, Decision, Follow, Kind, Notice, Outcome, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo,
+    RunKey, RunOutcome, RunSummary, Tell,
 };
 use jiff::Timestamp;
 
@@ -142,15 +142,8 @@ impl Disk {
                 }
                 row.dropped = dropped.iter().collect();
             }
-            Record::Partials(partials) => partials.iter().for_each(|partial| {
-                assert!(partial.outcome != Outcome::Lost || !self.left_in_order, "lost after a drain: {partial:?}");
-                let row = self.live(partial.run);
-                let before = row.partials.get(&partial.index).map_or(0, |(_, attempt, _)| *attempt);
-                assert!(partial.attempt > before, "{} partial {}: attempt {} twice", row.id, partial.index, partial.attempt);
-                row.retried.remove(&partial.index);
-                row.partials.insert(partial.index, (partial.outcome, partial.attempt, partial.retry.is_some()));
-                *row.successes.entry(partial.index).or_default() += u32::from(partial.outcome == Outcome::Succeeded);
-            }),
+            Record::Partials(partials) => partials.iter().for_each(|partial| self.partial(partial)),
+            Record::Streak(streak) => streak.partials().for_each(|partial| self.partial(&partial)),
             Record::Told(tell) => self.tell(tell),
             Record::Standing { job, standing } => self.watermarks.get_mut(&**job).expect("a job is known").standing = Some(*standing),
             Record::Posted(posted) => panic!("nobody delivers here: {posted:?}"),
@@ -170,6 +163,16 @@ impl Disk {
                 }
             }
         }
+    }
+
+    fn partial(&mut self, partial: &PartialRecord) {
+        assert!(partial.outcome != Outcome::Lost || !self.left_in_order, "lost after a drain: {partial:?}");
+        let row = self.live(partial.run);
+        let before = row.partials.get(&partial.index).map_or(0, |(_, attempt, _)| *attempt);
+        assert!(partial.attempt > before, "{} partial {}: attempt {} twice", row.id, partial.index, partial.attempt);
+        row.retried.remove(&partial.index);
+        row.partials.insert(partial.index, (partial.outcome, partial.attempt, partial.retry.is_some()));
+        *row.successes.entry(partial.index).or_default() += u32::from(partial.outcome == Outcome::Succeeded);
     }
 
     fn tell_all(&mut self, tells: &[Tell]) {

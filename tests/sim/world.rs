@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use batchd::config::{Config, JobName};
-use batchd::engine::{AttemptEnd, Effect, Engine, Event, GatherEnd, Now, Outcome, Phase, Record, RunInfo, RunKey, Stop, Then, Ticket};
+use batchd::config::{Config, JobName, Work};
+use batchd::engine::{
+    AttemptEnd, Effect, Engine, Event, GatherEnd, Now, Outcome, Phase, Record, RunInfo, RunKey, Stop, Success, Then, Ticket,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::checks;
@@ -240,7 +242,11 @@ impl World {
             Effect::StopPlan { run, .. } => self.stop_plan(run),
             Effect::Load { run, indexes } => self.load(run, indexes),
             Effect::Gather { run, .. } => {
-                let unwritten = |queued: &Queued| matches!(queued, Queued::Record(Record::Partials(ends)) if ends[0].run == run.key);
+                let unwritten = |queued: &Queued| match queued {
+                    Queued::Record(Record::Partials(ends)) => ends[0].run == run.key,
+                    Queued::Record(Record::Streak(streak)) => streak.run == run.key,
+                    _ => false,
+                };
                 assert!(!self.queue.iter().any(unwritten), "{}: gathers results that are not on disk", run.id);
                 self.spawn(&run, None);
             }
@@ -347,7 +353,16 @@ impl World {
                 None => return self.handle(Event::GatherEnded { run, end: Box::new(GatherEnd { end }) }),
             }
         }
-        self.handle(Event::AttemptsEnded { run, ends });
+        if !children.iter().any(|(_, child)| matches!(child.run.job.work, Work::Handler(_))) {
+            return self.handle(Event::AttemptsEnded { run, ends });
+        }
+        let life = self.life;
+        for event in as_the_lane_tells(run, ends) {
+            // What has ended is nothing to the daemon after the one that died of this.
+            if self.life == life {
+                self.handle(event);
+            }
+        }
     }
 
     fn attempt_end(&self, child: &Child) -> AttemptEnd {
@@ -383,4 +398,25 @@ impl World {
         let ahead = wall.duration_since(self.now.wall);
         self.now.monotonic + Duration::try_from(ahead).unwrap_or(Duration::ZERO)
     }
+}
+
+/// Of handlers, successes side by side are told together, and all others.
+fn as_the_lane_tells(run: RunKey, ends: Vec<(u32, AttemptEnd)>) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (index, end) in ends {
+        if end.outcome == Outcome::Succeeded {
+            let success = Success { started: end.started, ended: end.ended, duration: end.duration, result: end.result };
+            match events.last_mut() {
+                Some(Event::Succeeded { first, ends, .. }) if *first as usize + ends.len() == index as usize => {
+                    *ends = ends.iter().chain([success]).collect();
+                }
+                _ => events.push(Event::Succeeded { run, first: index, ends: [success].into_iter().collect() }),
+            }
+        } else if let Some(Event::AttemptsEnded { ends, .. }) = events.last_mut() {
+            ends.push((index, end));
+        } else {
+            events.push(Event::AttemptsEnded { run, ends: vec![(index, end)] });
+        }
+    }
+    events
 }

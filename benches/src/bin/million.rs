@@ -123,9 +123,14 @@ async fn batchd(name: &str, handler: &str, targets: &str, prepare: impl FnOnce(&
 }
 
 async fn ended(state: &Path) -> RunView {
+    let reader = loop {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if let Ok(reader) = Reader::open(state) {
+            break reader;
+        }
+    };
     loop {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let Ok(reader) = Reader::open(state) else { continue };
         let runs = reader.runs(&RunFilter { limit: 1, ..RunFilter::default() }).unwrap_or_default();
         if let Some(run) = runs.into_iter().find(|run| run.ended.is_some()) {
             return run;
@@ -156,7 +161,7 @@ fn read_back(reader: &Reader, run: RunKey) -> Duration {
     let begun = Instant::now();
     let (mut after, mut expected) = (None, 0);
     loop {
-        let page = reader.partials(run, false, after, 1_000).expect("results");
+        let page = reader.next_partials(run, after, 1_000).expect("results");
         let Some(last) = page.last() else { break };
         after = Some(last.index);
         for partial in &page {

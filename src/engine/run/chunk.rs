@@ -4,9 +4,12 @@ use std::cmp::Reverse;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::Run;
+use jiff::Timestamp;
+
+use super::{Flight, Run};
 use crate::config::Work;
 use crate::engine::Part;
+use crate::engine::timers::{Timer, Timers};
 
 impl Run {
     /// Takes what starts next, each with its target and the number of its attempt: retries that are due first, then in target
@@ -33,6 +36,27 @@ impl Run {
             }
         }
         parts
+    }
+
+    /// These attempts are in flight from now on, until `due` at the longest; how many they are. A chunk is one.
+    pub(in crate::engine) fn take_off(&mut self, parts: &[Part], due: Option<Duration>, since: Timestamp, timers: &mut Timers) -> usize {
+        let (run, before) = (self.info.key, self.flights.len());
+        let chunk = self.info.job.policies.chunk as usize;
+        let is_handler = matches!(self.info.job.work, Work::Handler(_));
+        let are_together = |one: &Part, next: &Part| is_handler && (one.attempt, next.attempt, next.index) == (1, 1, one.index + 1);
+        let attempts = if chunk > 1 { parts.chunks(chunk).collect() } else { parts.chunk_by(are_together).collect::<Vec<_>>() };
+        for attempt in attempts {
+            let Some((Part { index, attempt: number, target }, others)) = attempt.split_first() else { continue };
+            if is_handler && *number == 1 {
+                let timer = due.map(|due| timers.set(due, Timer::Bundle { run, first: *index }));
+                self.flights.insert_together(attempt, since, timer);
+            } else {
+                let timer = due.map(|due| timers.set(due, Timer::Attempt { run, index: *index }));
+                let (target, others) = (target.clone(), others.to_vec());
+                self.flights.insert(*index, Flight { attempt: *number, since, target, others, timer, stopped: None });
+            }
+        }
+        self.flights.len() - before
     }
 
     fn next_attempt(&mut self, index: u32) -> Part {

@@ -4,10 +4,13 @@ use super::Run;
 use crate::config::Work;
 
 /// Targets that are claimed at once, but for those of a chunk, which are one process's.
-const MAX_CLAIM: u32 = 16_384;
+const MAX_CLAIM: u32 = 32_768;
 
-/// Claims become so much larger at most where the disk is slow.
-const MAX_CLAIM_SCALE: u32 = 4;
+/// Claims become so much larger at most where the disk is slow: of handlers, of which a hundred thousand may end in a second …
+const MAX_CLAIM_SCALE: u32 = 8;
+
+/// … and of programs.
+const MAX_CLAIM_SCALE_OF_PROGRAMS: u32 = 4;
 
 impl Run {
     /// How many targets are claimed at once: enough that a start never waits for the disk, few enough that a crash leaves
@@ -17,12 +20,15 @@ impl Run {
         let chunk = self.info.job.policies.chunk;
         let size = match self.info.job.work {
             // In-process partials may take less than a microsecond, and a commit takes a thousand times as long.
-            // Targets that come from the store are in memory from the claim to the start.
-            Work::Handler(_) if self.is_planned() => return concurrency.saturating_mul(16).clamp(1_024, 4_096),
+            // Targets that come from the store are in memory from the claim to the start: unless they are small, a claim stays as it is.
+            Work::Handler(_) if self.is_planned() && !self.loaded.are_small() => return concurrency.saturating_mul(16).clamp(1_024, 4_096),
             Work::Handler(_) => concurrency.saturating_mul(16).clamp(1_024, 16_384),
-            _ => concurrency.saturating_mul(2).clamp(1, 1_000).saturating_mul(chunk),
+            _ => {
+                let scale = self.claim_scale.min(MAX_CLAIM_SCALE_OF_PROGRAMS);
+                return concurrency.saturating_mul(2).clamp(1, 1_000).saturating_mul(chunk).saturating_mul(scale).min(MAX_CLAIM.max(chunk));
+            }
         };
-        size.saturating_mul(self.claim_scale).min(MAX_CLAIM.max(chunk))
+        size.saturating_mul(self.claim_scale).min(MAX_CLAIM)
     }
 
     /// The claim is on disk. Where starts had to wait for it, the next is larger.

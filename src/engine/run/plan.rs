@@ -55,12 +55,12 @@ impl Run {
 
     /// A partial with its target, which it takes along.
     pub(super) fn part(&mut self, index: u32, attempt: u32) -> Part {
-        let target = self.loaded.remove(&index).or_else(|| self.info.targets.get(index));
+        let target = self.loaded.take(index).or_else(|| self.info.targets.get(index));
         Part { index, attempt, target }
     }
 
     /// Whether the target of the partial is at hand.
     pub(super) fn has_target(&self, index: u32) -> bool {
-        !self.is_planned() || self.loaded.contains_key(&index)
+        !self.is_planned() || self.loaded.has(index)
     }
 }

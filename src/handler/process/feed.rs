@@ -44,7 +44,7 @@ pub(super) async fn feed(lines: ResultLines, mut stdin: pipe::Sender) -> Result<
 }
 
 /// Reads until the lines or their taker are gone.
-pub(in crate::handler) fn read(mut lines: ResultLines, taker: &mpsc::Sender<Vec<u8>>) {
+fn read(mut lines: ResultLines, taker: &mpsc::Sender<Vec<u8>>) {
     let mut batch = Vec::new();
     while let Some(line) = lines() {
         batch.extend_from_slice(&line);

@@ -20,6 +20,7 @@ pub use context::{Context, Stopped, WrongArgument, WrongTarget};
 pub use lane::{Lane, LaneError};
 pub use registry::Registry;
 pub use results::{PartialResult, Results};
+pub(crate) use results::{Recorded, ResultPages};
 pub(crate) use spoken::Spoken;
 pub use target_list::TargetList;
 pub(super) use target_list::list;

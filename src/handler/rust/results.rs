@@ -1,25 +1,41 @@
 //! The results of a run for the handler that gathers them.
 
-use std::fmt;
+use std::{fmt, vec};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::HandlerError;
 use crate::engine::Outcome;
-use crate::handler::process::feed::{self, ResultLines};
 
-/// So many pieces of results wait to be looked at, each of about 64 KiB.
-const WAITING: usize = 4;
+/// A blocking source of results in target order, some at a time; none after the last.
+pub(crate) type ResultPages = Box<dyn FnMut() -> Vec<Recorded> + Send>;
+
+/// A result as it is on record. What it is to the handler is made of it on the handler's thread, while the next are read.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) index: u32,
+    pub(crate) target: Option<Box<RawValue>>,
+    pub(crate) outcome: Outcome,
+    pub(crate) attempts: u32,
+    pub(crate) started: Timestamp,
+    pub(crate) ended: Timestamp,
+    pub(crate) duration_ms: f64,
+    pub(crate) result: Option<Box<RawValue>>,
+    pub(crate) error: Option<String>,
+}
+
+/// So many pages wait to be looked at.
+const WAITING: usize = 2;
 
 /// The ended partials of a run, in the order of its targets, read as they are asked for.
 pub struct Results {
-    batches: mpsc::Receiver<Vec<u8>>,
-    batch: Vec<u8>,
-    read: usize,
+    pages: mpsc::Receiver<Vec<Recorded>>,
+    page: vec::IntoIter<Recorded>,
     reading: Option<JoinHandle<()>>,
     seen: u32,
     count: u32,
@@ -52,12 +68,22 @@ impl PartialResult {
     }
 }
 
+impl TryFrom<Recorded> for PartialResult {
+    type Error = HandlerError;
+
+    fn try_from(recorded: Recorded) -> Result<Self, HandlerError> {
+        let value = |json: Option<Box<RawValue>>| json.map_or(Ok(Value::Null), |json| serde_json::from_str(json.get()));
+        let Recorded { index, target, outcome, attempts, started, ended, duration_ms, result, error } = recorded;
+        Ok(Self { index, target: value(target)?, outcome, attempts, started, ended, duration_ms, result: value(result)?, error })
+    }
+}
+
 impl Results {
     /// Those of a run with `count` partials.
-    pub(crate) fn new(lines: ResultLines, count: u32) -> Self {
-        let (sender, batches) = mpsc::channel(WAITING);
-        let reading = Some(tokio::task::spawn_blocking(move || feed::read(lines, &sender)));
-        Self { batches, batch: Vec::new(), read: 0, reading, seen: 0, count }
+    pub(crate) fn new(source: ResultPages, count: u32) -> Self {
+        let (sender, pages) = mpsc::channel(WAITING);
+        let reading = Some(tokio::task::spawn_blocking(move || read(source, &sender)));
+        Self { pages, page: Vec::new().into_iter(), reading, seen: 0, count }
     }
 
     /// The next one; `None` after the last.
@@ -65,18 +91,14 @@ impl Results {
     /// # Errors
     /// The records cannot be read.
     pub async fn next(&mut self) -> Result<Option<PartialResult>, HandlerError> {
-        if self.read == self.batch.len() {
-            match self.batches.recv().await {
-                Some(batch) => (self.batch, self.read) = (batch, 0),
+        while self.page.len() == 0 {
+            match self.pages.recv().await {
+                Some(page) => self.page = page.into_iter(),
                 None => return self.end().await.map(|()| None),
             }
         }
-        let rest = &self.batch[self.read..];
-        let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
-        let result = serde_json::from_slice(&rest[..length])?;
-        self.read += length;
         self.seen += 1;
-        Ok(Some(result))
+        self.page.next().map(PartialResult::try_from).transpose()
     }
 
     /// Nothing is left to read: because that was all?
@@ -85,6 +107,17 @@ impl Results {
             reading.await.map_err(|error| format!("the results cannot be read: {error}"))?;
         }
         if self.seen == self.count { Ok(()) } else { Err(format!("only {} of {} results can be read", self.seen, self.count).into()) }
+    }
+}
+
+/// Reads until the results or their taker are gone.
+fn read(mut source: ResultPages, taker: &mpsc::Sender<Vec<Recorded>>) {
+    loop {
+        let page = source();
+        // The handler need not look at all of them.
+        if page.is_empty() || taker.blocking_send(page).is_err() {
+            return;
+        }
     }
 }
 

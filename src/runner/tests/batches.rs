@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde_json::json;
+use serde_json::value::to_raw_value;
 
 use super::*;
 use crate::config::Source;
@@ -172,14 +173,14 @@ fn targets_that_several_tasks_list_keep_the_order_of_each() {
     }
 }
 
-fn gather(last: &'static str, count: u32, lines: ResultLines) -> AttemptEnd {
+fn gather(last: &'static str, count: u32, pages: ResultPages) -> AttemptEnd {
     let mut bench = Bench::with_handlers(registry(Count { targets: 0, last }));
     let mut job = bench.job(work());
     job.gather = Some(Gather::Handler);
     let run = RunInfo { targets: Targets::Range { start: 0, end: count.into() }, ..(*info(job)).clone() };
     {
         let _context = bench.runtime.enter();
-        bench.runner.gather(Arc::new(run), lines, None);
+        bench.runner.gather(Arc::new(run), ResultSource::Pages(pages), None);
     }
     match bench.event() {
         Event::GatherEnded { run: RUN, end } => end.end,
@@ -187,29 +188,35 @@ fn gather(last: &'static str, count: u32, lines: ResultLines) -> AttemptEnd {
     }
 }
 
-fn lines(count: u32) -> ResultLines {
-    let line = |index: u32| {
-        json!({
-            "index": index, "target": index.to_string(), "outcome": if index % 4 == 3 { "failed" } else { "succeeded" }, "attempts": 1,
-            "started": "2026-03-11T02:00:00Z", "ended": "2026-03-11T02:00:00Z", "duration_ms": 0.5, "cpu_ms": null, "result": index, "error": null,
-        })
+/// Pages of at most seven.
+fn pages(count: u32) -> ResultPages {
+    let result = |index: u32| Recorded {
+        index,
+        target: to_raw_value(&index.to_string()).ok(),
+        outcome: if index % 4 == 3 { Failed } else { Succeeded },
+        attempts: 1,
+        started: Timestamp::UNIX_EPOCH,
+        ended: Timestamp::UNIX_EPOCH,
+        duration_ms: 0.5,
+        result: to_raw_value(&index).ok(),
+        error: None,
     };
     let mut indexes = 0..count;
-    Box::new(move || indexes.next().map(|index| line(index).to_string().into_bytes()))
+    Box::new(move || indexes.by_ref().take(7).map(result).collect())
 }
 
 #[test]
 fn a_handler_gathers_the_results_of_a_run() {
-    let end = gather("", 10_000, lines(10_000));
+    let end = gather("", 10_000, pages(10_000));
     let result = end.result.expect("a result");
     assert_eq!((end.outcome, result.get()), (Succeeded, r#"{"outcomes":{"failed":2500,"succeeded":7500},"count":10000}"#));
     let failed = |end: AttemptEnd| (end.outcome, end.error.expect("a reason").to_string());
-    assert_eq!(failed(gather("fail", 10, lines(10))), (Failed, "the sums differ".to_owned()));
-    assert_eq!(failed(gather("", 10, lines(9))), (Failed, "only 9 of 10 results can be read".to_owned()));
+    assert_eq!(failed(gather("fail", 10, pages(10))), (Failed, "the sums differ".to_owned()));
+    assert_eq!(failed(gather("", 10, pages(9))), (Failed, "only 9 of 10 results can be read".to_owned()));
     let mut left = 2;
-    let broken: ResultLines = Box::new(move || {
+    let broken: ResultPages = Box::new(move || {
         left -= 1;
-        if left > 0 { lines(1)() } else { panic!("the database is gone") }
+        if left > 0 { pages(1)() } else { panic!("the database is gone") }
     });
     let (outcome, reason) = failed(gather("", 10, broken));
     assert!(outcome == Failed && reason.contains("the results cannot be read") && reason.contains("the database is gone"), "{reason}");

@@ -14,7 +14,7 @@ fn start(bench: &mut Bench, script: &str, lines: ResultLines) {
     let mut job = bench.job(command(&["true"]));
     job.gather = Some(Gather::Command(["sh", "-c", script, "{{ job }}"].map(str::to_owned).to_vec()));
     let _context = bench.runtime.enter();
-    bench.runner.gather(info(job), lines, None);
+    bench.runner.gather(info(job), ResultSource::Lines(lines), None);
 }
 
 fn end(bench: &mut Bench) -> AttemptEnd {

@@ -69,6 +69,7 @@ impl Bench {
         while self.ends.is_empty() {
             match self.event() {
                 Event::AttemptsEnded { run: RUN, ends } => self.ends.extend(ends),
+                Event::Succeeded { run: RUN, first, ends } => self.ends.extend((first..).zip(ends.iter().map(AttemptEnd::from))),
                 other => panic!("{other:?}"),
             }
         }

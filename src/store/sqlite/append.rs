@@ -125,7 +125,7 @@ struct Append<'t, 'r> {
 
 impl<'r> Append<'_, 'r> {
     fn record(&mut self, record: &'r Record) -> Result<(), Refusal> {
-        if !matches!(record, Record::Partials(_) | Record::Claimed { .. }) {
+        if !matches!(record, Record::Partials(_) | Record::Streak(_) | Record::Claimed { .. }) {
             // What follows may look at them.
             self.write_quick()?;
         }
@@ -157,7 +157,11 @@ impl<'r> Append<'_, 'r> {
             }
             Record::Planned { run } => self.planned(run),
             Record::Replanned { run, dropped, at } => self.replanned(run, dropped, *at),
-            Record::Partials(partials) => self.partials(partials),
+            Record::Partials(partials) => partials.iter().try_for_each(|partial| self.partial(partial)),
+            Record::Streak(streak) => {
+                self.streak(streak);
+                Ok(())
+            }
             Record::Finished(summary) => self.finished(summary),
             Record::Told(tell) => self.tell(tell),
             Record::Standing { job, standing } => self.stands(job, *standing),

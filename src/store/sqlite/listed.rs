@@ -9,7 +9,7 @@ use std::ops::Range;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 use serde::de::IgnoredAny;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use super::{schema, values};
 use crate::config::{Target, TargetValue};
@@ -94,12 +94,12 @@ impl PackedTargets {
 }
 
 /// A target as it is written: a text that is its own key, or `[key, target]`.
-#[derive(Debug)]
-pub(super) struct Listed(Box<RawValue>);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed<'a>(&'a str);
 
-impl Listed {
+impl<'a> Listed<'a> {
     /// The columns `key` and `target` of `planned`, the latter null for a text that is its key.
-    pub(super) fn columns(&self) -> Result<(Cow<'_, str>, Option<&str>)> {
+    pub(super) fn columns(self) -> Result<(Cow<'a, str>, Option<&'a str>)> {
         if self.is_text() {
             return self.parse().map(|TextOfRow(text)| (text, None));
         }
@@ -107,11 +107,11 @@ impl Listed {
         Ok((key.into(), Some(target.get())))
     }
 
-    pub(super) fn key(&self) -> Result<Cow<'_, str>> {
+    pub(super) fn key(self) -> Result<Cow<'a, str>> {
         self.columns().map(|(key, _)| key)
     }
 
-    pub(super) fn target(&self) -> Result<Target> {
+    pub(super) fn target(self) -> Result<Target> {
         if self.is_text() {
             return self.key().map(|key| Target::text(&key));
         }
@@ -120,26 +120,16 @@ impl Listed {
     }
 
     /// The target alone.
-    pub(super) fn json(&self) -> Result<Box<RawValue>> {
-        if self.is_text() { Ok(self.0.clone()) } else { self.parse().map(|(_, target): (IgnoredAny, _)| target) }
+    pub(super) fn json(self) -> Result<Box<RawValue>> {
+        if self.is_text() { self.parse() } else { self.parse().map(|(_, target): (IgnoredAny, _)| target) }
     }
 
-    fn is_text(&self) -> bool {
-        self.0.get().starts_with('"')
+    fn is_text(self) -> bool {
+        self.0.starts_with('"')
     }
 
-    fn parse<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T> {
-        serde_json::from_str(self.0.get()).map_err(|_| values::unreadable(1, "target", self.0.get()))
-    }
-
-    /// The columns `key` and `target` of a row of `planned`.
-    fn of_planned(row: &Row<'_>, column: usize) -> Result<Self> {
-        let key = row.get_ref(column)?.as_str()?;
-        let listed = match values::optional_json(row, column + 1)? {
-            None => to_raw_value(key),
-            Some(target) => to_raw_value(&(key, target)),
-        };
-        listed.map(Self).map_err(|_| values::unreadable(column, "key", key))
+    fn parse<T: serde::Deserialize<'a>>(self) -> Result<T> {
+        serde_json::from_str(self.0).map_err(|_| values::unreadable(1, "target", self.0))
     }
 }
 
@@ -151,22 +141,48 @@ struct TextOfRow<'a>(#[serde(borrow)] Cow<'a, str>);
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
     pub(super) first: u32,
-    pub(super) targets: Vec<Listed>,
+    /// Their JSON, and where in it each is.
+    text: String,
+    each: Vec<Range<usize>>,
 }
 
 impl Neighbours {
     /// The columns `first` and `targets` of a row of `listed`.
     pub(super) fn read(row: &Row<'_>) -> Result<Self> {
-        let targets: Vec<Box<RawValue>> = values::from_json(row, 1)?;
-        Ok(Self { first: row.get(0)?, targets: targets.into_iter().map(Listed).collect() })
+        let (first, text): (_, String) = (row.get(0)?, row.get(1)?);
+        let targets: Vec<&RawValue> = serde_json::from_str(&text).map_err(|_| values::unreadable(1, "targets", &text))?;
+        let place = |target: &RawValue| {
+            let begin = target.get().as_ptr().addr() - text.as_ptr().addr();
+            begin..begin + target.get().len()
+        };
+        let each = targets.into_iter().map(place).collect();
+        Ok(Self { first, text, each })
+    }
+
+    /// Puts a row of `planned` behind the others, of which these are the columns `key` and `target`.
+    fn push_planned(&mut self, row: &Row<'_>, column: usize) -> Result<()> {
+        let (key, target) = (row.get_ref(column)?.as_str()?, row.get_ref(column + 1)?.as_str_or_null()?);
+        let begin = self.text.len();
+        let key = values::json_text(&key)?;
+        match target {
+            None => self.text.push_str(&key),
+            Some(target) => self.text.extend(["[", &key, ",", target, "]"]),
+        }
+        self.each.push(begin..self.text.len());
+        Ok(())
     }
 
     pub(super) fn places(&self) -> Range<u32> {
-        self.first..self.first.saturating_add(u32::try_from(self.targets.len()).unwrap_or(u32::MAX))
+        self.first..self.first.saturating_add(u32::try_from(self.each.len()).unwrap_or(u32::MAX))
     }
 
-    fn at(&self, index: u32) -> Option<&Listed> {
-        self.targets.get(index.checked_sub(self.first)? as usize)
+    pub(super) fn targets(&self) -> impl Iterator<Item = Listed<'_>> {
+        self.each.iter().filter_map(|place| self.text.get(place.clone())).map(Listed)
+    }
+
+    fn at(&self, index: u32) -> Option<Listed<'_>> {
+        let place = self.each.get(index.checked_sub(self.first)? as usize)?;
+        self.text.get(place.clone()).map(Listed)
     }
 }
 
@@ -183,19 +199,20 @@ pub(super) struct PlannedTargets<'c> {
 }
 
 impl<'c> PlannedTargets<'c> {
-    pub(super) fn of(connection: &'c Connection, run: RunKey) -> Result<Self> {
-        let has_listed = schema::marks(connection)?.version >= schema::WITH_LISTED;
-        Ok(Self { connection, run, has_listed, current: Neighbours::default(), known: 0..0 })
+    /// `version`: of the schema.
+    pub(super) fn of(connection: &'c Connection, run: RunKey, version: i64) -> Self {
+        let has_listed = version >= schema::WITH_LISTED;
+        Self { connection, run, has_listed, current: Neighbours::default(), known: 0..0 }
     }
 
     /// The target with the place `index`.
-    pub(super) fn get(&mut self, index: u32) -> Result<Option<&Listed>> {
+    pub(super) fn get(&mut self, index: u32) -> Result<Option<Listed<'_>>> {
         self.look_at(index)?;
         Ok(self.current.at(index))
     }
 
     /// The first target with the place `index` or a later one.
-    pub(super) fn next(&mut self, index: u32) -> Result<Option<(u32, &Listed)>> {
+    pub(super) fn next(&mut self, index: u32) -> Result<Option<(u32, Listed<'_>)>> {
         self.look_at(index)?;
         let index = index.max(self.current.first);
         Ok(self.current.at(index).map(|target| (index, target)))
@@ -212,7 +229,7 @@ impl<'c> PlannedTargets<'c> {
             listed => [listed, self.planned(index)?].into_iter().flatten().min_by_key(|neighbours| neighbours.first),
         };
         self.current = found.unwrap_or_default();
-        let end = if self.current.targets.is_empty() { u32::MAX } else { self.current.places().end };
+        let end = if self.current.places().is_empty() { u32::MAX } else { self.current.places().end };
         self.known = index..end;
         Ok(())
     }
@@ -227,11 +244,11 @@ impl<'c> PlannedTargets<'c> {
         let mut found: Option<Neighbours> = None;
         while let Some(row) = rows.next()? {
             let place: u32 = row.get(0)?;
-            let neighbours = found.get_or_insert_with(|| Neighbours { first: place, targets: Vec::new() });
+            let neighbours = found.get_or_insert_with(|| Neighbours { first: place, ..Neighbours::default() });
             if neighbours.places().end != place {
                 break;
             }
-            neighbours.targets.push(Listed::of_planned(row, 1)?);
+            neighbours.push_planned(row, 1)?;
         }
         Ok(found)
     }

@@ -24,7 +24,7 @@ const CHECKED_TABLES: [&str; 6] = ["node", "job", "accounting", "joined", "prune
 const MAX_IDLE_WAL_BYTES: i64 = 16 << 20;
 
 /// Prepared statements kept; more than there are.
-pub(super) const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 32;
 
 /// The files of an open database, each by device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,8 +189,15 @@ pub(super) fn known_version(connection: &Connection, path: &Path) -> Result<i64,
     Ok(marks.version)
 }
 
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+/// Has each statement prepared once. Else most would be again whenever values are bound, for a plan that might suit these better:
+/// that takes longer than a small question itself, and all of them have the index that they need.
+pub(super) fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    keep_statements(connection)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "journal_mode", "wal")?;

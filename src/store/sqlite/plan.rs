@@ -87,7 +87,7 @@ fn unpack(transaction: &Transaction<'_>, run: RunKey, listing: i64) -> Result<bo
     let mut insert = transaction.prepare_cached(UNPACK)?;
     let mut delete = transaction.prepare_cached("DELETE FROM listed WHERE run = ?1 AND first = ?2")?;
     for row in &rows {
-        for (index, target) in row.places().zip(&row.targets) {
+        for (index, target) in row.places().zip(row.targets()) {
             let (key, target) = target.columns()?;
             insert.execute(params![run.0, index, key, target, listing])?;
         }
@@ -147,10 +147,10 @@ impl Reader {
         &self,
         run: RunKey,
         places: Range<u32>,
-        mut seen: impl FnMut(u32, &Listed) -> rusqlite::Result<()>,
+        mut seen: impl FnMut(u32, Listed<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), StoreError> {
         let mut see = || {
-            let (mut planned, mut from) = (PlannedTargets::of(&self.connection, run)?, places.start);
+            let (mut planned, mut from) = (PlannedTargets::of(&self.connection, run, self.version), places.start);
             while let Some((index, target)) = planned.next(from)?.filter(|(index, _)| *index < places.end) {
                 seen(index, target)?;
                 from = index + 1;
@@ -179,7 +179,7 @@ impl Reader {
             return Ok(());
         }
         let mut add = || {
-            let mut planned = PlannedTargets::of(&self.connection, run)?;
+            let mut planned = PlannedTargets::of(&self.connection, run, self.version);
             nameless.try_for_each(|partial| {
                 partial.target = planned.get(partial.index)?.map(Listed::json).transpose()?;
                 Ok(())

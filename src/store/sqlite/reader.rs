@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, ToSql, params};
 
-use super::open::{STATEMENTS, known_version, missing, refuse_cut_off};
+use super::open::{keep_statements, known_version, missing, refuse_cut_off};
 use super::{BUSY_TIMEOUT, fault, values};
 use crate::engine::{Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
 use crate::store::{DATABASE_FILE, DecisionView, LookupError, OutputView, PartialCounts, PartialView, RunFilter, RunView, StoreError};
@@ -30,6 +30,8 @@ const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY 
 pub struct Reader {
     pub(super) path: PathBuf,
     pub(super) connection: Connection,
+    /// Of the schema, when it was opened.
+    pub(super) version: i64,
 }
 
 impl Reader {
@@ -44,9 +46,9 @@ impl Reader {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        known_version(&connection, &path)?;
-        Ok(Self { path, connection })
+        keep_statements(&connection).map_err(failed)?;
+        let version = known_version(&connection, &path)?;
+        Ok(Self { path, connection, version })
     }
 
     /// A page of runs, latest first.
@@ -71,15 +73,47 @@ impl Reader {
     /// otherwise than succeeded or cancelled.
     pub fn partials(&self, run: RunKey, failed: bool, after: Option<u32>, limit: u32) -> Result<Vec<PartialView>, StoreError> {
         let limit = limit.min(MAX_PAGE);
-        let mut page = self.all(&partials_question(failed), params![run.0, after.map_or(-1, i64::from), limit], partial_view)?;
-        if !failed && let Some(from) = after.map_or(Some(0), |after| after.checked_add(1)) {
-            let limit = limit as usize;
-            page.extend(self.partials_of_streaks(run, from, limit).map_err(|error| fault(&self.path, error))?);
-            page.sort_unstable_by_key(|partial| partial.index);
-            page.truncate(limit);
-        }
+        let mut page =
+            if failed { self.partials_with_rows(run, true, after, u32::MAX, limit)? } else { self.all_partials(run, after, limit)? };
+        page.truncate(limit as usize);
         self.add_planned_targets(run, &mut page)?;
         Ok(page)
+    }
+
+    /// The run's recorded partials from the first after `after` on, in index order: about `enough`, so that those which share a row
+    /// are together. Whoever reads them all reads each row once.
+    pub fn next_partials(&self, run: RunKey, after: Option<u32>, enough: u32) -> Result<Vec<PartialView>, StoreError> {
+        let mut page = self.all_partials(run, after, enough)?;
+        self.add_planned_targets(run, &mut page)?;
+        Ok(page)
+    }
+
+    /// The same without planned targets.
+    fn all_partials(&self, run: RunKey, after: Option<u32>, enough: u32) -> Result<Vec<PartialView>, StoreError> {
+        let Some(from) = after.map_or(Some(0), |after| after.checked_add(1)) else { return Ok(Vec::new()) };
+        let mut page = self.partials_of_streaks(run, from, enough as usize).map_err(|error| fault(&self.path, error))?;
+        // Behind the last of a full page there may be more of its kind.
+        let last = page.last().filter(|_| page.len() >= enough as usize).map_or(u32::MAX, |last| last.index);
+        let alone = self.partials_with_rows(run, false, after, last, enough)?;
+        let last = alone.last().filter(|_| alone.len() >= enough as usize).map_or(last, |last| last.index);
+        if !alone.is_empty() {
+            page.extend(alone);
+            page.sort_unstable_by_key(|partial| partial.index);
+            page.truncate(page.partition_point(|partial| partial.index <= last));
+        }
+        Ok(page)
+    }
+
+    /// Those with a row of their own, up to the index `last`.
+    fn partials_with_rows(
+        &self,
+        run: RunKey,
+        failed: bool,
+        after: Option<u32>,
+        last: u32,
+        limit: u32,
+    ) -> Result<Vec<PartialView>, StoreError> {
+        self.all(&partials_question(failed), params![run.0, after.map_or(-1, i64::from), last, limit], partial_view)
     }
 
     /// The `count` partials whose last attempt took longest, longest first. Those under a millisecond are not ranked.
@@ -193,7 +227,7 @@ fn runs_question(filter: &RunFilter) -> (String, Vec<Box<dyn ToSql>>) {
 fn partials_question(failed: bool) -> String {
     let (index, only) =
         if failed { ("INDEXED BY partial_not_succeeded", "AND outcome IS NOT 'succeeded' AND outcome <> 'cancelled'") } else { ("", "") };
-    format!("SELECT {PARTIAL_COLUMNS} FROM partial {index} WHERE run = ?1 AND idx > ?2 {only} ORDER BY idx LIMIT ?3")
+    format!("SELECT {PARTIAL_COLUMNS} FROM partial {index} WHERE run = ?1 AND idx > ?2 AND idx <= ?3 {only} ORDER BY idx LIMIT ?4")
 }
 
 fn slowest_question() -> String {

@@ -228,13 +228,14 @@ CREATE VIEW every_partial AS
 const VERSION_9: &str = "
 -- The targets that the first reading of a run has listed, side by side: `count` of them from the place `first` on, with `targets`, a
 -- JSON array: each a text that is its own key, or an array of its key and itself. Before a further reading they are moved to `planned`.
+-- With rowid: without, each row that is passed on the way to another is read whole.
 CREATE TABLE listed (
     run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
     first INTEGER NOT NULL,
     count INTEGER NOT NULL,
     targets TEXT NOT NULL,
     PRIMARY KEY (run, first)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- The targets of runs that read them from elsewhere, a row each; `target` as in `planned`.
 CREATE VIEW every_target AS
@@ -243,6 +244,32 @@ CREATE VIEW every_target AS
     SELECT run, first + each.key, CASE each.type WHEN 'array' THEN each.value ->> 0 ELSE each.value END,
         CASE each.type WHEN 'array' THEN each.value -> 1 END
     FROM listed, json_each(listed.targets) AS each;
+
+-- The same for `streak`, in which the array of a partial is in another order now: what most do not have is last, and nulls at the end
+-- are left out. It has microseconds from `began` to its start, how long it took on the monotonic clock, microseconds from its start to
+-- its end, its result, its target, and the key of a target that is a table.
+DROP VIEW every_partial;
+ALTER TABLE streak RENAME TO streak_of_version_8;
+CREATE TABLE streak (
+    run INTEGER NOT NULL REFERENCES run (key) ON DELETE CASCADE,
+    first INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    began INTEGER NOT NULL,
+    partials TEXT NOT NULL,
+    PRIMARY KEY (run, first)
+) STRICT;
+INSERT INTO streak (run, first, count, began, partials) SELECT run, first, count, began, (
+    SELECT json_group_array(json_array(value -> 0, value -> 2, value -> 1, value -> 5, value -> 3, value -> 4) ORDER BY key)
+    FROM json_each(partials)) FROM streak_of_version_8 ORDER BY run, first;
+DROP TABLE streak_of_version_8;
+CREATE VIEW every_partial AS
+    SELECT run, idx, target, target_key, outcome, attempt, retrying, retry_at, retried, started, ended, duration_us, exit_code, signal,
+        result, error, cpu_us, max_rss
+    FROM partial
+    UNION ALL
+    SELECT run, first + each.key, each.value -> 4, each.value ->> 5, 'succeeded', 1, NULL, NULL, NULL, began + (each.value ->> 0),
+        began + (each.value ->> 0) + (each.value ->> 2), each.value ->> 1, NULL, NULL, each.value -> 3, NULL, NULL, NULL
+    FROM streak, json_each(streak.partials) AS each;
 ";
 
 /// The version this release writes and reads.

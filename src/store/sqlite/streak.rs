@@ -4,23 +4,23 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Result, Row, params};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Reader, values};
-use crate::config::TargetValue;
-use crate::engine::{Outcome, PartialRecord, RunKey};
+use crate::config::Target;
+use crate::engine::{Outcome, RunKey, Success};
 use crate::store::{PartialView, StoreError};
 
 /// Fewer neighbours than this have a row each.
 pub(super) const FEWEST: usize = 8;
 
 /// A row ends after so many bytes, or so many partials: whoever wants one of them reads them all.
-pub(super) const MAX_BYTES: usize = 64 << 10;
-pub(super) const MAX_PARTIALS: usize = 4_096;
+pub(super) const MAX_BYTES: usize = 32 << 10;
+pub(super) const MAX_PARTIALS: usize = 512;
 
 /// Longer attempts are ranked by how long they took, which takes a row.
-const RANKED_US: i64 = 1_000;
+pub(super) const RANKED_US: u128 = 1_000;
 
 /// The streak that has the place ?2, or the first behind it, and all that follow.
 const FROM_PLACE: &str = "
@@ -28,40 +28,43 @@ const FROM_PLACE: &str = "
     WHERE run = ?1 AND first >= coalesce((SELECT first FROM streak WHERE run = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1), 0)
     ORDER BY first";
 
-/// One partial as it is written: an array of these, times in microseconds.
-#[derive(Serialize)]
-pub(super) struct Written<'a>(i64, i64, i64, Option<&'a TargetValue>, Option<&'a str>, Option<&'a RawValue>);
-
-/// The same as it is read.
+/// One partial as it is read: times in microseconds. What is missing at the end is null.
 #[derive(Deserialize)]
-pub(super) struct Read(i64, i64, i64, Option<Box<RawValue>>, Option<String>, Option<Box<RawValue>>);
+struct Read<'a>(
+    /// From when the row began to the start.
+    i64,
+    /// How long it took, on the monotonic clock.
+    i64,
+    /// From the start to the end.
+    i64,
+    #[serde(borrow, default)] Option<&'a RawValue>,
+    #[serde(borrow, default)] Option<&'a RawValue>,
+    #[serde(default)] Option<String>,
+);
 
-/// Whether nothing would be lost of the partial.
-pub(super) fn fits(partial: &PartialRecord) -> bool {
-    let PartialRecord { outcome, attempt, retry, exit_code, signal, error, output, usage, .. } = partial;
-    (*outcome, *attempt, *retry) == (Outcome::Succeeded, 1, None)
-        && exit_code.or(*signal).is_none()
-        && error.is_none()
-        && output.is_none()
-        && usage.is_none()
-        && partial.duration.as_micros() < RANKED_US.unsigned_abs().into()
-}
-
-impl<'a> Written<'a> {
-    pub(super) fn new(partial: &'a PartialRecord, began: i64) -> Self {
-        let target = partial.target.as_ref().filter(|_| !partial.planned);
-        let (target, key) = (target.map(|target| &target.value), target.and_then(values::target_key));
-        let (started, ended) = (values::micros(partial.started), values::micros(partial.ended));
-        let took = i64::try_from(partial.duration.as_micros()).unwrap_or(i64::MAX);
-        Self(started - began, ended - started, took, target, key, partial.result.as_deref())
+/// Writes one partial behind `text`: the fields of [`Read`], without the nulls at the end.
+pub(super) fn write(text: &mut Vec<u8>, success: &Success<Option<&str>>, target: Option<&Target>, began: i64) -> Result<()> {
+    let (started, ended) = (values::micros(success.started), values::micros(success.ended));
+    let took = i64::try_from(success.duration.as_micros()).unwrap_or(i64::MAX);
+    let mut number = itoa::Buffer::new();
+    for (separator, time) in [(b'[', started - began), (b',', took), (b',', ended - started)] {
+        text.push(separator);
+        text.extend_from_slice(number.format(time).as_bytes());
     }
-}
-
-/// A row of the table.
-pub(super) struct Streak {
-    pub(super) first: u32,
-    began: i64,
-    partials: Vec<Read>,
+    if success.result.is_some() || target.is_some() {
+        text.push(b',');
+        text.extend_from_slice(success.result.unwrap_or("null").as_bytes());
+    }
+    if let Some(target) = target {
+        text.push(b',');
+        values::push_json(text, &target.value)?;
+    }
+    if let Some(key) = target.and_then(values::target_key) {
+        text.push(b',');
+        values::push_json(text, &key)?;
+    }
+    text.push(b']');
+    Ok(())
 }
 
 /// One of its partials, in the columns of a row of its own.
@@ -75,19 +78,20 @@ pub(super) struct Columns {
     pub(super) result: Option<Box<RawValue>>,
 }
 
-impl Streak {
-    /// The columns `first`, `began` and `partials`.
-    pub(super) fn read(row: &Row<'_>) -> Result<Self> {
-        Ok(Self { first: row.get(0)?, began: row.get(1)?, partials: values::from_json(row, 2)? })
+/// The partials of a row, of which these are the columns `first`, `began` and `partials`; `made` makes something of each.
+pub(super) fn read<T>(row: &Row<'_>, made: fn(Columns) -> Result<T>) -> Result<Vec<T>> {
+    let (first, began): (u32, i64) = (row.get(0)?, row.get(1)?);
+    let partials: Vec<Read<'_>> = values::borrowed_json(row, 2)?;
+    let one = |(index, Read(start, took, length, result, target, key)): (u32, Read<'_>)| {
+        let started = began.saturating_add(start);
+        let (target, result) = (target.map(ToOwned::to_owned), result.map(ToOwned::to_owned));
+        made(Columns { index, started, ended: started.saturating_add(length), took, target, key, result })
+    };
+    let mut all = Vec::with_capacity(partials.len());
+    for partial in (first..).zip(partials) {
+        all.push(one(partial)?);
     }
-
-    pub(super) fn into_columns(self) -> impl Iterator<Item = Columns> {
-        let began = self.began;
-        (self.first..).zip(self.partials).map(move |(index, Read(start, length, took, target, key, result))| {
-            let started = began.saturating_add(start);
-            Columns { index, started, ended: started.saturating_add(length), took, target, key, result }
-        })
-    }
+    Ok(all)
 }
 
 /// The places of the run that streaks have, ascending; neighbours may touch.
@@ -102,18 +106,24 @@ impl Reader {
         places(&self.connection, run).map_err(|error| super::fault(&self.path, error))
     }
 
-    /// The first partials of the run, at most `limit`, that streaks have from the place `from` on; those with a planned target without it.
-    pub(super) fn partials_of_streaks(&self, run: RunKey, from: u32, limit: usize) -> Result<Vec<PartialView>> {
+    /// The first partials of the run that streaks have from the place `from` on: `enough`, if there are, and the others of the last row.
+    /// Those with a planned target are without it.
+    pub(super) fn partials_of_streaks(&self, run: RunKey, from: u32, enough: usize) -> Result<Vec<PartialView>> {
         let mut statement = self.connection.prepare_cached(FROM_PLACE)?;
         let mut rows = statement.query(params![run.0, from])?;
-        let mut found: Vec<Columns> = Vec::new();
-        while found.len() < limit
+        let mut found: Vec<PartialView> = Vec::new();
+        while found.len() < enough
             && let Some(row) = rows.next()?
         {
-            let left = limit - found.len();
-            found.extend(Streak::read(row)?.into_columns().skip_while(|columns| columns.index < from).take(left));
+            let partials = read(row, view)?;
+            let skipped = partials.partition_point(|partial| partial.index < from);
+            if found.is_empty() && skipped == 0 {
+                found = partials;
+            } else {
+                found.extend(partials.into_iter().skip(skipped));
+            }
         }
-        found.into_iter().map(view).collect()
+        Ok(found)
     }
 }
 

@@ -121,6 +121,11 @@ pub(super) fn args(row: &Row<'_>, column: usize) -> Result<Args> {
 
 /// A value that was written by [`json_text`].
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
+    borrowed_json(row, column)
+}
+
+/// The same, of which parts may be of the row.
+pub(super) fn borrowed_json<'r, T: Deserialize<'r>>(row: &'r Row<'_>, column: usize) -> Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     serde_json::from_str(text).map_err(|_| unreadable(column, "JSON", text))
 }

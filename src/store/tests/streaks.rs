@@ -1,22 +1,30 @@
 //! Quick successes share a row, and nobody sees it.
 
 use super::*;
+use crate::engine::{Streak, Success};
 
 /// A success of a handler of the embedding program.
-fn quick(key: i64, index: u32) -> PartialRecord {
-    PartialRecord {
+fn quick(index: u32) -> Success {
+    Success {
         duration: Duration::from_micros(u64::from(index % 7)),
         started: at(61) + Duration::from_micros(u64::from(index) * 3),
         ended: at(61) + Duration::from_micros(u64::from(index) * 3 + 1),
-        exit_code: None,
-        usage: None,
         result: (!index.is_multiple_of(3)).then(|| json(&format!("{{\"a\":[{index}]}}"))),
-        ..partial(key, index, Outcome::Succeeded)
+    }
+}
+
+fn streak(key: i64, index: u32, success: Success) -> Streak {
+    Streak {
+        run: RunKey(key),
+        first: index,
+        planned: false,
+        targets: vec![partial(key, index, Outcome::Succeeded).target],
+        ends: [success].into_iter().collect(),
     }
 }
 
 fn quick_ended(key: i64, index: u32) -> Record {
-    Record::Partials(vec![quick(key, index)])
+    Record::Streak(streak(key, index, quick(index)))
 }
 
 /// A run of a hundred: of the first fifty the partial 7 has failed, 13 waits for another attempt, 20 has not ended; two transactions.
@@ -62,7 +70,7 @@ fn they_read_back_as_if_each_had_its_own() {
         let record = match index {
             7 => ended(1, 7, Outcome::Failed),
             13 => retrying(1, 13, 1),
-            index => quick_ended(1, index),
+            index => Record::Partials(streak(1, index, quick(index)).partials().collect()),
         };
         apart.append(&[record]).expect("is recorded");
     }
@@ -81,6 +89,37 @@ fn they_read_back_as_if_each_had_its_own() {
 }
 
 #[test]
+fn whoever_reads_on_from_the_last_reads_each_once() {
+    let opened = hundred();
+    let expected: Vec<u32> = (0..60).filter(|index| *index != 20).collect();
+    for enough in [1, 2, 7, 30, 100] {
+        let (mut read, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = opened.reader().next_partials(RunKey(1), read.last().copied(), enough).expect("reads");
+            if page.is_empty() {
+                break;
+            }
+            read.extend(page.iter().map(|partial| partial.index));
+            pages += 1;
+        }
+        assert_eq!(read, expected, "{enough}");
+        assert!(pages <= 59_u32.div_ceil(enough), "{enough}: {pages} pages");
+    }
+}
+
+#[test]
+fn one_that_took_longer_has_a_row() {
+    let mut opened = Opened::with(&[fired(1, "sync", 60, range(30)), claimed(1, 30)]);
+    let ends =
+        (0..30).map(|index| Success { duration: Duration::from_micros(if index == 12 { 1_000 } else { 999 }), ..quick(index) }).collect();
+    let targets = (0..30).map(|index| range(30).get(index)).collect();
+    opened.append(&[Record::Streak(Streak { targets, ends, ..streak(1, 0, quick(0)) })]).expect("is recorded");
+    assert_eq!(rows(&opened), (1, 2));
+    let slowest = opened.reader().slowest(RunKey(1), 9).expect("reads");
+    assert_eq!(slowest.iter().map(|partial| partial.index).collect::<Vec<_>>(), [12]);
+}
+
+#[test]
 fn the_view_has_them_all() {
     let opened = hundred();
     let connection = rusqlite::Connection::open(opened.dir.path().join(DATABASE_FILE)).expect("opens");
@@ -91,6 +130,25 @@ fn the_view_has_them_all() {
     };
     assert_eq!(row(12), r#"12 "22" succeeded 1 1773194461000036 1773194461000037 5 none"#);
     assert_eq!(row(55), r#"55 "65" succeeded 1 1773194461000165 1773194461000166 6 {"a":[55]}"#);
+}
+
+#[test]
+fn those_of_version_8_are_put_in_order() {
+    let opened = hundred();
+    let before = shown(&opened.reader().partials(RunKey(1), false, None, 1_000).expect("reads"));
+    let Opened { store, dir, .. } = opened;
+    drop(store);
+    let connection = rusqlite::Connection::open(dir.path().join(DATABASE_FILE)).expect("opens");
+    let as_version_8 = "
+        UPDATE streak SET partials = (
+            SELECT json_group_array(json_array(value -> 0, value -> 2, value -> 1, value -> 4, value -> 5, value -> 3) ORDER BY key)
+            FROM json_each(streak.partials));
+        DROP VIEW every_target; DROP TABLE listed; PRAGMA user_version = 8;";
+    connection.execute_batch(as_version_8).expect("is SQL");
+    drop(connection);
+    drop(Sqlite::open(dir.path()).expect("migrates"));
+    let reader = Reader::open(dir.path()).expect("can be read");
+    assert_eq!(shown(&reader.partials(RunKey(1), false, None, 1_000).expect("reads")), before);
 }
 
 #[test]
@@ -122,7 +180,7 @@ fn a_row_has_a_limit() {
     let mut opened = Opened::with(&[fired(1, "sync", 60, range(10_000)), claimed(1, 10_000)]);
     let large = json(&format!("\"{}\"", "x".repeat(9_000)));
     let records: Vec<_> = (0..100)
-        .map(|index| Record::Partials(vec![PartialRecord { result: Some(large.clone()), ..quick(1, index) }]))
+        .map(|index| Record::Streak(streak(1, index, Success { result: Some(large.clone()), ..quick(index) })))
         .chain((100..5_000).map(|index| quick_ended(1, index)))
         .collect();
     opened.append(&records).expect("is recorded");
@@ -143,9 +201,11 @@ fn targets_that_were_planned_are_shown() {
     opened.store.plan(opened.epoch, &PlanStep::List { run: RunKey(1), next: 0, targets: packed }).expect("is kept");
     let Record::Fired { run, .. } = fired(1, "sync", 60, Targets::Planned { count: 30 }) else { unreachable!("it is a fire") };
     opened.append(&[Record::Planned { run }, claimed(1, 30)]).expect("is recorded");
-    let planned = |partial: PartialRecord| Record::Partials(vec![PartialRecord { planned: true, ..partial }]);
-    let records: Vec<_> =
-        (0..30).map(|index| planned(if index == 14 { partial(1, index, Outcome::Failed) } else { quick(1, index) })).collect();
+    let record = |index| match index {
+        14 => Record::Partials(vec![PartialRecord { planned: true, ..partial(1, index, Outcome::Failed) }]),
+        index => Record::Streak(Streak { planned: true, ..streak(1, index, quick(index)) }),
+    };
+    let records: Vec<_> = (0..30).map(record).collect();
     opened.append(&records).expect("is recorded");
     assert_eq!(rows(&opened), (1, 2));
     let targets = |after, limit| -> String {

@@ -11,7 +11,7 @@ use crate::engine::{Record, Then};
 use crate::store::{Epoch, PlanStep, Retention, Store};
 
 /// This many waiting facts are committed without waiting for more.
-pub(super) const FULL_GROUP: usize = 1_000;
+pub(super) const FULL_GROUP: usize = 4_096;
 
 /// A record waits at most this long for company.
 const GROUP_TIME: Duration = Duration::from_millis(50);

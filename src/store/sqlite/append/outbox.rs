@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::params;
 
 use super::super::listed::{Listed, PlannedTargets};
-use super::super::values;
+use super::super::{schema, values};
 use super::{Append, Refusal};
 use crate::engine::{FailedTarget, Kind, LetterKey, MAX_NAMED_TARGETS, Notice, Outcome, Posted, RunKey, Standing, Tell};
 use crate::store::outbox::{MAX_WAITING, MAX_WAITING_PINGS, ping_lane};
@@ -55,7 +55,7 @@ impl Append<'_, '_> {
 
     fn failed_targets(&self, run: RunKey) -> Result<Vec<FailedTarget>, Refusal> {
         let mut statement = self.transaction.prepare_cached(FAILED_TARGETS)?;
-        let mut planned = PlannedTargets::of(self.transaction, run)?;
+        let mut planned = PlannedTargets::of(self.transaction, run, schema::VERSION);
         let rows = statement.query_map(params![run.0, MAX_NAMED_TARGETS], |row| {
             let target = match row.get(0)? {
                 None => planned.get(row.get(3)?)?.map(Listed::key).transpose()?.map(Cow::into_owned),

@@ -1,8 +1,8 @@
-//! The ends of attempts: a row a partial, or side by side with its neighbours.
+//! The ends of attempts: a row a partial.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::super::{streak, values};
+use super::super::values;
 use super::{Append, Refusal, saturated, unknown_run};
 use crate::config::Target;
 use crate::engine::{Outcome, PartialRecord, RunKey};
@@ -20,22 +20,8 @@ const UPDATE_PARTIAL: &str = "
         cpu_us = ?16, max_rss = ?17
     WHERE run = ?1 AND idx = ?2";
 
-impl<'r> Append<'_, 'r> {
-    /// Of one run.
-    pub(super) fn partials(&mut self, partials: &'r [PartialRecord]) -> Result<(), Refusal> {
-        for alike in partials.chunk_by(|one, next| streak::fits(one) == streak::fits(next)) {
-            let run = alike[0].run;
-            if streak::fits(&alike[0]) {
-                self.quick.entry(run).or_default().extend(alike);
-                self.tallies.entry(run).or_default().count(Outcome::Succeeded, saturated(alike.len()));
-            } else {
-                alike.iter().try_for_each(|partial| self.partial(partial))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn partial(&mut self, partial: &PartialRecord) -> Result<(), Refusal> {
+impl Append<'_, '_> {
+    pub(super) fn partial(&mut self, partial: &PartialRecord) -> Result<(), Refusal> {
         if partial.attempt > 1 {
             self.write_quick()?;
             self.take_apart(partial.run, partial.index)?;
