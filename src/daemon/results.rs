@@ -3,46 +3,42 @@
 use tracing::error;
 
 use crate::engine::RunKey;
-use crate::runner::{Recorded, ResultLines, ResultPages};
-use crate::store::{PartialView, Reader};
+use crate::handler::PartialResult;
+use crate::runner::{ResultLines, ResultPages};
+use crate::store::{Reader, ResultView, StoreError};
 
 /// So many are read at once, or a few more.
 const PAGE: u32 = 512;
 
 /// For a command: JSON, a line each.
 pub(super) fn lines(reader: Reader, run: RunKey) -> ResultLines {
-    let (mut pages, mut page) = (Pages { reader, run, after: None }, Vec::new().into_iter());
+    let (mut after, mut page) = (None, Vec::new().into_iter());
     Box::new(move || {
         if page.len() == 0 {
-            page = pages.next().into_iter();
+            page = or_none(run, reader.next_partials(run, after, PAGE)).into_iter();
         }
-        serde_json::to_vec(&page.next()?).ok()
+        let partial = page.next()?;
+        after = Some(partial.index);
+        serde_json::to_vec(&partial).ok()
     })
 }
 
 /// For a handler.
 pub(super) fn pages(reader: Reader, run: RunKey) -> ResultPages {
-    let mut pages = Pages { reader, run, after: None };
-    Box::new(move || pages.next().into_iter().map(recorded).collect())
+    let mut after = None;
+    Box::new(move || {
+        let page = or_none(run, reader.next_results(run, after, PAGE));
+        after = page.last().map(|result| result.index).or(after);
+        page.into_iter().map(result).collect()
+    })
 }
 
-struct Pages {
-    reader: Reader,
-    run: RunKey,
-    after: Option<u32>,
+/// Who gathers counts them, and notices that some are missing.
+fn or_none<T>(run: RunKey, page: Result<Vec<T>, StoreError>) -> Vec<T> {
+    page.inspect_err(|error| error!("the results of run {} cannot be read on: {error}", run.0)).unwrap_or_default()
 }
 
-impl Pages {
-    /// The next ones; none after the last. Who gathers counts them, and notices that some are missing.
-    fn next(&mut self) -> Vec<PartialView> {
-        let page = self.reader.next_partials(self.run, self.after, PAGE);
-        let page = page.inspect_err(|error| error!("the results of run {} cannot be read on: {error}", self.run.0)).unwrap_or_default();
-        self.after = page.last().map(|partial| partial.index).or(self.after);
-        page
-    }
-}
-
-fn recorded(partial: PartialView) -> Recorded {
-    let PartialView { index, target, outcome, attempts, started, ended, duration_ms, result, error, .. } = partial;
-    Recorded { index, target, outcome, attempts, started, ended, duration_ms, result, error }
+fn result(view: ResultView) -> PartialResult {
+    let ResultView { index, target, outcome, attempts, started, ended, duration_ms, result, error } = view;
+    PartialResult { index, target, outcome, attempts, started, ended, duration_ms, result, error }
 }

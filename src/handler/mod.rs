@@ -54,7 +54,7 @@ pub use rust::{
     Arg, Batch, Blocking, Context, Handler, HandlerError, HandlerResult, IntoHandler, Lane, PartialResult, Registry, Results, TargetList,
     Trial, blocking,
 };
-pub(crate) use rust::{Recorded, ResultPages, Spoken};
+pub(crate) use rust::{ResultPages, Spoken};
 pub(crate) use secrets::Secrets;
 pub(crate) use stop_line::StopLine;
 pub(crate) use vault::render as render_with_credentials;

@@ -24,7 +24,7 @@ use crate::config::{Target, Work};
 use crate::engine::{AttemptEnd, Event, GatherEnd, Now, Part, RunInfo, RunKey, Stop};
 use crate::handler::{self, Attempt, Ended, Registry, ResultFiles, Spoken, StopLine};
 
-pub(crate) use crate::handler::{Recorded, ResultLines, ResultPages, ResultSource};
+pub(crate) use crate::handler::{ResultLines, ResultPages, ResultSource};
 
 /// What the runner needs of its daemon.
 #[derive(Clone, Debug)]

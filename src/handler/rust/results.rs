@@ -5,7 +5,6 @@ use std::{fmt, vec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -13,29 +12,15 @@ use super::HandlerError;
 use crate::engine::Outcome;
 
 /// A blocking source of results in target order, some at a time; none after the last.
-pub(crate) type ResultPages = Box<dyn FnMut() -> Vec<Recorded> + Send>;
-
-/// A result as it is on record. What it is to the handler is made of it on the handler's thread, while the next are read.
-#[derive(Debug)]
-pub(crate) struct Recorded {
-    pub(crate) index: u32,
-    pub(crate) target: Option<Box<RawValue>>,
-    pub(crate) outcome: Outcome,
-    pub(crate) attempts: u32,
-    pub(crate) started: Timestamp,
-    pub(crate) ended: Timestamp,
-    pub(crate) duration_ms: f64,
-    pub(crate) result: Option<Box<RawValue>>,
-    pub(crate) error: Option<String>,
-}
+pub(crate) type ResultPages = Box<dyn FnMut() -> Vec<PartialResult> + Send>;
 
 /// So many pages wait to be looked at.
 const WAITING: usize = 2;
 
 /// The ended partials of a run, in the order of its targets, read as they are asked for.
 pub struct Results {
-    pages: mpsc::Receiver<Vec<Recorded>>,
-    page: vec::IntoIter<Recorded>,
+    pages: mpsc::Receiver<Vec<PartialResult>>,
+    page: vec::IntoIter<PartialResult>,
     reading: Option<JoinHandle<()>>,
     seen: u32,
     count: u32,
@@ -68,16 +53,6 @@ impl PartialResult {
     }
 }
 
-impl TryFrom<Recorded> for PartialResult {
-    type Error = HandlerError;
-
-    fn try_from(recorded: Recorded) -> Result<Self, HandlerError> {
-        let value = |json: Option<Box<RawValue>>| json.map_or(Ok(Value::Null), |json| serde_json::from_str(json.get()));
-        let Recorded { index, target, outcome, attempts, started, ended, duration_ms, result, error } = recorded;
-        Ok(Self { index, target: value(target)?, outcome, attempts, started, ended, duration_ms, result: value(result)?, error })
-    }
-}
-
 impl Results {
     /// Those of a run with `count` partials.
     pub(crate) fn new(source: ResultPages, count: u32) -> Self {
@@ -98,7 +73,7 @@ impl Results {
             }
         }
         self.seen += 1;
-        self.page.next().map(PartialResult::try_from).transpose()
+        Ok(self.page.next())
     }
 
     /// Nothing is left to read: because that was all?
@@ -111,7 +86,7 @@ impl Results {
 }
 
 /// Reads until the results or their taker are gone.
-fn read(mut source: ResultPages, taker: &mpsc::Sender<Vec<Recorded>>) {
+fn read(mut source: ResultPages, taker: &mpsc::Sender<Vec<PartialResult>>) {
     loop {
         let page = source();
         // The handler need not look at all of them.

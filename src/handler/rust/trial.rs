@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use serde_json::value::to_raw_value;
 
-use super::{IntoHandler, PartialResult, Recorded, Registered, Registry, list};
+use super::{IntoHandler, PartialResult, Registered, Registry, list};
 use crate::config::{ArgError, Args, Job, Process, Target, TargetValue, Targets, Work};
 use crate::engine::{Cause, Outcome, RunId, RunInfo, RunKey};
 use crate::handler::{Attempt, Ended, Part, Spoken, StopLine, in_process};
@@ -183,16 +182,9 @@ async fn partial(info: &Arc<RunInfo>, index: u32, registry: &Registry, spoken: &
     PartialResult { index, target: value, outcome, attempts: 1, started, ended, duration_ms: 0.0, result, error }
 }
 
-fn recorded(partial: &PartialResult) -> serde_json::Result<Recorded> {
-    let PartialResult { index, target, outcome, attempts, started, ended, duration_ms, result, error } = partial.clone();
-    let (target, result) = (Some(to_raw_value(&target)?), Some(to_raw_value(&result)?));
-    Ok(Recorded { index, target, outcome, attempts, started, ended, duration_ms, result, error })
-}
-
 async fn finished(info: &Arc<RunInfo>, partials: &[PartialResult], registry: &Registry) -> Result<Value, TrialError> {
     let attempt = Attempt { run: Arc::clone(info), part: Part::Gather, until: None };
-    let recorded: Result<Vec<_>, _> = partials.iter().map(recorded).collect();
-    let mut page = recorded.map_err(|error| TrialError::Finish(error.to_string()))?;
+    let mut page = partials.to_vec();
     let pages = Box::new(move || std::mem::take(&mut page));
     let ended = in_process::finish(&attempt, registry, NAME, pages, &StopLine::default()).await;
     if ended.outcome != Outcome::Succeeded {

@@ -4,12 +4,12 @@
 
 use std::borrow::Cow;
 use std::mem;
-use std::ops::Range;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use rusqlite::{Connection, Result, params};
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{schema, values};
 use crate::config::{Target, TargetValue};
@@ -32,7 +32,10 @@ const FROM_PLACE: &str = "
          WHERE first + count > ?2), ?2)
     ORDER BY first LIMIT 1";
 
-const PLANNED: &str = "SELECT idx, key, target FROM planned WHERE run = ?1 AND idx >= ?2 ORDER BY idx LIMIT ?3";
+/// The same of a database that has no such table.
+const NOTHING: &str = "SELECT 0, '' WHERE ?1 IS NULL AND ?2 IS NULL";
+
+const PLANNED: &str = "SELECT idx, key, target FROM planned WHERE run = ?1 AND idx >= ?2 AND idx < ?3 ORDER BY idx LIMIT ?4";
 
 /// Targets side by side, as they will be on disk.
 #[derive(Debug, Default)]
@@ -93,18 +96,29 @@ impl PackedTargets {
     }
 }
 
-/// A target as it is written: a text that is its own key, or `[key, target]`.
+/// A target as it is on disk.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Listed<'a>(&'a str);
+pub(super) enum Listed<'a> {
+    /// In a row of `listed`: a text that is its own key, or `[key, target]`.
+    Json(&'a RawValue),
+    /// In a row of `planned`: the columns `key` and `target`, the latter null for a text that is its key.
+    Columns(&'a str, Option<&'a str>),
+}
 
 impl<'a> Listed<'a> {
-    /// The columns `key` and `target` of `planned`, the latter null for a text that is its key.
+    /// All of the column `targets` of a row of `listed`.
+    pub(super) fn all(targets: &'a str) -> Result<impl Iterator<Item = Self>> {
+        let targets: Vec<&RawValue> = values::parsed(targets)?;
+        Ok(targets.into_iter().map(Self::Json))
+    }
+
+    /// As the columns of `planned`.
     pub(super) fn columns(self) -> Result<(Cow<'a, str>, Option<&'a str>)> {
-        if self.is_text() {
-            return self.parse().map(|TextOfRow(text)| (text, None));
+        match self {
+            Self::Json(text) if is_text(text) => values::parsed(text.get()).map(|TextOfRow(text)| (text, None)),
+            Self::Json(table) => values::parsed(table.get()).map(|(key, target): (String, &RawValue)| (key.into(), Some(target.get()))),
+            Self::Columns(key, target) => Ok((key.into(), target)),
         }
-        let (key, target): (String, &RawValue) = self.parse()?;
-        Ok((key.into(), Some(target.get())))
     }
 
     pub(super) fn key(self) -> Result<Cow<'a, str>> {
@@ -112,24 +126,31 @@ impl<'a> Listed<'a> {
     }
 
     pub(super) fn target(self) -> Result<Target> {
-        if self.is_text() {
-            return self.key().map(|key| Target::text(&key));
+        let (key, target) = self.columns()?;
+        match target {
+            None => Ok(Target::text(&key)),
+            Some(target) => Ok(Target { key: key.into(), value: values::parsed(target)? }),
         }
-        let (key, value) = self.parse()?;
-        Ok(Target { key, value })
     }
 
     /// The target alone.
+    pub(super) fn value(self) -> Result<Value> {
+        match self {
+            Self::Json(text) if is_text(text) => values::parsed(text.get()),
+            Self::Json(table) => values::parsed(table.get()).map(|(_, target): (IgnoredAny, _)| target),
+            Self::Columns(key, None) => Ok(key.into()),
+            Self::Columns(_, Some(target)) => values::parsed(target),
+        }
+    }
+
+    /// The same as it is written.
     pub(super) fn json(self) -> Result<Box<RawValue>> {
-        if self.is_text() { self.parse() } else { self.parse().map(|(_, target): (IgnoredAny, _)| target) }
-    }
-
-    fn is_text(self) -> bool {
-        self.0.starts_with('"')
-    }
-
-    fn parse<T: serde::Deserialize<'a>>(self) -> Result<T> {
-        serde_json::from_str(self.0).map_err(|_| values::unreadable(1, "target", self.0))
+        match self {
+            Self::Json(text) if is_text(text) => Ok(text.to_owned()),
+            Self::Json(table) => values::parsed(table.get()).map(|(_, target): (IgnoredAny, _)| target),
+            Self::Columns(key, None) => to_raw_value(key).map_err(|_| values::unreadable(1, "key", key)),
+            Self::Columns(_, Some(target)) => values::parsed(target),
+        }
     }
 }
 
@@ -137,119 +158,78 @@ impl<'a> Listed<'a> {
 #[derive(serde::Deserialize)]
 struct TextOfRow<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Targets with places side by side.
-#[derive(Debug, Default)]
-pub(super) struct Neighbours {
-    pub(super) first: u32,
-    /// Their JSON, and where in it each is.
-    text: String,
-    each: Vec<Range<usize>>,
+fn is_text(json: &RawValue) -> bool {
+    json.get().starts_with('"')
 }
 
-impl Neighbours {
-    /// The columns `first` and `targets` of a row of `listed`.
-    pub(super) fn read(row: &Row<'_>) -> Result<Self> {
-        let (first, text): (_, String) = (row.get(0)?, row.get(1)?);
-        let targets: Vec<&RawValue> = serde_json::from_str(&text).map_err(|_| values::unreadable(1, "targets", &text))?;
-        let place = |target: &RawValue| {
-            let begin = target.get().as_ptr().addr() - text.as_ptr().addr();
-            begin..begin + target.get().len()
-        };
-        let each = targets.into_iter().map(place).collect();
-        Ok(Self { first, text, each })
-    }
-
-    /// Puts a row of `planned` behind the others, of which these are the columns `key` and `target`.
-    fn push_planned(&mut self, row: &Row<'_>, column: usize) -> Result<()> {
-        let (key, target) = (row.get_ref(column)?.as_str()?, row.get_ref(column + 1)?.as_str_or_null()?);
-        let begin = self.text.len();
-        let key = values::json_text(&key)?;
-        match target {
-            None => self.text.push_str(&key),
-            Some(target) => self.text.extend(["[", &key, ",", target, "]"]),
-        }
-        self.each.push(begin..self.text.len());
-        Ok(())
-    }
-
-    pub(super) fn places(&self) -> Range<u32> {
-        self.first..self.first.saturating_add(u32::try_from(self.each.len()).unwrap_or(u32::MAX))
-    }
-
-    pub(super) fn targets(&self) -> impl Iterator<Item = Listed<'_>> {
-        self.each.iter().filter_map(|place| self.text.get(place.clone())).map(Listed)
-    }
-
-    fn at(&self, index: u32) -> Option<Listed<'_>> {
-        let place = self.each.get(index.checked_sub(self.first)? as usize)?;
-        self.text.get(place.clone()).map(Listed)
-    }
-}
-
-/// The planned targets of one run, wherever they are. Made for questions in ascending order: it holds what stands beside the last
-/// one that was asked for, about 16 KiB.
-#[derive(Debug)]
+/// The planned targets of one run, wherever they are.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct PlannedTargets<'c> {
     connection: &'c Connection,
     run: RunKey,
     has_listed: bool,
-    /// Of the places in `known` those that have a target.
-    current: Neighbours,
-    known: Range<u32>,
 }
 
 impl<'c> PlannedTargets<'c> {
     /// `version`: of the schema.
     pub(super) fn of(connection: &'c Connection, run: RunKey, version: i64) -> Self {
-        let has_listed = version >= schema::WITH_LISTED;
-        Self { connection, run, has_listed, current: Neighbours::default(), known: 0..0 }
+        Self { connection, run, has_listed: version >= schema::WITH_LISTED }
     }
 
-    /// The target with the place `index`.
-    pub(super) fn get(&mut self, index: u32) -> Result<Option<Listed<'_>>> {
-        self.look_at(index)?;
-        Ok(self.current.at(index))
-    }
-
-    /// The first target with the place `index` or a later one.
-    pub(super) fn next(&mut self, index: u32) -> Result<Option<(u32, Listed<'_>)>> {
-        self.look_at(index)?;
-        let index = index.max(self.current.first);
-        Ok(self.current.at(index).map(|target| (index, target)))
-    }
-
-    fn look_at(&mut self, index: u32) -> Result<()> {
-        if self.known.contains(&index) {
-            return Ok(());
-        }
-        // In this order: while targets are moved from the one to the other, those that are not here any more are there.
-        let listed = if self.has_listed { self.listed(index)? } else { None };
-        let found = match listed {
-            Some(listed) if listed.first <= index => Some(listed),
-            listed => [listed, self.planned(index)?].into_iter().flatten().min_by_key(|neighbours| neighbours.first),
-        };
-        self.current = found.unwrap_or_default();
-        let end = if self.current.places().is_empty() { u32::MAX } else { self.current.places().end };
-        self.known = index..end;
-        Ok(())
-    }
-
-    fn listed(&self, index: u32) -> Result<Option<Neighbours>> {
-        self.connection.prepare_cached(FROM_PLACE)?.query_row(params![self.run.0, index], Neighbours::read).optional()
-    }
-
-    fn planned(&self, index: u32) -> Result<Option<Neighbours>> {
-        let mut statement = self.connection.prepare_cached(PLANNED)?;
-        let mut rows = statement.query(params![self.run.0, index, PLANNED_AT_ONCE])?;
-        let mut found: Option<Neighbours> = None;
-        while let Some(row) = rows.next()? {
-            let place: u32 = row.get(0)?;
-            let neighbours = found.get_or_insert_with(|| Neighbours { first: place, ..Neighbours::default() });
-            if neighbours.places().end != place {
-                break;
+    /// Has `found` look at the targets with these places, which ascend, where there are some.
+    pub(super) fn look_up<T>(
+        self,
+        wanted: impl IntoIterator<Item = (u32, T)>,
+        mut found: impl FnMut(T, Listed<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut wanted = wanted.into_iter().peekable();
+        let Some(&(first, _)) = wanted.peek() else { return Ok(()) };
+        self.visit(first, |place, target| {
+            while let Some((at, thing)) = wanted.next_if(|(at, _)| *at <= place) {
+                if at == place {
+                    found(thing, target)?;
+                }
             }
-            neighbours.push_planned(row, 1)?;
+            Ok(wanted.peek().map(|(at, _)| *at))
+        })
+    }
+
+    /// Has `seen` look at the first target with the place `from` or a later one, and so on with the place that it returns, until it
+    /// returns none.
+    pub(super) fn visit(self, from: u32, mut seen: impl FnMut(u32, Listed<'_>) -> Result<Option<u32>>) -> Result<()> {
+        let mut offer = |wanted: &mut Option<u32>, place: u32, target: Listed<'_>| -> Result<()> {
+            if wanted.is_some_and(|wanted| place >= wanted) {
+                *wanted = seen(place, target)?.map(|next| next.max(place.saturating_add(1)));
+            }
+            Ok(())
+        };
+        let mut listed = self.connection.prepare_cached(if self.has_listed { FROM_PLACE } else { NOTHING })?;
+        let mut planned = self.connection.prepare_cached(PLANNED)?;
+        let mut wanted = Some(from);
+        while let Some(from) = wanted {
+            // In this order: while targets are moved from the one to the other, those that are not here any more are there.
+            let mut rows = listed.query(params![self.run.0, from])?;
+            let row = rows.next()?;
+            let first: Option<u32> = row.map(|row| row.get(0)).transpose()?;
+            if let (Some(row), Some(first)) = (row, first.filter(|first| *first <= from)) {
+                for (place, target) in (first..).zip(Listed::all(row.get_ref(1)?.as_str()?)?) {
+                    offer(&mut wanted, place, target)?;
+                }
+                // A row that has fewer than it says does not have the one that is wanted.
+                wanted = wanted.map(|wanted| wanted.max(from.saturating_add(1)));
+                continue;
+            }
+            let mut rows = planned.query(params![self.run.0, from, first.map_or(i64::MAX, i64::from), PLANNED_AT_ONCE])?;
+            let mut row = rows.next()?;
+            if row.is_none() {
+                wanted = first;
+            }
+            while let Some(columns) = row {
+                let target = Listed::Columns(columns.get_ref(1)?.as_str()?, columns.get_ref(2)?.as_str_or_null()?);
+                offer(&mut wanted, columns.get(0)?, target)?;
+                row = rows.next()?;
+            }
         }
-        Ok(found)
+        Ok(())
     }
 }

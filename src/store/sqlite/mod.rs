@@ -12,6 +12,7 @@ mod inspect;
 mod listed;
 mod open;
 mod outbox;
+mod partials;
 mod plan;
 mod reader;
 mod recover;

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::append::{Refusal, refuse_fenced};
-use super::listed::{Listed, Neighbours, PackedTargets, PlannedTargets};
+use super::listed::{Listed, PackedTargets, PlannedTargets};
 use super::{Reader, fault, values};
 use crate::config::{Target, TargetValue};
 use crate::engine::{Indexes, RunKey};
-use crate::store::{Epoch, PartialView, PlanAnswer, PlanStep, StoreError};
+use crate::store::{Epoch, PlanAnswer, PlanStep, StoreError};
 
 /// Rows that one step clears away, at most.
 const STEP: u32 = 1_000;
@@ -83,15 +83,16 @@ fn list(transaction: &Transaction<'_>, run: RunKey, next: u32, targets: &PackedT
 /// Gives the targets of some rows of `listed` a row each; whether there may be more.
 fn unpack(transaction: &Transaction<'_>, run: RunKey, listing: i64) -> Result<bool, Refusal> {
     let mut oldest = transaction.prepare_cached(OLDEST_LISTED)?;
-    let rows = oldest.query_map(params![run.0, STEP_LISTED], Neighbours::read)?.collect::<Result<Vec<_>, _>>()?;
+    let rows = oldest.query_map(params![run.0, STEP_LISTED], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows: Vec<(u32, String)> = rows.collect::<Result<_, _>>()?;
     let mut insert = transaction.prepare_cached(UNPACK)?;
     let mut delete = transaction.prepare_cached("DELETE FROM listed WHERE run = ?1 AND first = ?2")?;
-    for row in &rows {
-        for (index, target) in row.places().zip(row.targets()) {
+    for (first, targets) in &rows {
+        for (index, target) in (*first..).zip(Listed::all(targets)?) {
             let (key, target) = target.columns()?;
             insert.execute(params![run.0, index, key, target, listing])?;
         }
-        delete.execute([run.0, row.first.into()])?;
+        delete.execute(params![run.0, first])?;
     }
     Ok(rows.len() == STEP_LISTED as usize)
 }
@@ -149,15 +150,14 @@ impl Reader {
         places: Range<u32>,
         mut seen: impl FnMut(u32, Listed<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), StoreError> {
-        let mut see = || {
-            let (mut planned, mut from) = (PlannedTargets::of(&self.connection, run, self.version), places.start);
-            while let Some((index, target)) = planned.next(from)?.filter(|(index, _)| *index < places.end) {
-                seen(index, target)?;
-                from = index + 1;
+        let visited = PlannedTargets::of(&self.connection, run, self.version).visit(places.start, |index, target| {
+            if index >= places.end {
+                return Ok(None);
             }
-            Ok(())
-        };
-        see().map_err(|error| fault(&self.path, error))
+            seen(index, target)?;
+            Ok(index.checked_add(1).filter(|next| *next < places.end))
+        });
+        visited.map_err(|error| fault(&self.path, error))
     }
 
     /// The place of the planned target with this key. Reads them all: some milliseconds for a hundred thousand.
@@ -170,22 +170,6 @@ impl Reader {
             Ok(())
         })?;
         Ok(place)
-    }
-
-    /// Names the planned target of each of these partials that has no other.
-    pub(super) fn add_planned_targets(&self, run: RunKey, partials: &mut [PartialView]) -> Result<(), StoreError> {
-        let mut nameless = partials.iter_mut().filter(|partial| partial.target.is_none()).peekable();
-        if nameless.peek().is_none() {
-            return Ok(());
-        }
-        let mut add = || {
-            let mut planned = PlannedTargets::of(&self.connection, run, self.version);
-            nameless.try_for_each(|partial| {
-                partial.target = planned.get(partial.index)?.map(Listed::json).transpose()?;
-                Ok(())
-            })
-        };
-        add().map_err(|error| fault(&self.path, error))
     }
 
     /// The planned targets of a run that its latest reading did not list.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, ToSql, par
 use super::open::{keep_statements, known_version, missing, refuse_cut_off};
 use super::{BUSY_TIMEOUT, fault, values};
 use crate::engine::{Cause, Decision, Outcome, RunId, RunKey, RunOutcome};
-use crate::store::{DATABASE_FILE, DecisionView, LookupError, OutputView, PartialCounts, PartialView, RunFilter, RunView, StoreError};
+use crate::store::{DATABASE_FILE, DecisionView, LookupError, OutputView, PartialCounts, RunFilter, RunView, StoreError};
 
 /// Rows of one page, at most.
 pub const MAX_PAGE: u32 = 10_000;
@@ -18,9 +18,6 @@ pub const MAX_CANDIDATES: usize = 5;
 
 const RUN_COLUMNS: &str = "key, id, job, cause, nominal, zone, fired, started, ended, outcome, partials, succeeded, failed, \
                            cancelled, reason, result, args";
-
-const PARTIAL_COLUMNS: &str = "idx, target, coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, \
-                               result, error, cpu_us, max_rss";
 
 const COUNTS_QUESTION: &str = "SELECT outcome, count(*) FROM partial INDEXED BY partial_not_succeeded \
                                WHERE run = ?1 AND outcome IS NOT 'succeeded' GROUP BY outcome";
@@ -67,60 +64,6 @@ impl Reader {
             }
         }
         self.run_by_prefix(wanted)
-    }
-
-    /// A page of the run's recorded partials in index order, from the first after `after`. With `failed`, only those that ended
-    /// otherwise than succeeded or cancelled.
-    pub fn partials(&self, run: RunKey, failed: bool, after: Option<u32>, limit: u32) -> Result<Vec<PartialView>, StoreError> {
-        let limit = limit.min(MAX_PAGE);
-        let mut page =
-            if failed { self.partials_with_rows(run, true, after, u32::MAX, limit)? } else { self.all_partials(run, after, limit)? };
-        page.truncate(limit as usize);
-        self.add_planned_targets(run, &mut page)?;
-        Ok(page)
-    }
-
-    /// The run's recorded partials from the first after `after` on, in index order: about `enough`, so that those which share a row
-    /// are together. Whoever reads them all reads each row once.
-    pub fn next_partials(&self, run: RunKey, after: Option<u32>, enough: u32) -> Result<Vec<PartialView>, StoreError> {
-        let mut page = self.all_partials(run, after, enough)?;
-        self.add_planned_targets(run, &mut page)?;
-        Ok(page)
-    }
-
-    /// The same without planned targets.
-    fn all_partials(&self, run: RunKey, after: Option<u32>, enough: u32) -> Result<Vec<PartialView>, StoreError> {
-        let Some(from) = after.map_or(Some(0), |after| after.checked_add(1)) else { return Ok(Vec::new()) };
-        let mut page = self.partials_of_streaks(run, from, enough as usize).map_err(|error| fault(&self.path, error))?;
-        // Behind the last of a full page there may be more of its kind.
-        let last = page.last().filter(|_| page.len() >= enough as usize).map_or(u32::MAX, |last| last.index);
-        let alone = self.partials_with_rows(run, false, after, last, enough)?;
-        let last = alone.last().filter(|_| alone.len() >= enough as usize).map_or(last, |last| last.index);
-        if !alone.is_empty() {
-            page.extend(alone);
-            page.sort_unstable_by_key(|partial| partial.index);
-            page.truncate(page.partition_point(|partial| partial.index <= last));
-        }
-        Ok(page)
-    }
-
-    /// Those with a row of their own, up to the index `last`.
-    fn partials_with_rows(
-        &self,
-        run: RunKey,
-        failed: bool,
-        after: Option<u32>,
-        last: u32,
-        limit: u32,
-    ) -> Result<Vec<PartialView>, StoreError> {
-        self.all(&partials_question(failed), params![run.0, after.map_or(-1, i64::from), last, limit], partial_view)
-    }
-
-    /// The `count` partials whose last attempt took longest, longest first. Those under a millisecond are not ranked.
-    pub fn slowest(&self, run: RunKey, count: u32) -> Result<Vec<PartialView>, StoreError> {
-        let mut slowest = self.all(&slowest_question(), params![run.0, count.min(MAX_PAGE)], partial_view)?;
-        self.add_planned_targets(run, &mut slowest)?;
-        Ok(slowest)
     }
 
     /// The outputs of a partial (or, with `None`, of the gather command), in the order of attempts.
@@ -224,19 +167,6 @@ fn runs_question(filter: &RunFilter) -> (String, Vec<Box<dyn ToSql>>) {
     (format!("SELECT {RUN_COLUMNS} FROM run WHERE {conditions} ORDER BY fired DESC, key DESC LIMIT ?"), values)
 }
 
-fn partials_question(failed: bool) -> String {
-    let (index, only) =
-        if failed { ("INDEXED BY partial_not_succeeded", "AND outcome IS NOT 'succeeded' AND outcome <> 'cancelled'") } else { ("", "") };
-    format!("SELECT {PARTIAL_COLUMNS} FROM partial {index} WHERE run = ?1 AND idx > ?2 AND idx <= ?3 {only} ORDER BY idx LIMIT ?4")
-}
-
-fn slowest_question() -> String {
-    format!(
-        "SELECT {PARTIAL_COLUMNS} FROM partial INDEXED BY partial_slow
-         WHERE run = ?1 AND duration_us >= 1000 ORDER BY duration_us DESC, idx DESC LIMIT ?2"
-    )
-}
-
 fn run_view(row: &Row<'_>) -> rusqlite::Result<RunView> {
     let started = values::optional_time(row, 7)?;
     let ended = values::optional_time(row, 8)?;
@@ -259,24 +189,6 @@ fn run_view(row: &Row<'_>) -> rusqlite::Result<RunView> {
         result: values::optional_json(row, 15)?,
         args: values::args(row, 16)?,
         duration_ms: started.zip(ended).map(|(started, ended)| milliseconds(ended.as_microsecond() - started.as_microsecond())),
-    })
-}
-
-fn partial_view(row: &Row<'_>) -> rusqlite::Result<PartialView> {
-    Ok(PartialView {
-        index: row.get(0)?,
-        target: values::optional_json(row, 1)?,
-        outcome: values::named(row, 2, Outcome::from_name)?,
-        attempts: row.get(3)?,
-        started: values::time(row, 4)?,
-        ended: values::time(row, 5)?,
-        duration_ms: fractional(row.get(6)?),
-        cpu_ms: row.get::<_, Option<_>>(11)?.map(fractional),
-        max_rss: row.get::<_, Option<i64>>(12)?.map(i64::unsigned_abs),
-        exit_code: row.get(7)?,
-        signal: row.get(8)?,
-        result: values::optional_json(row, 9)?,
-        error: row.get(10)?,
     })
 }
 
@@ -303,14 +215,10 @@ fn milliseconds(micros: i64) -> i64 {
     (micros / 1_000).max(0)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "285 years in microseconds are still exact")]
-pub(super) fn fractional(micros: i64) -> f64 {
-    micros as f64 / 1_000.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Sqlite;
+    use super::super::partials::{partials_question, slowest_question};
     use super::*;
 
     /// The question is answered from an index, in its order: else its time would grow with the history.

@@ -119,6 +119,11 @@ pub(super) fn args(row: &Row<'_>, column: usize) -> Result<Args> {
     if row.get_ref(column)?.as_str_or_null()?.is_none() { Ok(Args::new()) } else { from_json(row, column) }
 }
 
+/// A part of such a value.
+pub(super) fn parsed<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
+    serde_json::from_str(json).map_err(|_| unreadable(1, "JSON", json))
+}
+
 /// A value that was written by [`json_text`].
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
     borrowed_json(row, column)

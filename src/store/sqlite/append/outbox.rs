@@ -1,11 +1,9 @@
 //! Messages that go to people: put into the outbox in the transaction of what they tell of, and followed to their end.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 use rusqlite::params;
 
-use super::super::listed::{Listed, PlannedTargets};
+use super::super::listed::PlannedTargets;
 use super::super::{schema, values};
 use super::{Append, Refusal};
 use crate::engine::{FailedTarget, Kind, LetterKey, MAX_NAMED_TARGETS, Notice, Outcome, Posted, RunKey, Standing, Tell};
@@ -55,15 +53,17 @@ impl Append<'_, '_> {
 
     fn failed_targets(&self, run: RunKey) -> Result<Vec<FailedTarget>, Refusal> {
         let mut statement = self.transaction.prepare_cached(FAILED_TARGETS)?;
-        let mut planned = PlannedTargets::of(self.transaction, run, schema::VERSION);
         let rows = statement.query_map(params![run.0, MAX_NAMED_TARGETS], |row| {
-            let target = match row.get(0)? {
-                None => planned.get(row.get(3)?)?.map(Listed::key).transpose()?.map(Cow::into_owned),
-                target => target,
-            };
-            Ok(FailedTarget { target, outcome: values::named(row, 1, Outcome::from_name)?, error: row.get(2)? })
+            let failed = FailedTarget { target: row.get(0)?, outcome: values::named(row, 1, Outcome::from_name)?, error: row.get(2)? };
+            Ok((row.get(3)?, failed))
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut failed: Vec<(u32, FailedTarget)> = rows.collect::<Result<_, _>>()?;
+        let nameless = failed.iter_mut().filter(|(_, failed)| failed.target.is_none()).map(|(index, failed)| (*index, failed));
+        PlannedTargets::of(self.transaction, run, schema::VERSION).look_up(nameless, |failed, target| {
+            failed.target = Some(target.key()?.into_owned());
+            Ok(())
+        })?;
+        Ok(failed.into_iter().map(|(_, failed)| failed).collect())
     }
 
     fn last_output(&self, run: RunKey) -> Result<String, Refusal> {

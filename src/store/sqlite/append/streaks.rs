@@ -6,8 +6,9 @@ use std::mem;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{OptionalExtension, params};
+use serde_json::value::RawValue;
 
-use super::super::streak::{self, FEWEST, MAX_BYTES, MAX_PARTIALS, RANKED_US};
+use super::super::streak::{self, Columns, FEWEST, MAX_BYTES, MAX_PARTIALS, RANKED_US};
 use super::super::values;
 use super::{Append, Refusal, saturated, unknown_run};
 use crate::config::Target;
@@ -15,7 +16,9 @@ use crate::engine::{Outcome, RunKey, Streak, Success};
 
 const INSERT: &str = "INSERT INTO streak (run, first, count, began, partials) VALUES (?1, ?2, ?3, ?4, ?5)";
 
-const AT: &str = "SELECT first, began, partials FROM streak WHERE run = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1";
+/// That of the partial ?2, if one has it.
+const AT: &str = "
+    SELECT first FROM (SELECT first, count FROM streak WHERE run = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1) WHERE first + count > ?2";
 
 const INSERT_ALONE: &str = "
     INSERT INTO partial (run, idx, target, target_key, outcome, attempt, started, ended, duration_us, result)
@@ -75,7 +78,7 @@ impl<'r> Append<'_, 'r> {
 
     fn write_neighbours(&mut self, mut left: &[One<'_>]) -> Result<(), Refusal> {
         if left.len() >= FEWEST && !self.is_any_on_record(left)? {
-            while left.len() >= FEWEST {
+            while !left.is_empty() {
                 left = &left[self.write_streak(left)?..];
             }
         }
@@ -107,20 +110,23 @@ impl<'r> Append<'_, 'r> {
         let text = ToSqlOutput::Borrowed(ValueRef::Text(&text));
         let inserted = self.transaction.prepare_cached(INSERT)?.execute(params![run.0, first, count, began, text]);
         inserted.map_err(|error| unknown_run(run, error))?;
-        Ok(count as usize)
+        Ok(count.max(1) as usize)
     }
 
     /// Gives each partial of the streak that has this one a row of its own, so that this one's can change.
     pub(super) fn take_apart(&mut self, run: RunKey, index: u32) -> Result<(), Refusal> {
-        let found = self.transaction.prepare_cached(AT)?.query_row(params![run.0, index], |row| streak::read(row, Ok)).optional()?;
-        let Some(partials) = found.filter(|partials| partials.last().is_some_and(|last| index <= last.index)) else { return Ok(()) };
-        self.execute("DELETE FROM streak WHERE run = ?1 AND first = ?2", params![run.0, partials[0].index])?;
-        for partial in partials {
-            let (target, result) = (partial.target.as_ref().map(|json| json.get()), partial.result.as_ref().map(|json| json.get()));
-            let (started, ended, took) = (partial.started, partial.ended, partial.took);
-            let outcome = Outcome::Succeeded.name();
-            self.execute(INSERT_ALONE, params![run.0, partial.index, target, partial.key, outcome, started, ended, took, result])?;
-        }
+        let row = "SELECT first, began, partials FROM streak WHERE run = ?1 AND first = ?2";
+        let (mut row, mut apart) = (self.transaction.prepare_cached(row)?, self.transaction.prepare_cached(INSERT_ALONE)?);
+        let first: Option<u32> = self.transaction.prepare_cached(AT)?.query_row(params![run.0, index], |row| row.get(0)).optional()?;
+        let Some(first) = first else { return Ok(()) };
+        row.query_row(params![run.0, first], |row| {
+            streak::each(row, |Columns { index, started, ended, took, target, key, result }| {
+                let (target, result) = (target.map(RawValue::get), result.map(RawValue::get));
+                let succeeded = Outcome::Succeeded.name();
+                apart.execute(params![run.0, index, target, key, succeeded, started, ended, took, result]).map(drop)
+            })
+        })?;
+        self.execute("DELETE FROM streak WHERE run = ?1 AND first = ?2", params![run.0, first])?;
         Ok(())
     }
 }
