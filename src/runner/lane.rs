@@ -25,8 +25,9 @@ use crate::handler::{AtOnce, Attempt, Begun, RESULT_MAX_BYTES, StopLine};
 /// A worker that has nothing to do looks so often, a microsecond apart or less, before it leaves.
 const LINGER: u32 = 50;
 
-/// So many ends are reported together at most …
-const REPORT: usize = 128;
+/// Ends are reported together when there are as many as partials that wait, so that others come in their place before the last of
+/// these is taken. So many are at most …
+const REPORT: usize = 256;
 
 /// … and none waits longer for the others than this, but for a partial that blocks its thread against the rules.
 const REPORT_AFTER: Duration = Duration::from_micros(200);
@@ -43,7 +44,8 @@ const MAX_WORKERS: usize = 8;
 #[derive(Default)]
 pub(super) struct Lane {
     queue: Mutex<Queue>,
-    /// How many partials have been taken.
+    /// How many partials have come, and how many of them have been taken.
+    entered: AtomicU64,
     taken: AtomicU64,
 }
 
@@ -68,6 +70,11 @@ struct Bundle {
 impl Lane {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// About how many partials wait.
+    fn waiting(&self) -> u64 {
+        self.entered.load(Ordering::Relaxed).saturating_sub(self.taken.load(Ordering::Relaxed))
     }
 
     /// Keeps a stop for an attempt that may wait here.
@@ -142,6 +149,7 @@ enum Worker {
 /// Has the partials carried out by the next worker that is free.
 pub(super) fn enter(shared: &Arc<Shared>, run: Arc<RunInfo>, parts: Vec<Part>, until: Option<Timestamp>) {
     let mut queue = shared.lane.queue();
+    shared.lane.entered.fetch_add(parts.len() as u64, Ordering::Relaxed);
     queue.waiting.push_back(Bundle { run, until, parts: parts.into_iter() });
     let mut wanted = queue.wants().into_iter().collect::<Vec<_>>();
     if queue.is_crowded() {
@@ -257,7 +265,8 @@ impl<'a> Reports<'a> {
     }
 
     fn send_if_due(&mut self, now: Now) {
-        if self.len() >= REPORT || now.monotonic.saturating_sub(self.since) >= REPORT_AFTER {
+        let are_enough = self.len() >= REPORT || self.len() as u64 >= self.shared.lane.waiting();
+        if are_enough || now.monotonic.saturating_sub(self.since) >= REPORT_AFTER {
             self.send();
         }
     }
