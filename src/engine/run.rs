@@ -22,7 +22,7 @@ use super::pace::Pace;
 use super::retry::Tries;
 use super::timers::{TimerKey, Timers};
 use super::{Hindrance, Indexes, Outcome, RunInfo, RunOutcome};
-use crate::config::{MaxFailures, Target};
+use crate::config::{MaxFailures, Target, TargetValue};
 
 /// While so many partials of a run wait for another attempt, no fresh one is started: the wait list stays bounded.
 pub const MAX_WAITING_RETRIES: usize = 10_000;
@@ -259,7 +259,11 @@ impl Run {
         if indexes.start < self.info.job.policies.canary {
             return None;
         }
-        let targets = self.flights.remove_together(indexes, self.info.key, timers)?;
+        let mut targets = self.flights.remove_together(indexes, self.info.key, timers)?;
+        if self.is_planned() {
+            // The store has them: what waits for it holds no tables.
+            targets.iter_mut().flatten().for_each(|target| target.value = TargetValue::Text(Arc::clone(&target.key)));
+        }
         self.counts.succeeded += u32::try_from(targets.len()).unwrap_or(u32::MAX);
         Some(targets)
     }

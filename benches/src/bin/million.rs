@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 const PARTIALS: u32 = 1_000_000;
 
-const WINDOW: usize = 1_024;
+const WINDOW: usize = 512;
 
 const RANGE: &str = "targets = { range = \"0..1000000\" }";
 
