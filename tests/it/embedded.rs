@@ -23,11 +23,11 @@ static SHOP: LazyLock<PathBuf> = LazyLock::new(|| {
     }
     let built = cargo
         .current_dir(root())
-        .args(["build", "--quiet", "--locked", "--example", "django_shop"])
+        .args(["build", "--quiet", "--locked", "--package", "shop"])
         .args((!cfg!(debug_assertions)).then_some("--release"))
         .status();
     assert!(built.expect("cargo runs").success());
-    PathBuf::from(env!("CARGO_BIN_EXE_batchd")).with_file_name("examples").join("django_shop")
+    PathBuf::from(env!("CARGO_BIN_EXE_batchd")).with_file_name("shop")
 });
 
 fn site() -> Site {
