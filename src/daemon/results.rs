@@ -3,9 +3,8 @@
 use tracing::error;
 
 use crate::engine::RunKey;
-use crate::handler::PartialResult;
 use crate::runner::{ResultLines, ResultPages};
-use crate::store::{Reader, ResultView, StoreError};
+use crate::store::{Reader, StoreError};
 
 /// So many are read at once, or a few more.
 const PAGE: u32 = 512;
@@ -29,16 +28,11 @@ pub(super) fn pages(reader: Reader, run: RunKey) -> ResultPages {
     Box::new(move || {
         let page = or_none(run, reader.next_results(run, after, PAGE));
         after = page.last().map(|result| result.index).or(after);
-        page.into_iter().map(result).collect()
+        page
     })
 }
 
 /// Who gathers counts them, and notices that some are missing.
 fn or_none<T>(run: RunKey, page: Result<Vec<T>, StoreError>) -> Vec<T> {
     page.inspect_err(|error| error!("the results of run {} cannot be read on: {error}", run.0)).unwrap_or_default()
-}
-
-fn result(view: ResultView) -> PartialResult {
-    let ResultView { index, target, outcome, attempts, started, ended, duration_ms, result, error } = view;
-    PartialResult { index, target, outcome, attempts, started, ended, duration_ms, result, error }
 }

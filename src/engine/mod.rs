@@ -28,6 +28,7 @@ mod posted;
 mod record;
 mod recovery;
 mod replan;
+mod result;
 mod retry;
 mod run;
 mod stopping;
@@ -56,6 +57,7 @@ pub use self::posted::{LetterKey, Posted};
 pub use self::record::{
     Decides, Follow, PartialRecord, Record, RecoveredJob, RecoveredRun, Recovery, RunId, RunInfo, RunKey, RunSummary, Streak,
 };
+pub use self::result::PartialResult;
 pub use self::run::{Counts, MAX_WAITING_RETRIES, Phase};
 use self::run::{Flights, Run};
 pub use self::successes::{Success, Successes};

@@ -35,7 +35,7 @@ pub use serde_json::{Value, json};
 use crate::config::{Gather, Process, Work};
 pub use crate::config::{Target, TargetValue};
 use crate::engine::{self, CapturedOutput, Hindrance, PartEnd, RunInfo, Usage};
-pub use crate::engine::{Cause, Outcome};
+pub use crate::engine::{Cause, Outcome, PartialResult};
 
 use account::{Account, AccountError};
 use command::Source;
@@ -51,8 +51,7 @@ pub use process::tree::Killed;
 pub use process::{leaders, leftovers};
 pub(crate) use result::{RESULT_MAX_BYTES, ResultFiles};
 pub use rust::{
-    Arg, Batch, Blocking, Context, Handler, HandlerError, HandlerResult, IntoHandler, Lane, PartialResult, Registry, Results, TargetList,
-    Trial, blocking,
+    Arg, Batch, Blocking, Context, Handler, HandlerError, HandlerResult, IntoHandler, Lane, Registry, Results, TargetList, Trial, blocking,
 };
 pub(crate) use rust::{ResultPages, Spoken};
 pub(crate) use secrets::Secrets;

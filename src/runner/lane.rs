@@ -287,15 +287,9 @@ impl<'a> Reports<'a> {
             let _ = self.shared.events.send(Event::Succeeded { run, first: self.first, ends: mem::take(&mut self.successes) });
         }
         if !self.others.is_empty() {
-            let _ = self.shared.events.send(Event::AttemptsEnded { run, ends: taken(&mut self.others) });
+            let _ = self.shared.events.send(Event::AttemptsEnded { run, ends: mem::take(&mut self.others) });
         }
     }
-}
-
-/// The next report is most likely as long: what waits for the loop holds no memory for more.
-fn taken<T>(ends: &mut Vec<T>) -> Vec<T> {
-    let next = Vec::with_capacity(ends.len());
-    mem::replace(ends, next)
 }
 
 /// Polls the attempt once, and gives it a task when it has not ended then. `started`: now; the time after it is returned.

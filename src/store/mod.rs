@@ -24,7 +24,7 @@ pub use lock::{LockError, StateLock};
 pub use plan::{PlanAnswer, PlanStep};
 pub use shape::Time;
 pub use sqlite::{BackupError, Inspection, PackedTargets, Reader, RepairError, Repaired, Saved, Sqlite, repair};
-pub use view::{AccountingView, DecisionView, OutputView, PartialCounts, PartialView, ResultView, RunFilter, RunView};
+pub use view::{AccountingView, DecisionView, OutputView, PartialCounts, PartialView, RunFilter, RunView};
 pub use writer::{Health, PendingStep, Planner, Recorder, Unwritten, Writer};
 
 use crate::engine::{Record, Recovery, RunId};

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::shape::Time;
@@ -91,20 +90,6 @@ pub struct PartialView {
     #[schemars(with = "serde_json::Value")]
     pub result: Option<Box<RawValue>>,
     /// Why it failed; one line for people.
-    pub error: Option<String>,
-}
-
-/// One partial as a gather in this process gets it: what is in a [`PartialView`], for whoever has no process.
-#[derive(Clone, Debug)]
-pub struct ResultView {
-    pub index: u32,
-    pub target: Value,
-    pub outcome: Outcome,
-    pub attempts: u32,
-    pub started: Timestamp,
-    pub ended: Timestamp,
-    pub duration_ms: f64,
-    pub result: Value,
     pub error: Option<String>,
 }
 

@@ -123,14 +123,11 @@ async fn batchd(name: &str, handler: &str, targets: &str, prepare: impl FnOnce(&
 }
 
 async fn ended(state: &Path) -> RunView {
-    let reader = loop {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        if let Ok(reader) = Reader::open(state) {
-            break reader;
-        }
-    };
+    let mut reader = None;
     loop {
         tokio::time::sleep(Duration::from_millis(5)).await;
+        reader = reader.or_else(|| Reader::open(state).ok());
+        let Some(reader) = &reader else { continue };
         let runs = reader.runs(&RunFilter { limit: 1, ..RunFilter::default() }).unwrap_or_default();
         if let Some(run) = runs.into_iter().find(|run| run.ended.is_some()) {
             return run;

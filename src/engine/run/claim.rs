@@ -18,17 +18,14 @@ impl Run {
     pub(super) fn claim_size(&self) -> u32 {
         let concurrency = u32::try_from(self.info.job.policies.concurrency).unwrap_or(u32::MAX);
         let chunk = self.info.job.policies.chunk;
-        let size = match self.info.job.work {
+        let (size, scale) = match self.info.job.work {
             // In-process partials may take less than a microsecond, and a commit takes a thousand times as long.
             // Targets that come from the store are in memory from the claim to the start: unless they are small, a claim stays as it is.
-            Work::Handler(_) if self.is_planned() && !self.loaded.are_small() => return concurrency.saturating_mul(16).clamp(1_024, 4_096),
-            Work::Handler(_) => concurrency.saturating_mul(16).clamp(1_024, 16_384),
-            _ => {
-                let scale = self.claim_scale.min(MAX_CLAIM_SCALE_OF_PROGRAMS);
-                return concurrency.saturating_mul(2).clamp(1, 1_000).saturating_mul(chunk).saturating_mul(scale).min(MAX_CLAIM.max(chunk));
-            }
+            Work::Handler(_) if self.is_planned() && !self.loaded.are_small() => (concurrency.saturating_mul(16).clamp(1_024, 4_096), 1),
+            Work::Handler(_) => (concurrency.saturating_mul(16).clamp(1_024, 16_384), self.claim_scale),
+            _ => (concurrency.saturating_mul(2).clamp(1, 1_000).saturating_mul(chunk), self.claim_scale.min(MAX_CLAIM_SCALE_OF_PROGRAMS)),
         };
-        size.saturating_mul(self.claim_scale).min(MAX_CLAIM)
+        size.saturating_mul(scale).min(MAX_CLAIM.max(chunk))
     }
 
     /// The claim is on disk. Where starts had to wait for it, the next is larger.

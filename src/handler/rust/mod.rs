@@ -20,7 +20,7 @@ pub use context::{Context, Stopped, WrongArgument, WrongTarget};
 pub use lane::{Lane, LaneError};
 pub use registry::Registry;
 pub(crate) use results::ResultPages;
-pub use results::{PartialResult, Results};
+pub use results::Results;
 pub(crate) use spoken::Spoken;
 pub use target_list::TargetList;
 pub(super) use target_list::list;

@@ -2,14 +2,11 @@
 
 use std::{fmt, vec};
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::HandlerError;
-use crate::engine::Outcome;
+use crate::engine::PartialResult;
 
 /// A blocking source of results in target order, some at a time; none after the last.
 pub(crate) type ResultPages = Box<dyn FnMut() -> Vec<PartialResult> + Send>;
@@ -24,33 +21,6 @@ pub struct Results {
     reading: Option<JoinHandle<()>>,
     seen: u32,
     count: u32,
-}
-
-/// How a partial ended: what a gather command reads as a line of JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PartialResult {
-    /// The position of its target, from 0.
-    pub index: u32,
-    /// Its target, a string or an object; null in a run without targets.
-    pub target: Value,
-    pub outcome: Outcome,
-    /// How many attempts there were.
-    pub attempts: u32,
-    /// When the last attempt started.
-    pub started: Timestamp,
-    pub ended: Timestamp,
-    /// How long the last attempt took.
-    pub duration_ms: f64,
-    /// What it returned; null for nothing.
-    pub result: Value,
-    /// Why it failed.
-    pub error: Option<String>,
-}
-
-impl PartialResult {
-    pub fn is_success(&self) -> bool {
-        self.outcome == Outcome::Succeeded
-    }
 }
 
 impl Results {

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::{IntoHandler, PartialResult, Registered, Registry, list};
+use super::{IntoHandler, Registered, Registry, list};
 use crate::config::{ArgError, Args, Job, Process, Target, TargetValue, Targets, Work};
-use crate::engine::{Cause, Outcome, RunId, RunInfo, RunKey};
+use crate::engine::{Cause, Outcome, PartialResult, RunId, RunInfo, RunKey};
 use crate::handler::{Attempt, Ended, Part, Spoken, StopLine, in_process};
 use crate::schedule::Zone;
 

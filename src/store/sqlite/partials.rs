@@ -10,8 +10,8 @@ use super::listed::{Listed, PlannedTargets};
 use super::reader::MAX_PAGE;
 use super::streak::{self, Columns};
 use super::{Reader, fault, values};
-use crate::engine::{Outcome, RunKey};
-use crate::store::{PartialView, ResultView, StoreError};
+use crate::engine::{Outcome, PartialResult, RunKey};
+use crate::store::{PartialView, StoreError};
 
 const PARTIAL_COLUMNS: &str = "idx, target, coalesce(outcome, retrying), attempt, started, ended, duration_us, exit_code, signal, \
                                result, error, cpu_us, max_rss";
@@ -54,7 +54,7 @@ impl Reader {
     }
 
     /// The same for a gather in this process.
-    pub fn next_results(&self, run: RunKey, after: Option<u32>, enough: u32) -> Result<Vec<ResultView>, StoreError> {
+    pub fn next_results(&self, run: RunKey, after: Option<u32>, enough: u32) -> Result<Vec<PartialResult>, StoreError> {
         let mut page = self.all_partials(run, after, enough)?;
         self.add_planned_targets(run, &mut page)?;
         Ok(page)
@@ -174,7 +174,7 @@ impl Recorded for PartialView {
     }
 }
 
-impl Recorded for ResultView {
+impl Recorded for PartialResult {
     fn of_row(row: &Row<'_>) -> Result<Self> {
         let PartialView { index, target, outcome, attempts, started, ended, duration_ms, result, error, .. } = PartialView::of_row(row)?;
         let (target, result) = (value(target.as_deref())?, value(result.as_deref())?);
